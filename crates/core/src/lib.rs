@@ -1,0 +1,31 @@
+//! What cutwater *decides*: which tasks to run, where, and what to do when one fails.
+//!
+//! Nothing here does I/O, starts a thread, reads a clock or draws a random number. The
+//! [`Scheduler`] is a function `step(event) -> commands`; a runtime feeds it events and carries
+//! out its commands. So every decision can be tested by a script of events.
+//!
+//! # Layout, in the order of the flow
+//! - [`id`]: the names of things. [`Time`]: the label of an interval.
+//! - [`lineage`]: what a dataset is, for someone who does not compute it.
+//! - [`stage`]: lineage cut at its shuffles.
+//! - [`task`]: one partition of one stage, its attempts and how they fail.
+//! - [`scheduler`]: events in, commands out.
+//! - [`limits`]: every bound of the engine, with its reason.
+//!
+//! # What may not live here
+//! Types of records, closures, sockets, files, threads, clocks, `async`.
+
+pub mod id;
+pub mod limits;
+pub mod lineage;
+pub mod scheduler;
+pub mod stage;
+pub mod task;
+mod time;
+
+pub use id::{BlockId, DatasetId, JobId, OpId, StageId, WorkerId};
+pub use lineage::{Dataset, Parent, PartitionMap, Shape, Split};
+pub use scheduler::{Command, Event, Scheduler};
+pub use stage::Stage;
+pub use task::{Attempt, Task, TaskError};
+pub use time::Time;

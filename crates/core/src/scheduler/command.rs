@@ -1,0 +1,65 @@
+use std::sync::Arc;
+
+use crate::{Attempt, BlockId, JobId, Stage, StageId, Task, TaskError, WorkerId};
+
+/// What is to be done. The runtime does it in the order given and reports back by events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Tasks of this stage follow. Said once, before the first of them.
+    DefineStage {
+        /// Its name.
+        id: StageId,
+        /// What a task of it computes.
+        stage: Arc<Stage>,
+    },
+    /// No task of this stage will be launched again.
+    RetireStage {
+        /// Its name.
+        id: StageId,
+    },
+    /// Run this task there.
+    Launch {
+        /// Where.
+        worker: WorkerId,
+        /// What.
+        task: Task,
+    },
+    /// The result of this attempt does not matter any longer.
+    CancelAttempt {
+        /// Where it runs.
+        worker: WorkerId,
+        /// Which.
+        attempt: Attempt,
+    },
+    /// This attempt's records are the job's records of that partition. Said once for each
+    /// partition of the job's target.
+    AcceptResult {
+        /// For whom.
+        job: JobId,
+        /// Which partition of the target.
+        partition: u32,
+        /// Whose result it is.
+        attempt: Attempt,
+    },
+    /// Every partition of the job is accepted.
+    JobFinished {
+        /// Which.
+        job: JobId,
+    },
+    /// The job will not be finished. Other jobs go on.
+    JobFailed {
+        /// Which.
+        job: JobId,
+        /// Why.
+        error: TaskError,
+    },
+    /// The worker may delete these blocks.
+    DropBlocks {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        blocks: Vec<BlockId>,
+    },
+    /// There is work and nobody to do it. Said once until a worker joins.
+    NoWorkers,
+}

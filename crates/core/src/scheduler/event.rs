@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use crate::{Attempt, BlockId, Dataset, DatasetId, JobId, TaskError, WorkerId};
+
+/// What happened. Every way to learn of a thing leads to the same event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A worker is ready to run tasks.
+    WorkerJoined {
+        /// Who.
+        worker: WorkerId,
+        /// How many tasks it runs at a time.
+        slots: u32,
+    },
+    /// A worker is gone, with its blocks and whatever it was running.
+    WorkerLost {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A worker holds these blocks, which no task of ours made: received records, or what it
+    /// still had when it joined.
+    BlocksHeld {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        blocks: Vec<BlockId>,
+    },
+    /// Every partition of `target` is wanted.
+    JobSubmitted {
+        /// Names the job. Ids grow; a lower one goes first.
+        job: JobId,
+        /// Datasets that the scheduler may not know yet, parents before children.
+        datasets: Vec<Arc<Dataset>>,
+        /// What is wanted.
+        target: DatasetId,
+    },
+    /// Nobody waits for the job any longer.
+    JobCancelled {
+        /// Which.
+        job: JobId,
+    },
+    /// An attempt is done.
+    TaskFinished {
+        /// Which.
+        attempt: Attempt,
+        /// Where it ran.
+        worker: WorkerId,
+        /// Blocks it stored there: its pieces, and partitions that are kept.
+        stored: Vec<BlockId>,
+    },
+    /// An attempt failed.
+    TaskFailed {
+        /// Which.
+        attempt: Attempt,
+        /// Where it ran.
+        worker: WorkerId,
+        /// Why.
+        error: TaskError,
+    },
+    /// Nothing will ask for these datasets again: their blocks may go, and their lineage.
+    Forgotten {
+        /// Which.
+        datasets: Vec<DatasetId>,
+    },
+    /// The blocks of a kept dataset are not wanted any longer; they can be made again.
+    Unpersisted {
+        /// Which.
+        dataset: DatasetId,
+    },
+    /// Received blocks that no interval needs again.
+    InputsReleased {
+        /// Which.
+        blocks: Vec<BlockId>,
+    },
+    /// All partitions of this dataset are safe: what is behind it will not be needed for it.
+    LineageCut {
+        /// Which.
+        dataset: DatasetId,
+    },
+}

@@ -1,0 +1,70 @@
+//! One partition of one stage, and how running it can fail.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlockId, DatasetId, StageId, WorkerId};
+
+/// One run of a task. A task may be run more than once, even at the same time; all its attempts
+/// make the same records, and exactly one of them counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The stage that the task belongs to.
+    pub stage: StageId,
+    /// The partition it computes.
+    pub partition: u32,
+    /// Counts the attempts of that task from 0.
+    pub number: u32,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}#{}", self.stage, self.partition, self.number)
+    }
+}
+
+/// What a worker is told to run: names only, no records and no code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Which run of which task.
+    pub attempt: Attempt,
+    /// The dataset of which it computes a partition.
+    pub target: DatasetId,
+    /// Blocks the task reads that are not on the worker it is sent to, and who holds each.
+    pub remote: Vec<(BlockId, WorkerId)>,
+}
+
+/// Why an attempt failed. It keeps its type all the way from the worker to the scheduler, which
+/// answers each kind differently.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// A function of the program panicked or refused its input. It would do so again, so the
+    /// job fails at once.
+    #[error("{operator}: {message}")]
+    User {
+        /// The operator whose function it was.
+        operator: Arc<str>,
+        /// What it said.
+        message: String,
+    },
+    /// Something outside failed (a file, a disk, a socket). Tried again, a bounded number of times.
+    #[error("{operator}: {message}")]
+    External {
+        /// The operator that met it.
+        operator: Arc<str>,
+        /// What failed, with the name of the thing.
+        message: String,
+    },
+    /// A block was not where it was said to be. What makes it is run again first.
+    #[error("block {block} could not be read from {worker}")]
+    FetchFailed {
+        /// The block.
+        block: BlockId,
+        /// Who was asked for it.
+        worker: WorkerId,
+    },
+    /// The engine broke its own rules; a defect of cutwater.
+    #[error("defect in cutwater: {0}")]
+    Internal(String),
+}
