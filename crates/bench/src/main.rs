@@ -1,2 +1,40 @@
-//! bench
-fn main(){}
+//! Runs one job and prints its line of JSON. What there is to run is in [`cutwater_bench::cli`].
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use cutwater_bench::cli::{Cli, Job};
+use cutwater_bench::error::BenchError;
+use cutwater_bench::generate;
+use cutwater_bench::report::Report;
+
+/// The allocator that the README recommends to programs, so that the figures are those a user gets.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let name = cli.job.name();
+    let printed = run(&cli).map_err(|error| error.to_string()).and_then(|report| {
+        // Not `println!`, which panics when the reader has gone.
+        writeln!(io::stdout(), "{}", report.to_json()).map_err(|error| format!("cannot print: {error}"))
+    });
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // Nothing is left to tell anybody if standard error is gone too.
+            let _ = writeln!(io::stderr(), "cutwater-bench {name}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Report, BenchError> {
+    match &cli.job {
+        Job::Generate(options) => generate::run(options),
+        Job::Grep(_) | Job::Wordcount(_) | Job::Window(_) | Job::Topk(_) | Job::Empty => {
+            Err(BenchError::Refused("the engine that this job measures is not part of this build".into()))
+        }
+    }
+}

@@ -93,6 +93,8 @@ pub enum PartitionMap {
     Same,
     /// Partition `i` from the parent's `i - n`, if it has one (`union`).
     Shift(u32),
+    /// Partition `i` from the parent's `i + n`: all but the first `n` (`take`).
+    Skip(u32),
     /// `n` groups of neighbouring partitions of the parent (`coalesce`).
     Coalesce(u32),
     /// All partitions of the parent.
@@ -110,6 +112,7 @@ impl PartitionMap {
         match self {
             Self::Same => one(child),
             Self::Shift(n) => child.checked_sub(n).map_or(0..0, one),
+            Self::Skip(n) => child.checked_add(n).map_or(0..0, one),
             Self::Coalesce(n) => {
                 let at = |i: u32| (u64::from(i) * u64::from(parents) / u64::from(n.max(1))) as u32;
                 at(child)..at(child + 1)

@@ -1,1 +1,62 @@
-//! cutwater
+//! Stream processing in ordinary Rust.
+//!
+//! A program describes streams ([`DStream`]) with closures; cutwater cuts them into short intervals
+//! and runs each as a small deterministic batch job over immutable datasets ([`Rdd`]) that remember
+//! how they were made.
+//!
+//! ```
+//! use std::time::Duration;
+//! use cutwater::{Context, Error};
+//!
+//! let ctx = Context::builder("words").interval(Duration::from_millis(50)).threads(1).build()?;
+//! let (sender, lines) = ctx.channel::<String>("lines");
+//! let words = lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+//! let counts = words.map(|word| (word, 1u64)).running_reduce(|a, b| a + b);
+//! counts.for_each_rdd(|rdd, t| {
+//!     println!("{t}: {:?}", rdd.top_by(3, |c| c.1)?);
+//!     Ok::<(), Error>(())
+//! });
+//! sender.send("to be or not to be".to_owned())?;
+//! drop(sender); // nothing more will come, so the program ends by itself
+//! ctx.run()?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Layout, in the order in which data flows
+//! - [`source`]: where records come from; `block`: immutable pieces of data;
+//! - [`Context`] and `stream/`: the graph of streams, built once by the program;
+//! - `rdd/`: datasets, one operation a file;
+//! - `task/`: what a compute thread runs; `shuffle/`: records brought together by key;
+//! - [`state`]: keyed tables with a version for each interval;
+//! - `output/`: where results go;
+//! - `runtime/`: the only place with threads, sockets and clocks;
+//! - [`testing`]: a clock you drive, inputs you list, outputs you compare.
+//!
+//! What is decided (stages, scheduling, recovery) is in `cutwater-core`.
+
+mod block;
+mod closure;
+mod collection;
+mod context;
+mod error;
+mod output;
+mod placement;
+mod rdd;
+mod record;
+mod runtime;
+mod shuffle;
+pub mod source;
+pub mod state;
+mod stream;
+mod task;
+pub mod testing;
+
+pub use closure::Portable;
+pub use collection::{Collection, With};
+pub use context::{Builder, Context, IntervalReport, OnFailure, SourceReport};
+pub use cutwater_core::Time;
+pub use error::{Error, ErrorKind};
+pub use rdd::Rdd;
+pub use record::{Key, Record};
+pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
+pub use stream::{DStream, Done};

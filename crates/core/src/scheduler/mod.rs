@@ -1,14 +1,80 @@
 //! Events in, commands out.
+//!
+//! # Layout, in the order of the flow
+//! - `event`: what happened. `job`: what is wanted, and how it ends.
+//! - `datasets`: the lineage as it is now. `blocks`: who holds what.
+//! - `inputs`: what a task reads, found by walking the lineage until something is held.
+//! - `stage_run`: how far a run of a stage is. `stages`: which runs wait for which.
+//! - `placement`: slots. `launch`: ready tasks on free slots.
+//! - `outcome`: what a finished, failed or lost attempt changes.
+//! - `retention`: what may go. `command`: what is to be done.
 
+mod blocks;
 mod command;
+mod datasets;
 mod event;
+mod inputs;
+mod job;
+mod launch;
+mod outcome;
+mod placement;
+mod retention;
+mod stage_run;
+mod stages;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use command::Command;
 pub use event::Event;
 
-/// Decides which task runs where.
+use crate::{DatasetId, JobId, StageId};
+use blocks::Blocks;
+use datasets::Datasets;
+use placement::Workers;
+use stage_run::StageRun;
+
+/// Decides which task runs where, and what to do when one fails.
+///
+/// Properties:
+/// - `datasets`, the lineage, and `blocks`, who holds what: together they say what a task reads;
+/// - `workers`, their slots and what runs in them;
+/// - `jobs`, the datasets that are wanted, each with the stage run that computes it;
+/// - `runs`, the stages that are being run, which of them wait for which, and `map_runs`, those
+///   among them that write for a shuffle;
+/// - `ready`, the runs of which a task could start now, in the order in which they may;
+/// - `forgotten`, datasets that nobody will ask for again but that a job still needs.
+///
+/// Invariants:
+/// - The scheduler never waits: a step ends with every free slot used or no task ready.
+/// - A run is in `ready` exactly if it has tasks to do and waits for no other run.
+/// - What a run waits for is itself being run; what nobody waits for any longer is ended.
+/// - An attempt occupies a slot from its launch until its worker reports it or is lost, whatever
+///   has become of its job in between. So slots are neither lost nor made.
+/// - The same events give the same commands: what is iterated is ordered, hash maps are looked
+///   things up in and nothing else.
+///
+/// No event costs time in proportion to the tasks there are, but for the loss of a block: then
+/// the runs that lack something walk their lineage again.
+///
+/// It is touched by one thread, the master's. If the master dies all of it is gone, and nothing
+/// is lost: the program submits again the jobs that were not recorded as done, and the workers
+/// say which blocks they hold.
 #[derive(Debug, Default)]
-pub struct Scheduler {}
+pub struct Scheduler {
+    datasets: Datasets,
+    blocks: Blocks,
+    workers: Workers,
+    jobs: BTreeMap<JobId, StageId>,
+    runs: BTreeMap<StageId, StageRun>,
+    map_runs: HashMap<DatasetId, StageId>,
+    ready: BTreeSet<(JobId, StageId)>,
+    forgotten: BTreeSet<DatasetId>,
+    stages_named: u64,
+    /// Counts the events: the only time there is here.
+    now: u64,
+    no_workers_said: bool,
+    commands: Vec<Command>,
+}
 
 impl Scheduler {
     /// A scheduler that knows no worker and no dataset.
@@ -18,7 +84,21 @@ impl Scheduler {
 
     /// Takes note of what happened and says what is to be done now, in order.
     pub fn step(&mut self, event: Event) -> Vec<Command> {
-        let _ = event;
-        Vec::new()
+        self.now += 1;
+        match event {
+            Event::WorkerJoined { worker, slots } => self.worker_joined(worker, slots),
+            Event::WorkerLost { worker } => self.worker_lost(worker),
+            Event::BlocksHeld { worker, blocks } => self.blocks_held(worker, &blocks),
+            Event::JobSubmitted { job, datasets, target } => self.job_submitted(job, datasets, target),
+            Event::JobCancelled { job } => self.job_cancelled(job),
+            Event::TaskFinished { attempt, worker, stored } => self.task_finished(attempt, worker, stored),
+            Event::TaskFailed { attempt, worker, error } => self.task_failed(attempt, worker, error),
+            Event::Forgotten { datasets } => self.forgotten(datasets),
+            Event::Unpersisted { dataset } => self.unpersisted(dataset),
+            Event::InputsReleased { blocks } => self.inputs_released(blocks),
+            Event::LineageCut { dataset } => self.lineage_cut(dataset),
+        }
+        self.launch_ready();
+        std::mem::take(&mut self.commands)
     }
 }

@@ -1,0 +1,213 @@
+//! The sub-commands and their options.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+
+use clap::{Args, Parser, Subcommand, value_parser};
+
+use crate::generate;
+
+/// Every figure that cutwater claims, measured.
+///
+/// Each sub-command prints exactly one line of JSON on standard output; progress and explanations go to
+/// standard error. The exit code is 0 only if the job's answer was checked and found right.
+#[derive(Debug, Parser)]
+#[command(name = "cutwater-bench", version, max_term_width = 110)]
+pub struct Cli {
+    /// What every job understands.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// What to run.
+    #[command(subcommand)]
+    pub job: Job,
+}
+
+/// Options of every sub-command, given before or after its name.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Compute threads in a process [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Worker processes on this machine, each with --threads; 0 runs everything in this process
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, value_parser = parse_workers)]
+    pub workers: usize,
+
+    /// Intervals to measure, after the warm-up [default: the whole input, or what the job needs]
+    #[arg(long, global = true, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub intervals: Option<u64>,
+
+    /// Length of an interval in milliseconds, for jobs driven by the clock [default: the job's own]
+    #[arg(long, global = true, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub interval_ms: Option<u64>,
+
+    /// Intervals to run first and leave out of the figures
+    #[arg(long, global = true, value_name = "N", default_value_t = 5)]
+    pub warmup: u64,
+}
+
+impl Common {
+    /// The compute threads of a process: as asked, or one for each core.
+    pub fn threads(&self) -> usize {
+        let threads = self.threads.or_else(|| thread::available_parallelism().ok());
+        threads.map_or(1, NonZeroUsize::get)
+    }
+}
+
+/// Refused here, while the options are read, rather than after minutes of work on the wrong set-up.
+fn parse_workers(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Ok(0),
+        Ok(_) => Err("worker processes come with the cluster; use 0, everything in one process".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The jobs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Job {
+    /// Write a text file for the other jobs: 100-byte records of 10 words, Zipf(1.0) over 10,000 words
+    ///
+    /// It has no intervals and writes with one thread: of the common options, none changes anything.
+    Generate(Generate),
+    /// Count the lines that contain a pattern
+    Grep(Grep),
+    /// Keep a running count of every word
+    Wordcount(Text),
+    /// Count every word over a sliding window, adding what enters and taking away what leaves
+    Window(Windowed),
+    /// Find the ten most frequent words of a sliding window
+    Topk(Windowed),
+    /// Run a stateful program with 10,000 keys of state and no input: what an interval costs by itself
+    Empty,
+}
+
+impl Job {
+    /// The name by which the job is called and reported.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Generate(_) => "generate",
+            Self::Grep(_) => "grep",
+            Self::Wordcount(_) => "wordcount",
+            Self::Window(_) => "window",
+            Self::Topk(_) => "topk",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// Options of `generate`.
+#[derive(Clone, Debug, Args)]
+pub struct Generate {
+    /// Records to write, of 100 bytes each
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub records: u64,
+
+    /// File to write; it is replaced only when the new one is complete
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Which words are drawn; the vocabulary is always the same
+    #[arg(long, value_name = "S", default_value_t = generate::DEFAULT_SEED)]
+    pub seed: u64,
+}
+
+/// Input of the jobs that read text. An interval is a chunk of the file; the next begins when the last ends.
+#[derive(Clone, Debug, Args)]
+pub struct Text {
+    /// Text file to read, as written by `generate`
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// Records in an interval
+    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = value_parser!(u64).range(1..))]
+    pub chunk_records: u64,
+}
+
+/// Options of `grep`.
+#[derive(Clone, Debug, Args)]
+pub struct Grep {
+    /// What is read.
+    #[command(flatten)]
+    pub text: Text,
+
+    /// Text to look for, byte for byte; the default is in about one generated line of a thousand
+    #[arg(long, value_name = "P", default_value = generate::RARE_WORD)]
+    pub pattern: String,
+}
+
+/// Options of the jobs over a sliding window.
+#[derive(Clone, Debug, Args)]
+pub struct Windowed {
+    /// What is read.
+    #[command(flatten)]
+    pub text: Text,
+
+    /// Length of the window in intervals; it slides by one
+    #[arg(long, value_name = "W", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
+    pub window: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["cutwater-bench"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_stand_before_or_after_the_job() {
+        for arguments in [["--threads", "3", "empty"], ["empty", "--threads", "3"]] {
+            assert_eq!(parse(&arguments).unwrap().common.threads(), 3);
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_documentation() {
+        let cli = parse(&["topk", "--input", "f"]).unwrap();
+        assert_eq!((cli.common.workers, cli.common.warmup, cli.common.intervals), (0, 5, None));
+        assert!(cli.common.threads() >= 1);
+        let Job::Topk(options) = cli.job else { panic!("parsed as another job") };
+        assert_eq!((options.text.chunk_records, options.window), (500_000, 30));
+    }
+
+    #[test]
+    fn every_job_is_called_by_the_name_it_reports() {
+        for command in Cli::command().get_subcommands().filter(|c| c.get_name() != "help") {
+            let mut arguments = vec![command.get_name()];
+            match command.get_name() {
+                "generate" => arguments.extend(["--records", "1", "--out", "f"]),
+                "empty" => {}
+                _ => arguments.extend(["--input", "f"]),
+            }
+            assert_eq!(parse(&arguments).unwrap().job.name(), command.get_name());
+        }
+    }
+
+    #[test]
+    fn worker_processes_are_refused_with_the_reason() {
+        let message = parse(&["empty", "--workers", "2"]).unwrap_err().to_string();
+        assert!(message.contains("worker processes come with the cluster"), "{message}");
+    }
+
+    #[test]
+    fn nothing_that_must_be_positive_may_be_zero() {
+        for option in ["--threads", "--intervals", "--interval-ms"] {
+            assert!(parse(&["empty", option, "0"]).is_err(), "{option}");
+        }
+        for option in ["--chunk-records", "--window"] {
+            assert!(parse(&["window", "--input", "f", option, "0"]).is_err(), "{option}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `cutwater-bench`: every figure that cutwater claims, measured by one executable.
+//!
+//! A sub-command runs one job, checks the job's answer against a naive reference, and prints exactly one
+//! line of JSON on standard output. Progress and explanations go to standard error. The exit code is 0
+//! only if the checks held, so a wrong answer can never be quoted as a fast one.
+//!
+//! # Layout
+//!
+//! - [`cli`]: the sub-commands and their options
+//! - [`generate`]: the input that the text jobs read
+//! - [`measure`]: which intervals count, and how long they took
+//! - [`mod@reference`]: slow, obvious answers to compare the engine's with
+//! - [`report`]: the line of JSON
+//! - [`error`]: why a run failed
+//!
+//! It is a library under a thin executable so that tests can call the parts that a job is checked by.
+
+pub mod cli;
+pub mod error;
+pub mod generate;
+pub mod measure;
+pub mod reference;
+pub mod report;

@@ -1,0 +1,69 @@
+//! The executable as a user starts it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use cutwater_bench::reference;
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cutwater-bench"))
+        .args(arguments)
+        .output()
+        .expect("the executable starts")
+}
+
+fn generate(out: &Path, records: &str) -> Output {
+    bench(&["generate", "--records", records, "--out", out.to_str().expect("a path in UTF-8")])
+}
+
+#[test]
+fn generate_writes_the_file_and_prints_one_line_of_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    let output = generate(&path, "12345");
+    assert!(output.status.success(), "{output:?}");
+
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed.lines().count(), 1);
+    let report: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(report["job"], "generate");
+    assert_eq!((&report["records"], &report["bytes"]), (&12_345.into(), &1_234_500.into()));
+    assert!(
+        ["seconds", "records_per_s", "mb_per_s"].iter().all(|f| report[f].as_f64() > Some(0.0)),
+        "{report}"
+    );
+    assert!(report["commit"].is_string() && report["result"].is_u64());
+
+    assert_eq!(path.metadata().unwrap().len(), 1_234_500);
+    let words: u64 = reference::count_words(&path, reference::ALL).unwrap().values().sum();
+    assert_eq!(words, 123_450);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = |name: &str| {
+        let output = generate(&folder.path().join(name), "1000");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["result"].as_u64().unwrap()
+    };
+    assert_eq!(result("a"), result("b"));
+}
+
+#[test]
+fn a_failure_prints_no_figures_and_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = generate(&folder.path().join("missing/text"), "10");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("missing/text") && message.contains("no directory"), "{message}");
+}
+
+#[test]
+fn worker_processes_are_refused() {
+    let output = bench(&["empty", "--workers", "2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("worker processes come with the cluster"), "{message}");
+}

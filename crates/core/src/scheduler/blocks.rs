@@ -1,0 +1,230 @@
+//! Who holds what.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::{BlockId, DatasetId, WorkerId};
+
+/// Blocks that are written together and are there, or are gone, together.
+///
+/// All that a map partition wrote counts as one, so that knowing where a shuffle is costs as much
+/// as it has map partitions, and not as much as it has pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Unit {
+    /// A received block.
+    Input { source: u32, sequence: u64 },
+    /// What the task for one partition of a dataset left behind: a block, or all its pieces.
+    Made { dataset: DatasetId, partition: u32 },
+}
+
+impl Unit {
+    pub(super) fn of(block: &BlockId) -> Self {
+        match *block {
+            BlockId::Input { source, sequence } => Self::Input { source, sequence },
+            BlockId::Partition { dataset, partition } => Self::Made { dataset, partition },
+            BlockId::Piece { dataset, map, .. } => Self::Made { dataset, partition: map },
+        }
+    }
+}
+
+/// A worker that holds a unit, since the event of that number.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    worker: WorkerId,
+    since: u64,
+}
+
+/// Sorted by worker, and never empty while it is in a map.
+#[derive(Debug, Default)]
+struct Holders(Vec<Holder>);
+
+/// What is held of one dataset.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    partitions: BTreeMap<u32, Holders>,
+    by_worker: BTreeMap<WorkerId, u32>,
+}
+
+impl Made {
+    /// The partitions that somebody holds, each with the lowest worker that does, but for those
+    /// that `worker` holds itself.
+    pub(super) fn not_on(&self, worker: WorkerId) -> impl Iterator<Item = (u32, WorkerId)> {
+        self.partitions
+            .iter()
+            .filter_map(move |(partition, holders)| Some((*partition, holders.elsewhere(worker)?)))
+    }
+
+    /// How many partitions each worker holds.
+    pub(super) fn by_worker(&self) -> &BTreeMap<WorkerId, u32> {
+        &self.by_worker
+    }
+}
+
+impl Holders {
+    /// The lowest worker that holds it, unless `worker` does.
+    fn elsewhere(&self, worker: WorkerId) -> Option<WorkerId> {
+        if self.0.iter().any(|holder| holder.worker == worker) {
+            return None;
+        }
+        self.0.first().map(|holder| holder.worker)
+    }
+}
+
+/// Who holds what, looked up from both ends.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    inputs: HashMap<(u32, u64), Holders>,
+    made: HashMap<DatasetId, Made>,
+    by_worker: HashMap<WorkerId, HashSet<Unit>>,
+    /// Whom a reader could not get a unit from. It is not counted on, but it may well be there,
+    /// and has to be deleted with the rest.
+    doubted: BTreeSet<(Unit, WorkerId)>,
+}
+
+impl Blocks {
+    /// From the event `now` on, `worker` holds `unit`.
+    pub(super) fn add(&mut self, unit: Unit, worker: WorkerId, now: u64) {
+        let holders = match unit {
+            Unit::Input { source, sequence } => self.inputs.entry((source, sequence)).or_default(),
+            Unit::Made { dataset, partition } => {
+                self.made.entry(dataset).or_default().partitions.entry(partition).or_default()
+            }
+        };
+        match holders.0.binary_search_by_key(&worker, |holder| holder.worker) {
+            Ok(at) => holders.0[at].since = now,
+            Err(at) => {
+                holders.0.insert(at, Holder { worker, since: now });
+                self.by_worker.entry(worker).or_default().insert(unit);
+                if let Unit::Made { dataset, .. } = unit {
+                    *self.made.entry(dataset).or_default().by_worker.entry(worker).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// An attempt launched at the event `launched` could not get `unit` from `worker`. Says
+    /// whether now nobody holds it, and somebody did before.
+    ///
+    /// If the worker has stored it anew since then, the failure tells of the copy before, and to
+    /// believe it would cost another run of what makes it.
+    pub(super) fn doubt(&mut self, unit: Unit, worker: WorkerId, launched: u64) -> bool {
+        let holds = |holder: &Holder| holder.worker == worker && holder.since <= launched;
+        if !self.holders(unit).is_some_and(|holders| holders.0.iter().any(holds)) {
+            return false;
+        }
+        self.doubted.insert((unit, worker));
+        if let Some(units) = self.by_worker.get_mut(&worker) {
+            units.remove(&unit);
+        }
+        self.remove_holder(unit, worker)
+    }
+
+    /// The worker is gone. Answers what nobody else holds, in order.
+    pub(super) fn lose(&mut self, worker: WorkerId) -> Vec<Unit> {
+        self.doubted.retain(|(_, doubted)| *doubted != worker);
+        let mut units: Vec<Unit> = self.by_worker.remove(&worker).unwrap_or_default().into_iter().collect();
+        units.sort_unstable();
+        units.retain(|unit| self.remove_holder(*unit, worker));
+        units
+    }
+
+    /// Nobody shall hold `unit` any longer. Answers who does, or may.
+    pub(super) fn take(&mut self, unit: Unit) -> BTreeSet<WorkerId> {
+        let mut workers: BTreeSet<WorkerId> =
+            self.holders(unit).iter().flat_map(|holders| &holders.0).map(|holder| holder.worker).collect();
+        for worker in &workers {
+            self.remove_holder(unit, *worker);
+            if let Some(units) = self.by_worker.get_mut(worker) {
+                units.remove(&unit);
+            }
+        }
+        let doubted = (unit, WorkerId(0))..=(unit, WorkerId(u32::MAX));
+        workers.extend(self.doubted.extract_if(doubted, |_| true).map(|(_, worker)| worker));
+        workers
+    }
+
+    /// The partitions of a dataset that somebody holds or may hold.
+    pub(super) fn partitions(&self, dataset: DatasetId) -> BTreeSet<u32> {
+        let unit = |partition| (Unit::Made { dataset, partition }, WorkerId(0));
+        let doubted = self.doubted.range(unit(0)..).map_while(|(unit, _)| match unit {
+            Unit::Made { dataset: of, partition } if *of == dataset => Some(*partition),
+            _ => None,
+        });
+        let held = self.made.get(&dataset).into_iter().flat_map(|made| made.partitions.keys().copied());
+        held.chain(doubted).collect()
+    }
+
+    pub(super) fn is_held(&self, unit: Unit) -> bool {
+        self.holders(unit).is_some()
+    }
+
+    /// The workers that hold `unit`, the lowest first.
+    pub(super) fn workers(&self, unit: Unit) -> impl Iterator<Item = WorkerId> {
+        self.holders(unit).into_iter().flat_map(|holders| &holders.0).map(|holder| holder.worker)
+    }
+
+    /// The lowest worker that holds `unit`, unless `worker` does.
+    pub(super) fn elsewhere(&self, unit: Unit, worker: WorkerId) -> Option<WorkerId> {
+        self.holders(unit)?.elsewhere(worker)
+    }
+
+    /// What is held of a dataset, if anything is.
+    pub(super) fn made(&self, dataset: DatasetId) -> Option<&Made> {
+        self.made.get(&dataset)
+    }
+
+    /// Whether each of this many partitions of the dataset is held by somebody.
+    pub(super) fn is_complete(&self, dataset: DatasetId, partitions: u32) -> bool {
+        self.made.get(&dataset).map_or(0, |made| made.partitions.len()) >= partitions as usize
+    }
+
+    fn holders(&self, unit: Unit) -> Option<&Holders> {
+        match unit {
+            Unit::Input { source, sequence } => self.inputs.get(&(source, sequence)),
+            Unit::Made { dataset, partition } => self.made.get(&dataset)?.partitions.get(&partition),
+        }
+    }
+
+    /// Says whether now nobody holds it.
+    fn remove_holder(&mut self, unit: Unit, worker: WorkerId) -> bool {
+        match unit {
+            Unit::Input { source, sequence } => {
+                let Some(holders) = self.inputs.get_mut(&(source, sequence)) else { return true };
+                holders.0.retain(|holder| holder.worker != worker);
+                let gone = holders.0.is_empty();
+                if gone {
+                    self.inputs.remove(&(source, sequence));
+                }
+                gone
+            }
+            Unit::Made { dataset, partition } => {
+                let Some(made) = self.made.get_mut(&dataset) else { return true };
+                let gone = made.remove_holder(partition, worker);
+                if made.partitions.is_empty() {
+                    self.made.remove(&dataset);
+                }
+                gone
+            }
+        }
+    }
+}
+
+impl Made {
+    fn remove_holder(&mut self, partition: u32, worker: WorkerId) -> bool {
+        let Some(holders) = self.partitions.get_mut(&partition) else { return true };
+        let before = holders.0.len();
+        holders.0.retain(|holder| holder.worker != worker);
+        if holders.0.len() < before
+            && let Some(count) = self.by_worker.get_mut(&worker)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.by_worker.remove(&worker);
+            }
+        }
+        let gone = holders.0.is_empty();
+        if gone {
+            self.partitions.remove(&partition);
+        }
+        gone
+    }
+}

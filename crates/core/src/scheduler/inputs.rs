@@ -1,0 +1,168 @@
+//! What a task reads, found by walking the lineage until something is held.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use crate::{Attempt, BlockId, DatasetId, Parent, Task, TaskError, WorkerId};
+
+use super::{
+    blocks::{Blocks, Unit},
+    datasets::{Datasets, is_pieces},
+    placement::Weight,
+    stage_run::StageRun,
+};
+
+/// What the task for one partition reads.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    /// Received blocks and kept partitions. Each is held by somebody.
+    whole: Vec<BlockId>,
+    /// The datasets across a shuffle and the reduce partition of which it needs all pieces.
+    shuffles: Vec<(DatasetId, u32)>,
+}
+
+impl Inputs {
+    /// Walks from a partition of `target` along the narrow edges, to whatever is held, is read
+    /// across a shuffle or comes from outside. It fails if something is needed that nobody holds
+    /// and nothing can make.
+    pub(super) fn of(
+        datasets: &Datasets,
+        blocks: &Blocks,
+        target: DatasetId,
+        partition: u32,
+    ) -> Result<Self, TaskError> {
+        let mut inputs = Self::default();
+        // Two paths to one partition are one computation; without this, a chain of self-joins
+        // would be walked once for each of its exponentially many paths.
+        let mut seen = HashSet::new();
+        let mut unseen = VecDeque::from([(target, partition)]);
+        while let Some((id, partition)) = unseen.pop_front() {
+            if !seen.insert((id, partition)) {
+                continue;
+            }
+            let dataset = datasets.get(id)?;
+            let block = BlockId::Partition { dataset: id, partition };
+            if dataset.keep && !is_pieces(dataset) && blocks.is_held(Unit::of(&block)) {
+                inputs.whole.push(block);
+                continue;
+            }
+            if datasets.is_cut(id) {
+                let message = format!("block {block} is held by no worker, and its lineage was cut");
+                return Err(TaskError::External { operator: dataset.label.clone(), message });
+            }
+            for block in dataset.splits.get(partition as usize).iter().flat_map(|split| &split.blocks) {
+                if !blocks.is_held(Unit::of(block)) {
+                    let message = format!("block {block} is held by no worker");
+                    return Err(TaskError::External { operator: dataset.label.clone(), message });
+                }
+                inputs.whole.push(*block);
+            }
+            for parent in &dataset.parents {
+                match parent {
+                    Parent::Narrow { dataset, map } => {
+                        let partitions = map.of(partition, datasets.get(*dataset)?.partitions);
+                        unseen.extend(partitions.map(|partition| (*dataset, partition)));
+                    }
+                    Parent::Shuffle { dataset } => inputs.shuffles.push((*dataset, partition)),
+                }
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// Whether every piece it needs is held by somebody.
+    pub(super) fn are_held(&self, datasets: &Datasets, blocks: &Blocks) -> Result<bool, TaskError> {
+        for (dataset, _) in &self.shuffles {
+            if !blocks.is_complete(*dataset, datasets.get(*dataset)?.partitions) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether it reads anything of that unit.
+    pub(super) fn contain(&self, unit: Unit) -> bool {
+        let across_shuffle =
+            |(id, _): &(DatasetId, u32)| matches!(unit, Unit::Made { dataset, .. } if dataset == *id);
+        self.whole.iter().any(|block| Unit::of(block) == unit) || self.shuffles.iter().any(across_shuffle)
+    }
+
+    /// The received blocks and kept partitions that it reads.
+    pub(super) fn whole(&self) -> impl Iterator<Item = Unit> {
+        self.whole.iter().map(Unit::of)
+    }
+
+    /// How much of it each worker holds. Left out is who cannot hold most.
+    ///
+    /// Whole blocks come first and pieces decide between equals: a piece is a small part of a
+    /// partition, and were it to count as much, the pieces of one interval would pull the state
+    /// of all the intervals before them from worker to worker.
+    pub(super) fn weights(&self, blocks: &Blocks) -> BTreeMap<WorkerId, Weight> {
+        let mut weights = BTreeMap::<WorkerId, Weight>::new();
+        for block in &self.whole {
+            for worker in blocks.workers(Unit::of(block)) {
+                weights.entry(worker).or_default().whole += 1;
+            }
+        }
+        for made in self.shuffles.iter().filter_map(|(dataset, _)| blocks.made(*dataset)) {
+            if self.whole.is_empty() {
+                for (worker, pieces) in made.by_worker() {
+                    weights.entry(*worker).or_default().pieces += pieces;
+                }
+            } else {
+                for (worker, weight) in &mut weights {
+                    weight.pieces += made.by_worker().get(worker).copied().unwrap_or(0);
+                }
+            }
+        }
+        weights
+    }
+
+    /// The task, as it is told to `worker`.
+    pub(super) fn task(
+        &self,
+        attempt: Attempt,
+        target: DatasetId,
+        worker: WorkerId,
+        blocks: &Blocks,
+    ) -> Task {
+        let mut remote = Vec::new();
+        for block in &self.whole {
+            remote.extend(blocks.elsewhere(Unit::of(block), worker).map(|holder| (*block, holder)));
+        }
+        for &(dataset, reduce) in &self.shuffles {
+            for (map, holder) in blocks.made(dataset).iter().flat_map(|made| made.not_on(worker)) {
+                remote.push((BlockId::Piece { dataset, map, reduce }, holder));
+            }
+        }
+        Task { attempt, target, remote }
+    }
+}
+
+/// The datasets across a shuffle that tasks still to do need and of which some partition is held
+/// by nobody.
+pub(super) fn lacking(
+    datasets: &Datasets,
+    blocks: &Blocks,
+    run: &StageRun,
+) -> Result<Vec<DatasetId>, TaskError> {
+    // Every task of a shuffle reads from all its map partitions, so it is enough to find one task
+    // that needs it; and if all shuffles of the stage are there, no task need be looked at.
+    let mut incomplete: Vec<DatasetId> = run.stage.shuffles.clone();
+    incomplete.retain(|id| {
+        // One that is forgotten is behind a dataset that was cut off since, and is not reached.
+        datasets.get(*id).is_ok_and(|dataset| !blocks.is_complete(*id, dataset.partitions))
+    });
+    let mut lacking = Vec::new();
+    for partition in &run.todo {
+        if incomplete.is_empty() {
+            break;
+        }
+        let inputs = Inputs::of(datasets, blocks, run.stage.target, *partition)?;
+        for (dataset, _) in inputs.shuffles {
+            if let Some(at) = incomplete.iter().position(|id| *id == dataset) {
+                lacking.push(incomplete.remove(at));
+            }
+        }
+    }
+    Ok(lacking)
+}

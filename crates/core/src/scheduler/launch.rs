@@ -1,0 +1,75 @@
+//! Ready tasks on free slots.
+
+use crate::{BlockId, StageId, TaskError, WorkerId};
+
+use super::{Command, Scheduler, blocks::Unit, inputs::Inputs, stage_run::StageRun};
+
+impl Scheduler {
+    /// Uses every free slot for which there is a ready task.
+    pub(super) fn launch_ready(&mut self) {
+        while self.workers.any_free()
+            && let Some((_, id)) = self.ready.pop_first()
+        {
+            if let Err(error) = self.launch_next(id) {
+                self.fail_run(id, &error);
+            }
+        }
+        if !self.ready.is_empty() && !self.workers.can_work() && !self.no_workers_said {
+            self.no_workers_said = true;
+            self.commands.push(Command::NoWorkers);
+        }
+    }
+
+    /// Launches the first task of a run that was ready, or finds that it has to wait after all.
+    /// If it then still is, it is put back.
+    fn launch_next(&mut self, id: StageId) -> Result<(), TaskError> {
+        let Some(run) = self.runs.get_mut(&id) else { return Ok(()) };
+        let Some(partition) = run.todo.first().copied() else { return Ok(()) };
+        let target = run.stage.target;
+        if run.job.is_none() && self.blocks.is_held(Unit::Made { dataset: target, partition }) {
+            // A cancelled attempt, or a worker that came back, had it after all.
+            run.succeed(partition);
+            self.finish_if_done(id);
+            return Ok(());
+        }
+        // Only now is it looked up what the task reads: before, it could still have changed.
+        let inputs = Inputs::of(&self.datasets, &self.blocks, target, partition)?;
+        if !inputs.are_held(&self.datasets, &self.blocks)? {
+            self.settle(id);
+            // To try it again at once would be to try it for ever.
+            let still_ready = self.runs.get(&id).is_some_and(StageRun::is_ready);
+            return if still_ready { Err(nobody_makes_inputs(id)) } else { Ok(()) };
+        }
+        let Some(worker) = self.workers.choose(&inputs.weights(&self.blocks)) else { return Ok(()) };
+        if !run.defined {
+            run.defined = true;
+            self.commands.push(Command::DefineStage { id, stage: run.stage.clone() });
+        }
+        let attempt = run.start(id, partition, worker, self.now);
+        self.workers.occupy(worker, attempt);
+        self.commands
+            .push(Command::Launch { worker, task: inputs.task(attempt, target, worker, &self.blocks) });
+        self.queue(id);
+        Ok(())
+    }
+
+    pub(super) fn worker_joined(&mut self, worker: WorkerId, slots: u32) {
+        // Who joins twice has begun anew, and what its former self held and ran is gone.
+        self.worker_lost(worker);
+        self.workers.add(worker, slots);
+        self.no_workers_said = false;
+    }
+
+    /// Who is not here cannot hold anything: such a message was overtaken by the loss.
+    pub(super) fn blocks_held(&mut self, worker: WorkerId, blocks: &[BlockId]) {
+        if self.workers.contains(worker) {
+            for block in blocks {
+                self.blocks.add(Unit::of(block), worker, self.now);
+            }
+        }
+    }
+}
+
+fn nobody_makes_inputs(id: StageId) -> TaskError {
+    TaskError::Internal(format!("stage {id} lacks pieces and waits for nobody to make them"))
+}

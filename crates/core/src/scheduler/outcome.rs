@@ -1,0 +1,146 @@
+//! What a finished, failed or lost attempt changes.
+
+use std::collections::BTreeSet;
+
+use crate::{Attempt, BlockId, StageId, TaskError, WorkerId, limits};
+
+use super::{Command, Scheduler, blocks::Unit, inputs::Inputs};
+
+impl Scheduler {
+    pub(super) fn task_finished(&mut self, attempt: Attempt, worker: WorkerId, stored: Vec<BlockId>) {
+        if !self.workers.contains(worker) {
+            return; // What it stored is gone with it.
+        }
+        self.workers.release(worker, attempt);
+        self.note_stored(worker, stored);
+        // The run may have ended since, and the attempt may be one that was given up.
+        let Some(run) = self.runs.get_mut(&attempt.stage) else { return };
+        if run.end(attempt, worker).is_none() {
+            return;
+        }
+        let partition = attempt.partition;
+        run.succeed(partition);
+        match run.job {
+            Some(job) => self.commands.push(Command::AcceptResult { job, partition, attempt }),
+            None => {
+                // Whether or not it named a piece: it may have none to name.
+                let unit = Unit::Made { dataset: run.stage.target, partition };
+                self.blocks.add(unit, worker, self.now);
+            }
+        }
+        self.finish_if_done(attempt.stage);
+    }
+
+    /// Whoever stored a block holds it, however late it says so: blocks are immutable. Only if
+    /// nobody will ask for it, it goes.
+    fn note_stored(&mut self, worker: WorkerId, stored: Vec<BlockId>) {
+        let mut unwanted = Vec::new();
+        let mut last = None;
+        for block in stored {
+            let unit = Unit::of(&block);
+            if !self.datasets.wants(&block) {
+                unwanted.push(block);
+            } else if last != Some(unit) {
+                // Once for all the pieces of a map partition, which come one after the other.
+                self.blocks.add(unit, worker, self.now);
+                last = Some(unit);
+            }
+        }
+        if !unwanted.is_empty() {
+            self.commands.push(Command::DropBlocks { worker, blocks: unwanted });
+        }
+    }
+
+    pub(super) fn task_failed(&mut self, attempt: Attempt, worker: WorkerId, error: TaskError) {
+        self.workers.release(worker, attempt);
+        let Some(run) = self.runs.get_mut(&attempt.stage) else { return };
+        let Some(launched) = run.end(attempt, worker) else { return };
+        match error {
+            TaskError::User { .. } | TaskError::Internal(_) => self.fail_run(attempt.stage, &error),
+            TaskError::External { .. } => {
+                if run.count_failure(attempt.partition) >= limits::TASK_ATTEMPTS_MAX {
+                    self.fail_run(attempt.stage, &error);
+                } else {
+                    self.retry(attempt);
+                }
+            }
+            TaskError::FetchFailed { block, worker: holder } => {
+                if run.count_fetch_failure(attempt.partition) >= limits::FETCH_ATTEMPTS_MAX {
+                    let error = unreadable(&run.stage.datasets, &error);
+                    return self.fail_run(attempt.stage, &error);
+                }
+                let mut gone = self.suspects(attempt, worker, Unit::of(&block), holder);
+                gone.retain(|unit| self.blocks.doubt(*unit, holder, launched));
+                self.retry(attempt);
+                if !gone.is_empty() {
+                    self.make_again(&gone);
+                }
+            }
+        }
+    }
+
+    /// What `holder` seems not to hold after all, if `unit` could not be read there.
+    ///
+    /// A task that does not find a kept partition on its own worker computes it in place, and may
+    /// stumble over something that lies behind it and was never meant to be read. Then it is the
+    /// kept partitions counted on there that are in doubt: to count on them again would be to
+    /// send the task into the same trap.
+    fn suspects(&self, attempt: Attempt, worker: WorkerId, unit: Unit, holder: WorkerId) -> Vec<Unit> {
+        let mut suspects = vec![unit];
+        if holder == worker
+            && let Some(run) = self.runs.get(&attempt.stage)
+            && let Ok(inputs) = Inputs::of(&self.datasets, &self.blocks, run.stage.target, attempt.partition)
+            && !inputs.contain(unit)
+        {
+            suspects.extend(inputs.whole());
+        }
+        suspects
+    }
+
+    fn retry(&mut self, attempt: Attempt) {
+        if let Some(run) = self.runs.get_mut(&attempt.stage) {
+            run.retry(attempt.partition);
+            self.queue(attempt.stage);
+        }
+    }
+
+    /// Nobody is to blame for a loss, so the attempts that ran there count as no failures.
+    pub(super) fn worker_lost(&mut self, worker: WorkerId) {
+        for attempt in self.workers.remove(worker) {
+            if self.runs.get_mut(&attempt.stage).is_some_and(|run| run.end(attempt, worker).is_some()) {
+                self.retry(attempt);
+            }
+        }
+        let gone = self.blocks.lose(worker);
+        if !gone.is_empty() {
+            self.make_again(&gone);
+        }
+    }
+
+    /// Nobody holds these any longer. Those that somebody needs are made again; kept partitions
+    /// among them are no one's to make, the tasks that want them compute them in place.
+    fn make_again(&mut self, gone: &[Unit]) {
+        // What a run wrote and has lost again while it lasts is wanted, for it lasts only while
+        // somebody waits for the whole of it.
+        for unit in gone {
+            if let Unit::Made { dataset, partition } = unit
+                && let Some(run) = self.map_runs.get(dataset).and_then(|id| self.runs.get_mut(id))
+            {
+                run.want(*partition);
+            }
+        }
+        // Each may lack something now, if only through what it would compute in place. Those
+        // that lack nothing are done with after a look at their shuffles.
+        let all: BTreeSet<StageId> = self.runs.keys().copied().collect();
+        for id in all {
+            self.settle(id);
+        }
+    }
+}
+
+fn unreadable(datasets: &[std::sync::Arc<crate::Dataset>], error: &TaskError) -> TaskError {
+    TaskError::External {
+        operator: datasets.last().map_or_else(|| "".into(), |dataset| dataset.label.clone()),
+        message: format!("{error}; given up after {} tries to make it again", limits::FETCH_ATTEMPTS_MAX),
+    }
+}

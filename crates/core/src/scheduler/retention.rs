@@ -1,0 +1,77 @@
+//! What may go.
+
+use std::collections::BTreeMap;
+
+use crate::{BlockId, Dataset, DatasetId, Shape, WorkerId};
+
+use super::{Command, Scheduler, blocks::Unit, datasets::is_pieces};
+
+impl Scheduler {
+    pub(super) fn forgotten(&mut self, datasets: Vec<DatasetId>) {
+        self.forgotten.extend(datasets);
+        self.drop_forgotten();
+    }
+
+    /// Drops forgotten datasets, except those that something being run is made from: were a block
+    /// lost now, they would be needed to make it again.
+    pub(super) fn drop_forgotten(&mut self) {
+        if self.forgotten.is_empty() {
+            return;
+        }
+        let needed = self.datasets.behind(self.runs.values().map(|run| run.stage.target));
+        let mut doomed = Vec::new();
+        for id in self.forgotten.extract_if(.., |id| !needed.contains(id)) {
+            doomed.extend(self.datasets.remove(id));
+        }
+        let units: Vec<_> = doomed.iter().flat_map(|dataset| self.units_of(dataset)).collect();
+        self.drop_units(units);
+    }
+
+    pub(super) fn unpersisted(&mut self, id: DatasetId) {
+        if let Ok(dataset) = self.datasets.get(id)
+            && !is_pieces(dataset)
+        {
+            let units = self.units_of(dataset);
+            self.datasets.stop_keeping(id);
+            self.drop_units(units);
+        }
+    }
+
+    pub(super) fn inputs_released(&mut self, blocks: Vec<BlockId>) {
+        self.drop_units(blocks.into_iter().map(|block| (Unit::of(&block), vec![block])).collect());
+    }
+
+    /// What was behind the dataset may have been forgotten and kept only for its sake.
+    pub(super) fn lineage_cut(&mut self, dataset: DatasetId) {
+        self.datasets.cut_off(dataset);
+        self.drop_forgotten();
+    }
+
+    /// What there is of a dataset, and the names of the blocks in it.
+    fn units_of(&self, dataset: &Dataset) -> Vec<(Unit, Vec<BlockId>)> {
+        let id = dataset.id;
+        let blocks = |partition| match dataset.shape {
+            Shape::Records => vec![BlockId::Partition { dataset: id, partition }],
+            Shape::Pieces(pieces) => {
+                (0..pieces).map(|reduce| BlockId::Piece { dataset: id, map: partition, reduce }).collect()
+            }
+        };
+        let partitions = self.blocks.partitions(id).into_iter();
+        partitions.map(|partition| (Unit::Made { dataset: id, partition }, blocks(partition))).collect()
+    }
+
+    /// Has them deleted by whoever holds them: one command for each worker, in order.
+    fn drop_units(&mut self, units: Vec<(Unit, Vec<BlockId>)>) {
+        let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
+        for (unit, blocks) in units {
+            for worker in self.blocks.take(unit) {
+                by_worker.entry(worker).or_default().extend(&blocks);
+            }
+        }
+        by_worker.retain(|_, blocks| !blocks.is_empty());
+        for (worker, mut blocks) in by_worker {
+            blocks.sort_unstable();
+            self.commands.push(Command::DropBlocks { worker, blocks });
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Which runs of stages there are, and which of them wait for which.
+
+use std::collections::VecDeque;
+
+use crate::{DatasetId, StageId, TaskError};
+
+use super::{Command, Scheduler, blocks::Unit, inputs, stage_run::StageRun};
+
+impl Scheduler {
+    pub(super) fn add_run(&mut self, run: StageRun) -> StageId {
+        let id = StageId(self.stages_named);
+        self.stages_named += 1;
+        self.runs.insert(id, run);
+        id
+    }
+
+    /// Finds what the tasks of a run that are still to do lack, and has it made first: by runs
+    /// there are already or by new ones, whose tasks may lack something in their turn.
+    ///
+    /// A queue and no recursion, since after a loss the way back through the shuffles of many
+    /// intervals may be long.
+    pub(super) fn settle(&mut self, first: StageId) {
+        let mut unsettled = VecDeque::from([first]);
+        while let Some(id) = unsettled.pop_front() {
+            match self.wait_for_lacking(id) {
+                Ok(grown) => unsettled.extend(grown),
+                Err(error) => self.fail_run(id, &error),
+            }
+            self.queue(id);
+        }
+    }
+
+    /// Makes the run wait for whoever makes what it lacks. Answers the runs that have more to do
+    /// because of it.
+    fn wait_for_lacking(&mut self, id: StageId) -> Result<Vec<StageId>, TaskError> {
+        let mut grown = Vec::new();
+        // It may have failed since it was found to be unsettled.
+        let Some(run) = self.runs.get(&id) else { return Ok(grown) };
+        for dataset in inputs::lacking(&self.datasets, &self.blocks, run)? {
+            let partitions = self.datasets.get(dataset)?.partitions;
+            let parent = self.map_run(dataset)?;
+            let mut more = false;
+            if let Some(run) = self.runs.get_mut(&parent) {
+                let unheld =
+                    |partition: &u32| !self.blocks.is_held(Unit::Made { dataset, partition: *partition });
+                for partition in (0..partitions).filter(unheld) {
+                    more |= run.want(partition);
+                }
+                run.dependents.insert(id);
+            }
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.waits_for.insert(parent);
+            }
+            self.rank(parent);
+            self.queue(parent);
+            if more {
+                grown.push(parent);
+            }
+        }
+        Ok(grown)
+    }
+
+    /// The run that writes `dataset` for a shuffle: there is never more than one.
+    fn map_run(&mut self, dataset: DatasetId) -> Result<StageId, TaskError> {
+        if let Some(id) = self.map_runs.get(&dataset) {
+            return Ok(*id);
+        }
+        let run = StageRun::new(self.datasets.stage(dataset)?, None);
+        let id = self.add_run(run);
+        self.map_runs.insert(dataset, id);
+        Ok(id)
+    }
+
+    /// The run is as urgent as the most urgent of its dependents; so then is what it waits for.
+    fn rank(&mut self, id: StageId) {
+        let mut stack = vec![id];
+        while let Some(id) = stack.pop() {
+            let Some(run) = self.runs.get(&id) else { continue };
+            let dependents = run.dependents.iter().filter_map(|id| self.runs.get(id));
+            let Some(urgency) =
+                dependents.map(|run| run.urgency).min().filter(|urgency| *urgency != run.urgency)
+            else {
+                continue;
+            };
+            self.ready.remove(&(run.urgency, id));
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.urgency = urgency;
+                stack.extend(&run.waits_for);
+            }
+            self.queue(id);
+        }
+    }
+
+    /// Puts the run among the ready ones or takes it out, whichever is right now.
+    pub(super) fn queue(&mut self, id: StageId) {
+        if let Some(run) = self.runs.get(&id) {
+            let entry = (run.urgency, id);
+            if run.is_ready() {
+                self.ready.insert(entry);
+            } else {
+                self.ready.remove(&entry);
+            }
+        }
+    }
+
+    /// Ends the run if it has done all that was wanted of it, and wakes who waited for it.
+    pub(super) fn finish_if_done(&mut self, id: StageId) {
+        let Some(run) = self.runs.get(&id).filter(|run| run.is_done()) else { return self.queue(id) };
+        if let Some(job) = run.job {
+            return self.finish_job(job);
+        }
+        let Some(run) = self.remove_run(id) else { return };
+        for dependent in run.dependents {
+            let Some(waiting) = self.runs.get_mut(&dependent) else { continue };
+            waiting.waits_for.remove(&id);
+            if waiting.waits_for.is_empty() {
+                // While it waited, something else that it needs may have been lost.
+                self.settle(dependent);
+            }
+        }
+    }
+
+    /// Nobody waits for the run any longer: it is ended, and so is what was run for it alone.
+    pub(super) fn abandon(&mut self, id: StageId) {
+        let mut stack = vec![id];
+        while let Some(id) = stack.pop() {
+            let Some(run) = self.remove_run(id) else { continue };
+            for parent in run.waits_for {
+                let Some(waited_for) = self.runs.get_mut(&parent) else { continue };
+                waited_for.dependents.remove(&id);
+                if waited_for.dependents.is_empty() {
+                    stack.push(parent);
+                } else {
+                    self.rank(parent);
+                }
+            }
+        }
+    }
+
+    /// Takes the run out, cancelling whatever of it still runs.
+    fn remove_run(&mut self, id: StageId) -> Option<StageRun> {
+        let run = self.runs.remove(&id)?;
+        self.ready.remove(&(run.urgency, id));
+        if run.job.is_none() {
+            self.map_runs.remove(&run.stage.target);
+        }
+        let cancel = |(worker, attempt)| Command::CancelAttempt { worker, attempt };
+        self.commands.extend(run.running().map(cancel));
+        if run.defined {
+            self.commands.push(Command::RetireStage { id });
+        }
+        Some(run)
+    }
+}

@@ -1,0 +1,172 @@
+//! Attempts that fail, are cancelled or report too late.
+
+use crate::script::*;
+
+#[test]
+fn a_failure_from_outside_is_tried_again() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &[source(1, 1)], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.fails(1, (0, 0, 0), external(), &["w1 runs s0.0#1"]);
+    s.fails(1, (0, 0, 1), external(), &["w1 runs s0.0#2"]);
+    s.finishes(1, (0, 0, 2), &[], &["j1[0] is s0.0#2", "j1 finished", "retire s0"]);
+}
+
+#[test]
+fn it_is_not_tried_for_ever() {
+    let mut s = Script::with_workers(&[(1, 2)]);
+    s.submit(1, &[source(1, 2)], 1, &["define s0 for d1", "w1 runs s0.0#0", "w1 runs s0.1#0"]);
+    s.fails(1, (0, 0, 0), external(), &["w1 runs s0.0#1"]);
+    s.fails(1, (0, 0, 1), external(), &["w1 runs s0.0#2"]);
+    s.fails(1, (0, 0, 2), external(), &["w1 runs s0.0#3"]);
+    s.fails(1, (0, 0, 3), external(), &["j1 failed: read: disk on fire", "w1 cancels s0.1#0", "retire s0"]);
+}
+
+#[test]
+fn a_failure_of_the_program_fails_every_job_that_needs_the_stage_and_no_other() {
+    let mut s = Script::with_workers(&[(1, 3)]);
+    s.submit(1, &two_stages(2, 1), 3, &["define s1 for d2", "w1 runs s1.0#0", "w1 runs s1.1#0"]);
+    s.submit(2, &[reduced(4, 1, 2)], 4, &[]);
+    s.submit(3, &[source(5, 1)], 5, &["define s3 for d5", "w1 runs s3.0#0"]);
+    s.fails(
+        1,
+        (1, 0, 0),
+        user(),
+        &[
+            "j1 failed: map: division by zero",
+            "j2 failed: map: division by zero",
+            "w1 cancels s1.1#0",
+            "retire s1",
+        ],
+    );
+    s.finishes(1, (3, 0, 0), &[], &["j3[0] is s3.0#0", "j3 finished", "retire s3"]);
+}
+
+#[test]
+fn an_unreadable_piece_has_exactly_its_map_task_run_again() {
+    let mut s = Script::with_workers(&[(1, 2), (2, 1)]);
+    s.submit(
+        1,
+        &two_stages(3, 1),
+        3,
+        &["define s1 for d2", "w1 runs s1.0#0", "w1 runs s1.1#0", "w2 runs s1.2#0"],
+    );
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &[]);
+    s.finishes(1, (1, 1, 0), &[piece(2, 1, 0)], &[]);
+    s.finishes(
+        2,
+        (1, 2, 0),
+        &[piece(2, 2, 0)],
+        &["retire s1", "define s0 for d3", "w1 runs s0.0#0 d2[2→0]@w2"],
+    );
+    s.fails(1, (0, 0, 0), unreadable(piece(2, 2, 0), 2), &["define s2 for d2", "w1 runs s2.2#0"]);
+    s.finishes(1, (2, 2, 0), &[piece(2, 2, 0)], &["retire s2", "w1 runs s0.0#1"]);
+    s.finishes(1, (0, 0, 1), &[], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
+}
+
+#[test]
+fn an_unreadable_block_that_another_holds_is_read_from_there() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 0), (3, 1)]);
+    s.holds(1, &[input(0)], &[]);
+    s.holds(2, &[input(0)], &[]);
+    s.submit(1, &[received(1, 1)], 1, &["define s0 for d1", "w3 runs s0.0#0 input0/0@w1"]);
+    s.fails(3, (0, 0, 0), unreadable(input(0), 1), &["w3 runs s0.0#1 input0/0@w2"]);
+    // And if nobody is left who holds it, it cannot be made.
+    s.fails(
+        3,
+        (0, 0, 1),
+        unreadable(input(0), 2),
+        &["j1 failed: operator 1: block input0/0 is held by no worker", "retire s0"],
+    );
+}
+
+#[test]
+fn two_readers_of_one_lost_piece_have_it_made_once() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (3, 1)]);
+    s.submit(1, &two_stages(1, 2), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
+    s.finishes(
+        1,
+        (1, 0, 0),
+        &[piece(2, 0, 0), piece(2, 0, 1)],
+        &["retire s1", "define s0 for d3", "w1 runs s0.0#0", "w2 runs s0.1#0 d2[0→1]@w1"],
+    );
+    s.fails(1, (0, 0, 0), unreadable(piece(2, 0, 0), 1), &["define s2 for d2", "w1 runs s2.0#0"]);
+    // It has been made again on the same worker before the second reader reports the first loss.
+    s.finishes(1, (2, 0, 0), &[piece(2, 0, 0)], &["retire s2", "w1 runs s0.0#1"]);
+    s.fails(2, (0, 1, 0), unreadable(piece(2, 0, 1), 1), &["w2 runs s0.1#1 d2[0→1]@w1"]);
+}
+
+#[test]
+fn a_block_that_never_can_be_read_fails_the_job() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &two_stages(1, 1), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &["retire s1", "define s0 for d3", "w1 runs s0.0#0"]);
+    for n in 0..15_u32 {
+        let stage = u64::from(n) + 2;
+        let (define, run) = (format!("define s{stage} for d2"), format!("w1 runs s{stage}.0#0"));
+        s.fails(1, (0, 0, n), unreadable(piece(2, 0, 0), 1), &[&define, &run]);
+        let (retire, run) = (format!("retire s{stage}"), format!("w1 runs s0.0#{}", n + 1));
+        s.finishes(1, (stage, 0, 0), &[piece(2, 0, 0)], &[&retire, &run]);
+    }
+    s.fails(
+        1,
+        (0, 0, 15),
+        unreadable(piece(2, 0, 0), 1),
+        &[
+            "j1 failed: operator 3: block d2[0→0] could not be read from w1; \
+             given up after 16 tries to make it again",
+            "retire s0",
+        ],
+    );
+}
+
+#[test]
+fn a_cancelled_job_gives_its_slots_back_when_its_attempts_report() {
+    let mut s = Script::with_workers(&[(1, 2)]);
+    s.submit(1, &[source(1, 2)], 1, &["define s0 for d1", "w1 runs s0.0#0", "w1 runs s0.1#0"]);
+    s.submit(2, &[source(2, 2)], 2, &[]);
+    s.cancel(1, &["w1 cancels s0.0#0", "w1 cancels s0.1#0", "retire s0"]);
+    s.fails(1, (0, 0, 0), external(), &["define s1 for d2", "w1 runs s1.0#0"]);
+    s.finishes(1, (0, 1, 0), &[], &["w1 runs s1.1#0"]);
+    // Told twice, it does not give two slots back.
+    s.finishes(1, (0, 1, 0), &[], &[]);
+    s.submit(3, &[source(3, 1)], 3, &[]);
+    s.cancel(9, &[]);
+}
+
+#[test]
+fn a_cancelled_job_leaves_to_others_what_they_need() {
+    let mut s = Script::with_workers(&[(1, 2)]);
+    s.submit(1, &two_stages(1, 1), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
+    s.submit(2, &[reduced(4, 1, 2)], 4, &[]);
+    s.cancel(1, &[]);
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &["retire s1", "define s2 for d4", "w1 runs s2.0#0"]);
+}
+
+#[test]
+fn what_a_cancelled_attempt_stored_is_used_or_dropped() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &two_stages(1, 1), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
+    s.cancel(1, &["w1 cancels s1.0#0", "retire s1"]);
+    s.submit(2, &[], 3, &[]);
+    // It is immutable, and so as good as what job 2 was about to compute.
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &["define s2 for d3", "w1 runs s2.0#0"]);
+    s.cancel(2, &["w1 cancels s2.0#0", "retire s2"]);
+    s.finishes(1, (2, 0, 0), &[], &[]);
+    s.submit(3, &[kept(source(5, 1))], 5, &["define s4 for d5", "w1 runs s4.0#0"]);
+    s.cancel(3, &["w1 cancels s4.0#0", "retire s4"]);
+    s.forget(&[5], &[]);
+    s.finishes(1, (4, 0, 0), &[part(5, 0)], &["w1 drops d5[0]"]);
+}
+
+#[test]
+fn a_stale_failure_fails_nobody() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.submit(1, &[source(1, 2)], 1, &["define s0 for d1", "w1 runs s0.0#0", "w2 runs s0.1#0"]);
+    s.is_lost(2, &[]);
+    // Its last words arrive late, whatever they are.
+    s.fails(2, (0, 1, 0), user(), &[]);
+    s.finishes(2, (0, 1, 0), &[], &[]);
+    s.finishes(1, (0, 0, 0), &[], &["j1[0] is s0.0#0", "w1 runs s0.1#1"]);
+    s.finishes(1, (0, 1, 1), &[], &["j1[1] is s0.1#1", "j1 finished", "retire s0"]);
+    s.fails(1, (0, 1, 1), user(), &[]);
+}

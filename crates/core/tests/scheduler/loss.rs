@@ -1,0 +1,186 @@
+//! Workers that are lost.
+
+use cutwater_core::PartitionMap;
+
+use crate::script::*;
+
+#[test]
+fn only_what_was_lost_is_computed_again_and_by_all_survivors() {
+    let mut s = Script::with_workers(&[(1, 2), (2, 2), (3, 2)]);
+    s.submit(
+        1,
+        &two_stages(6, 1),
+        3,
+        &[
+            "define s1 for d2",
+            "w1 runs s1.0#0",
+            "w2 runs s1.1#0",
+            "w3 runs s1.2#0",
+            "w1 runs s1.3#0",
+            "w2 runs s1.4#0",
+            "w3 runs s1.5#0",
+        ],
+    );
+    for (worker, map) in [(1, 0), (1, 3), (2, 1), (2, 4), (3, 2)] {
+        s.finishes(worker, (1, map, 0), &[piece(2, map, 0)], &[]);
+    }
+    // Two were done there, none is running, one other runs on.
+    s.is_lost(2, &["w1 runs s1.1#1", "w1 runs s1.4#1"]);
+    s.finishes(3, (1, 5, 0), &[piece(2, 5, 0)], &[]);
+    s.finishes(1, (1, 1, 1), &[piece(2, 1, 0)], &[]);
+    s.finishes(
+        1,
+        (1, 4, 1),
+        &[piece(2, 4, 0)],
+        &["retire s1", "define s0 for d3", "w1 runs s0.0#0 d2[2→0]@w3 d2[5→0]@w3"],
+    );
+}
+
+#[test]
+fn what_ran_there_is_run_elsewhere_and_counts_as_no_failure() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &[source(1, 1)], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    for n in 1..10 {
+        let (lost, next) = (n, n + 1);
+        s.joins(next, 1, &[]);
+        s.is_lost(lost, &[&format!("w{next} runs s0.0#{n}")]);
+    }
+    s.finishes(10, (0, 0, 9), &[], &["j1[0] is s0.0#9", "j1 finished", "retire s0"]);
+}
+
+#[test]
+fn pieces_lost_while_they_are_read_are_made_again() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.submit(1, &two_stages(2, 3), 3, &["define s1 for d2", "w1 runs s1.0#0", "w2 runs s1.1#0"]);
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &[]);
+    s.finishes(
+        2,
+        (1, 1, 0),
+        &[piece(2, 1, 0)],
+        &["retire s1", "define s0 for d3", "w1 runs s0.0#0 d2[1→0]@w2", "w2 runs s0.1#0 d2[0→1]@w1"],
+    );
+    s.finishes(2, (0, 1, 0), &[], &["j1[1] is s0.1#0", "w2 runs s0.2#0 d2[0→2]@w1"]);
+    // The accepted partition stays accepted, the running one is left to find out for itself.
+    s.is_lost(2, &[]);
+    s.finishes(1, (0, 0, 0), &[], &["j1[0] is s0.0#0", "define s2 for d2", "w1 runs s2.1#0"]);
+    s.finishes(1, (2, 1, 0), &[piece(2, 1, 0)], &["retire s2", "w1 runs s0.2#1"]);
+    s.finishes(1, (0, 2, 1), &[], &["j1[2] is s0.2#1", "j1 finished", "retire s0"]);
+}
+
+#[test]
+fn a_loss_goes_back_through_as_many_shuffles_as_it_takes() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    let datasets =
+        [source(1, 1), split(2, 1, 1, 1), kept(reduced(3, 1, 2)), split(4, 1, 3, 1), reduced(5, 1, 4)];
+    s.submit(1, &datasets, 5, &["define s2 for d2", "w1 runs s2.0#0"]);
+    s.finishes(1, (2, 0, 0), &[piece(2, 0, 0)], &["retire s2", "define s1 for d4", "w1 runs s1.0#0"]);
+    s.finishes(
+        1,
+        (1, 0, 0),
+        &[part(3, 0), piece(4, 0, 0)],
+        &["retire s1", "define s0 for d5", "w1 runs s0.0#0"],
+    );
+    s.is_lost(1, &["no workers"]);
+    // The kept partition in the middle is computed in place by the task that wants it.
+    s.joins(2, 1, &["define s4 for d2", "w2 runs s4.0#0"]);
+    s.finishes(2, (4, 0, 0), &[piece(2, 0, 0)], &["retire s4", "define s3 for d4", "w2 runs s3.0#0"]);
+    s.finishes(2, (3, 0, 0), &[part(3, 0), piece(4, 0, 0)], &["retire s3", "w2 runs s0.0#1"]);
+    s.finishes(2, (0, 0, 1), &[], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
+}
+
+#[test]
+fn a_lost_kept_partition_is_computed_in_place_by_the_next_job() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    let pair = kept(source(1, 2));
+    s.submit(1, &[pair], 1, &["define s0 for d1", "w1 runs s0.0#0", "w2 runs s0.1#0"]);
+    s.finishes(1, (0, 0, 0), &[part(1, 0)], &["j1[0] is s0.0#0"]);
+    s.finishes(2, (0, 1, 0), &[part(1, 1)], &["j1[1] is s0.1#0", "j1 finished", "retire s0"]);
+    s.is_lost(2, &[]);
+    s.submit(
+        2,
+        &[made(2, 1, vec![narrow(1, PartitionMap::All)])],
+        2,
+        &["define s1 for d2", "w1 runs s1.0#0"],
+    );
+    s.finishes(1, (1, 0, 0), &[part(1, 1)], &["j2[0] is s1.0#0", "j2 finished", "retire s1"]);
+}
+
+#[test]
+fn without_a_worker_it_says_so_once_and_goes_on_with_the_next() {
+    // One that only receives is of no help.
+    let mut s = Script::with_workers(&[(9, 0)]);
+    s.submit(1, &[source(1, 1)], 1, &["no workers"]);
+    s.submit(2, &[source(2, 1)], 2, &[]);
+    s.joins(1, 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.is_lost(1, &["no workers"]);
+    s.joins(2, 1, &["w2 runs s0.0#1"]);
+    s.finishes(
+        2,
+        (0, 0, 1),
+        &[],
+        &["j1[0] is s0.0#1", "j1 finished", "retire s0", "define s1 for d2", "w2 runs s1.0#0"],
+    );
+}
+
+#[test]
+fn losing_one_twice_or_a_stranger_is_harmless() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &[source(1, 1)], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.is_lost(7, &[]);
+    s.joins(2, 1, &[]);
+    s.is_lost(1, &["w2 runs s0.0#1"]);
+    s.is_lost(1, &[]);
+    // Nor does a stranger hold anything.
+    s.holds(1, &[input(0)], &[]);
+    s.submit(2, &[received(2, 1)], 2, &[]);
+    s.finishes(
+        2,
+        (0, 0, 1),
+        &[],
+        &[
+            "j1[0] is s0.0#1",
+            "j1 finished",
+            "retire s0",
+            "j2 failed: operator 2: block input0/0 is held by no worker",
+        ],
+    );
+}
+
+#[test]
+fn who_joins_again_has_begun_anew() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &[source(1, 1)], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.joins(1, 1, &["w1 runs s0.0#1"]);
+    s.finishes(1, (0, 0, 0), &[], &[]);
+    s.finishes(1, (0, 0, 1), &[], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
+}
+
+#[test]
+fn a_run_that_waits_has_its_other_inputs_made_again_at_the_same_time() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (3, 1)]);
+    let datasets = [
+        source(1, 1),
+        split(2, 1, 1, 1),
+        source(3, 1),
+        split(4, 1, 3, 1),
+        made(5, 1, vec![shuffle(2), shuffle(4)]),
+    ];
+    s.submit(1, &datasets, 5, &["define s1 for d2", "w1 runs s1.0#0", "define s2 for d4", "w2 runs s2.0#0"]);
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &["retire s1"]);
+    s.is_lost(1, &["define s3 for d2", "w3 runs s3.0#0"]);
+    s.finishes(2, (2, 0, 0), &[piece(4, 0, 0)], &["retire s2"]);
+    s.finishes(
+        3,
+        (3, 0, 0),
+        &[piece(2, 0, 0)],
+        &["retire s3", "define s0 for d5", "w2 runs s0.0#0 d2[0→0]@w3"],
+    );
+}
+
+#[test]
+fn a_map_task_is_spared_if_its_pieces_turn_up() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &two_stages(2, 1), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
+    s.holds(1, &[piece(2, 1, 0)], &[]);
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &["retire s1", "define s0 for d3", "w1 runs s0.0#0"]);
+}

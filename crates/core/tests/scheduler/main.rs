@@ -1,0 +1,10 @@
+//! The scheduler, tested by scripts: each event, and the commands it must be answered with.
+
+mod failure;
+mod flow;
+mod loss;
+mod placement;
+mod retention;
+mod script;
+mod simulation;
+mod world;

@@ -1,0 +1,183 @@
+//! Small words for events, datasets and commands, so that a test reads as a story.
+
+use std::sync::Arc;
+
+use cutwater_core::{
+    Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, OpId, Parent, PartitionMap, Scheduler,
+    Shape, Split, StageId, TaskError, WorkerId,
+};
+
+/// A scheduler and what was said to it.
+#[derive(Default)]
+pub struct Script {
+    scheduler: Scheduler,
+}
+
+impl Script {
+    /// A scheduler that these workers have joined, each with its number of slots.
+    pub fn with_workers(workers: &[(u32, u32)]) -> Self {
+        let mut script = Self::default();
+        for (worker, slots) in workers {
+            script.joins(*worker, *slots, &[]);
+        }
+        script
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, event: Event, commands: &[&str]) {
+        let shown = format!("{event:?}");
+        let given: Vec<String> = self.scheduler.step(event).iter().map(show).collect();
+        assert_eq!(given, commands, "after {shown}");
+    }
+
+    #[track_caller]
+    pub fn joins(&mut self, worker: u32, slots: u32, commands: &[&str]) {
+        self.expect(Event::WorkerJoined { worker: WorkerId(worker), slots }, commands);
+    }
+
+    #[track_caller]
+    pub fn is_lost(&mut self, worker: u32, commands: &[&str]) {
+        self.expect(Event::WorkerLost { worker: WorkerId(worker) }, commands);
+    }
+
+    #[track_caller]
+    pub fn holds(&mut self, worker: u32, blocks: &[BlockId], commands: &[&str]) {
+        self.expect(Event::BlocksHeld { worker: WorkerId(worker), blocks: blocks.to_vec() }, commands);
+    }
+
+    #[track_caller]
+    pub fn submit(&mut self, job: u64, datasets: &[Dataset], target: u64, commands: &[&str]) {
+        let datasets = datasets.iter().cloned().map(Arc::new).collect();
+        self.expect(Event::JobSubmitted { job: JobId(job), datasets, target: DatasetId(target) }, commands);
+    }
+
+    #[track_caller]
+    pub fn cancel(&mut self, job: u64, commands: &[&str]) {
+        self.expect(Event::JobCancelled { job: JobId(job) }, commands);
+    }
+
+    /// Stage, partition and number of an attempt, and what it stored.
+    #[track_caller]
+    pub fn finishes(&mut self, worker: u32, attempt: (u64, u32, u32), stored: &[BlockId], commands: &[&str]) {
+        let (worker, stored) = (WorkerId(worker), stored.to_vec());
+        self.expect(Event::TaskFinished { attempt: named(attempt), worker, stored }, commands);
+    }
+
+    #[track_caller]
+    pub fn fails(&mut self, worker: u32, attempt: (u64, u32, u32), error: TaskError, commands: &[&str]) {
+        self.expect(Event::TaskFailed { attempt: named(attempt), worker: WorkerId(worker), error }, commands);
+    }
+
+    #[track_caller]
+    pub fn forget(&mut self, datasets: &[u64], commands: &[&str]) {
+        self.expect(
+            Event::Forgotten { datasets: datasets.iter().map(|id| DatasetId(*id)).collect() },
+            commands,
+        );
+    }
+}
+
+fn named((stage, partition, number): (u64, u32, u32)) -> Attempt {
+    Attempt { stage: StageId(stage), partition, number }
+}
+
+fn show(command: &Command) -> String {
+    let list = |blocks: &[BlockId]| blocks.iter().map(|block| format!(" {block}")).collect::<String>();
+    match command {
+        Command::DefineStage { id, stage } => format!("define {id} for {}", stage.target),
+        Command::RetireStage { id } => format!("retire {id}"),
+        Command::Launch { worker, task } => {
+            let remote: String =
+                task.remote.iter().map(|(block, holder)| format!(" {block}@{holder}")).collect();
+            format!("{worker} runs {}{remote}", task.attempt)
+        }
+        Command::CancelAttempt { worker, attempt } => format!("{worker} cancels {attempt}"),
+        Command::AcceptResult { job, partition, attempt } => format!("{job}[{partition}] is {attempt}"),
+        Command::JobFinished { job } => format!("{job} finished"),
+        Command::JobFailed { job, error } => format!("{job} failed: {error}"),
+        Command::DropBlocks { worker, blocks } => format!("{worker} drops{}", list(blocks)),
+        Command::NoWorkers => "no workers".to_owned(),
+    }
+}
+
+/// A dataset without parents that reads nothing held by workers.
+pub fn source(id: u64, partitions: u32) -> Dataset {
+    Dataset {
+        id: DatasetId(id),
+        op: OpId(id),
+        partitions,
+        parents: Vec::new(),
+        splits: vec![Split::default(); partitions as usize].into(),
+        shape: Shape::Records,
+        keep: false,
+        label: format!("operator {id}").into(),
+    }
+}
+
+/// A source whose partition `i` reads the received block `i`.
+pub fn received(id: u64, partitions: u32) -> Dataset {
+    let split = |i| Split { blocks: vec![input(i)], ..Split::default() };
+    Dataset { splits: (0..partitions.into()).map(split).collect(), ..source(id, partitions) }
+}
+
+/// A dataset made from those parents.
+pub fn made(id: u64, partitions: u32, parents: Vec<Parent>) -> Dataset {
+    Dataset { parents, splits: [].into(), ..source(id, partitions) }
+}
+
+/// Partition by partition from one parent.
+pub fn mapped(id: u64, partitions: u32, parent: u64) -> Dataset {
+    made(id, partitions, vec![narrow(parent, PartitionMap::Same)])
+}
+
+/// Splits the parent into this many pieces a partition.
+pub fn split(id: u64, partitions: u32, parent: u64, pieces: u32) -> Dataset {
+    Dataset { shape: Shape::Pieces(pieces), ..mapped(id, partitions, parent) }
+}
+
+/// Reads the pieces of one dataset.
+pub fn reduced(id: u64, partitions: u32, parent: u64) -> Dataset {
+    made(id, partitions, vec![shuffle(parent)])
+}
+
+/// The same dataset, kept.
+pub fn kept(dataset: Dataset) -> Dataset {
+    Dataset { keep: true, ..dataset }
+}
+
+pub fn narrow(parent: u64, map: PartitionMap) -> Parent {
+    Parent::Narrow { dataset: DatasetId(parent), map }
+}
+
+pub fn shuffle(parent: u64) -> Parent {
+    Parent::Shuffle { dataset: DatasetId(parent) }
+}
+
+/// The usual two stages: source 1, split 2 (both with `maps` partitions), reduced 3.
+pub fn two_stages(maps: u32, reduces: u32) -> [Dataset; 3] {
+    [source(1, maps), split(2, maps, 1, reduces), reduced(3, reduces, 2)]
+}
+
+pub fn input(sequence: u64) -> BlockId {
+    BlockId::Input { source: 0, sequence }
+}
+
+pub fn part(dataset: u64, partition: u32) -> BlockId {
+    BlockId::Partition { dataset: DatasetId(dataset), partition }
+}
+
+pub fn piece(dataset: u64, map: u32, reduce: u32) -> BlockId {
+    BlockId::Piece { dataset: DatasetId(dataset), map, reduce }
+}
+
+pub fn external() -> TaskError {
+    TaskError::External { operator: "read".into(), message: "disk on fire".into() }
+}
+
+pub fn user() -> TaskError {
+    TaskError::User { operator: "map".into(), message: "division by zero".into() }
+}
+
+pub fn unreadable(block: BlockId, worker: u32) -> TaskError {
+    TaskError::FetchFailed { block, worker: WorkerId(worker) }
+}

@@ -1,0 +1,235 @@
+use std::{num::NonZero, str::FromStr, thread, time::Duration};
+
+use crate::{Context, error::Error};
+
+/// The settings of a program, one call each, and its command line.
+///
+/// ```
+/// use std::time::Duration;
+/// use cutwater::{Context, OnFailure};
+///
+/// let ctx = Context::builder("clicks")
+///     .interval(Duration::from_millis(500))
+///     .threads(2)
+///     .on_failure(OnFailure::Continue)
+///     .build()?;
+/// assert_eq!(ctx.interval(), Duration::from_millis(500));
+/// # Ok::<(), cutwater::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    settings: Settings,
+    faults: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub name: String,
+    pub interval: Duration,
+    pub threads: usize,
+    pub intervals_max: Option<u64>,
+    pub speed: f64,
+    pub batch: bool,
+    pub on_failure: OnFailure,
+    pub handle_signals: bool,
+    pub interval_records_max: usize,
+    pub interval_bytes_max: usize,
+    pub remember: Duration,
+    pub progress: bool,
+}
+
+/// What happens after an interval has failed. Either way the failure is reported with the operation
+/// that failed, and outputs of the interval that were done before stay done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The program stops with the error.
+    #[default]
+    Stop,
+    /// The program goes on. The records of the interval are set aside: for windows and state it
+    /// counts as an interval without records.
+    Continue,
+}
+
+/// What an interval may take from one source unless the program says otherwise: some seconds of a
+/// fast source, and well below the memory of a small machine.
+const INTERVAL_RECORDS_MAX: usize = 10_000_000;
+/// The same in bytes.
+const INTERVAL_BYTES_MAX: usize = 1 << 30;
+
+const USAGE: &str = "options:
+  --threads N      compute threads (default: all cores)
+  --interval-ms N  length of an interval in milliseconds
+  --intervals N    stop after N intervals
+  --batch          past data: as fast as it goes, with a progress bar
+  --speed X        replay past data X times faster than it happened
+  --continue       go on after an interval that failed
+  --help           this text";
+
+impl Builder {
+    pub(super) fn new(name: &str) -> Self {
+        let settings = Settings {
+            name: name.to_owned(),
+            interval: Duration::from_secs(1),
+            threads: thread::available_parallelism().map_or(1, NonZero::get),
+            intervals_max: None,
+            speed: 1.0,
+            batch: false,
+            on_failure: OnFailure::Stop,
+            handle_signals: true,
+            interval_records_max: INTERVAL_RECORDS_MAX,
+            interval_bytes_max: INTERVAL_BYTES_MAX,
+            remember: Duration::ZERO,
+            progress: true,
+        };
+        Self { settings, faults: Vec::new() }
+    }
+
+    /// The length of an interval; whole milliseconds, at least one. One second if nothing is said.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        if interval.is_zero() || !interval.as_nanos().is_multiple_of(1_000_000) {
+            self.faults.push(format!("an interval of {interval:?} is not a positive number of whole milliseconds"));
+        } else {
+            self.settings.interval = interval;
+        }
+        self
+    }
+
+    /// How many compute threads there are. As many as the machine has cores if nothing is said.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        if threads == 0 {
+            self.faults.push("threads(0): there must be at least one compute thread".to_owned());
+        } else {
+            self.settings.threads = threads;
+        }
+        self
+    }
+
+    /// Runs over past data as fast as it goes, with a progress bar. Intervals are cut by the records'
+    /// own times, or by the ranges of files that their source was told to take, and outputs equal those
+    /// of a live run over the same records.
+    #[must_use]
+    pub fn batch(mut self, batch: bool) -> Self {
+        self.settings.batch = batch;
+        self
+    }
+
+    /// How many times faster than it happened past data is replayed. Intervals keep their length in the
+    /// time of the records, so a second of ours is `speed` seconds of theirs.
+    #[must_use]
+    pub fn speed(mut self, speed: f64) -> Self {
+        if speed.is_finite() && speed > 0.0 {
+            self.settings.speed = speed;
+        } else {
+            self.faults.push(format!("a speed of {speed} is not a positive number"));
+        }
+        self
+    }
+
+    /// What happens after an interval has failed. The program stops if nothing is said.
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.settings.on_failure = on_failure;
+        self
+    }
+
+    /// Whether Ctrl-C and SIGTERM stop the program gracefully (and a second one at once). They do if
+    /// nothing is said.
+    #[must_use]
+    pub fn handle_signals(mut self, handle: bool) -> Self {
+        self.settings.handle_signals = handle;
+        self
+    }
+
+    /// The most records that an interval takes from one source, from the first interval on. Sources that
+    /// are faster wait.
+    #[must_use]
+    pub fn interval_records_max(mut self, records: usize) -> Self {
+        if records == 0 {
+            self.faults.push("interval_records_max(0): no record could ever enter".to_owned());
+        }
+        self.settings.interval_records_max = records.max(1);
+        self
+    }
+
+    /// The most bytes that an interval takes from one source that knows its bytes.
+    #[must_use]
+    pub fn interval_bytes_max(mut self, bytes: usize) -> Self {
+        if bytes == 0 {
+            self.faults.push("interval_bytes_max(0): no record could ever enter".to_owned());
+        }
+        self.settings.interval_bytes_max = bytes.max(1);
+        self
+    }
+
+    /// Keeps the datasets of every stream for at least this long, for
+    /// [`slice`](crate::DStream) and the like; operations that look back keep what they need anyway.
+    #[must_use]
+    pub fn remember(mut self, span: Duration) -> Self {
+        self.settings.remember = span;
+        self
+    }
+
+    /// Whether batch mode shows a progress bar on a terminal. It does if nothing is said.
+    #[must_use]
+    pub fn progress(mut self, show: bool) -> Self {
+        self.settings.progress = show;
+        self
+    }
+
+    /// Settings from the command line of the program, over those made before. `--help` prints them
+    /// and ends the process.
+    #[must_use]
+    pub fn args(self, args: impl IntoIterator<Item = String>) -> Self {
+        let mut builder = self;
+        let mut args = args.into_iter().skip(1);
+        while let Some(arg) = args.next() {
+            let (flag, inline) = match arg.split_once('=') {
+                Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
+                None => (arg, None),
+            };
+            let mut value = || inline.clone().or_else(|| args.next());
+            builder = match flag.as_str() {
+                "--threads" => builder.parsed(&flag, value(), Self::threads),
+                "--interval-ms" => {
+                    builder.parsed(&flag, value(), |b, ms| b.interval(Duration::from_millis(ms)))
+                }
+                "--intervals" => builder.parsed(&flag, value(), |mut b, n| {
+                    b.settings.intervals_max = Some(n);
+                    b
+                }),
+                "--speed" => builder.parsed(&flag, value(), Self::speed),
+                "--batch" => builder.batch(true),
+                "--continue" => builder.on_failure(OnFailure::Continue),
+                "--help" | "-h" => {
+                    println!("{}\n\n{USAGE}", builder.settings.name);
+                    std::process::exit(0);
+                }
+                unknown => {
+                    builder.faults.push(format!("unknown argument {unknown}; try --help"));
+                    builder
+                }
+            };
+        }
+        builder
+    }
+
+    /// The context, with its threads started. Faults of the settings are listed when it is to
+    /// [run](Context::run), together with those of the program.
+    ///
+    /// # Errors
+    /// The operating system refuses to start the threads.
+    pub fn build(self) -> Result<Context, Error> {
+        Context::with(self.settings, self.faults)
+    }
+
+    fn parsed<T: FromStr>(mut self, flag: &str, value: Option<String>, set: impl FnOnce(Self, T) -> Self) -> Self {
+        match value.as_deref().map(str::parse) {
+            Some(Ok(value)) => return set(self, value),
+            Some(Err(_)) => self.faults.push(format!("{flag} {} is not a number it can be", value.unwrap_or_default())),
+            None => self.faults.push(format!("{flag} needs a value")),
+        }
+        self
+    }
+}

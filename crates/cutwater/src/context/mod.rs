@@ -1,0 +1,271 @@
+//! What a program holds: the graph it builds, and the means to run it.
+
+mod builder;
+mod report;
+
+use std::{
+    fmt,
+    panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use cutwater_core::Time;
+
+pub use builder::{Builder, OnFailure};
+pub(crate) use builder::Settings;
+pub use report::{IntervalReport, SourceReport};
+
+use crate::{
+    DStream, Record,
+    error::Error,
+    rdd::Rdd,
+    runtime::{Engine, driver},
+    source::Input,
+    stream::{AnyStream, Parent, StreamNode, Timeline, window::Span},
+};
+
+/// The program: its settings, its sources, streams and outputs, and the engine that runs it.
+///
+/// Properties:
+/// - streams are declared before [`run`](Self::run), and nothing is added afterwards;
+/// - faults of the program are collected while it is built and listed, all of them, when it is to
+///   start;
+/// - datasets ([`parallelize`](Self::parallelize), [`text_files`](Self::text_files)) may be used at
+///   any time, with or without streams.
+///
+/// Cloning it is free. If the process dies, the program builds it again.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    engine: Arc<Engine>,
+    timeline: Arc<Timeline>,
+    graph: Mutex<Graph>,
+    /// Somebody wants the program to stop, gracefully.
+    stop: driver::StopFlag,
+}
+
+/// What a program consists of.
+#[derive(Default)]
+pub(crate) struct Graph {
+    pub inputs: Vec<Box<dyn Input>>,
+    pub streams: Vec<Arc<dyn AnyStream>>,
+    pub outputs: Vec<Output>,
+    pub listeners: Vec<Box<dyn FnMut(&IntervalReport) + Send>>,
+    pub faults: Vec<String>,
+    pub started: bool,
+}
+
+/// Something done with every dataset of a stream.
+pub(crate) struct Output {
+    pub label: String,
+    pub stream: Arc<dyn AnyStream>,
+    /// Does it for one time; says whether there was anything to do.
+    pub run: Box<dyn FnMut(Time) -> Result<bool, Error> + Send>,
+}
+
+impl Context {
+    /// Begins to set up a program.
+    pub fn builder(name: &str) -> Builder {
+        Builder::new(name)
+    }
+
+    /// A context with `threads` compute threads and otherwise the usual settings: enough for
+    /// datasets, small programs and tests.
+    ///
+    /// # Panics
+    /// The operating system refuses to start the threads.
+    pub fn local(threads: usize) -> Self {
+        Self::builder("local").threads(threads).build().expect("threads can be started")
+    }
+
+    pub(crate) fn with(settings: Settings, faults: Vec<String>) -> Result<Self, Error> {
+        let engine = Engine::start(settings.threads)?;
+        let inner = Inner {
+            engine,
+            settings,
+            timeline: Arc::default(),
+            graph: Mutex::new(Graph { faults, ..Graph::default() }),
+            stop: driver::StopFlag::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs the program until its sources end, it is stopped, or an interval fails and the program
+    /// was not told to go on.
+    ///
+    /// # Errors
+    /// The program is wrongly put together (every fault is listed), or an interval failed.
+    pub fn run(&self) -> Result<(), Error> {
+        driver::run(self, None)
+    }
+
+    /// Runs at most `intervals` intervals.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn run_for(&self, intervals: u64) -> Result<(), Error> {
+        driver::run(self, Some(intervals))
+    }
+
+    /// Asks the running program to stop: what was received is still processed. It may be called from
+    /// any thread, and from an output.
+    pub fn stop(&self) {
+        self.inner.stop.raise();
+    }
+
+    /// Calls `f` after every interval with what there is to say about it, on the thread that runs the
+    /// program.
+    pub fn on_interval(&self, f: impl FnMut(&IntervalReport) + Send + 'static) {
+        self.graph().listeners.push(Box::new(f));
+    }
+
+    /// The length of an interval.
+    pub fn interval(&self) -> Duration {
+        self.inner.settings.interval
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.inner.engine
+    }
+
+    pub(crate) fn timeline(&self) -> &Arc<Timeline> {
+        &self.inner.timeline
+    }
+
+    pub(crate) fn stop_flag(&self) -> &driver::StopFlag {
+        &self.inner.stop
+    }
+
+    pub(crate) fn graph(&self) -> MutexGuard<'_, Graph> {
+        self.inner.graph.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Declares a stream. `name` is what users call the operation.
+    #[track_caller]
+    pub(crate) fn stream<T: Record>(
+        &self,
+        name: &str,
+        slide: Duration,
+        parents: Vec<Parent>,
+        compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
+    ) -> DStream<T> {
+        self.declare(name, slide, parents, false, move |t, _| compute(t))
+    }
+
+    /// Declares a stream of which each dataset is made from the one before.
+    #[track_caller]
+    pub(crate) fn stateful_stream<T: Record>(
+        &self,
+        name: &str,
+        slide: Duration,
+        parents: Vec<Parent>,
+        compute: impl Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
+    ) -> DStream<T> {
+        self.declare(name, slide, parents, true, compute)
+    }
+
+    #[track_caller]
+    fn declare<T: Record>(
+        &self,
+        name: &str,
+        slide: Duration,
+        parents: Vec<Parent>,
+        has_state: bool,
+        compute: impl Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
+    ) -> DStream<T> {
+        let label = labelled(name);
+        let timeline = self.inner.timeline.clone();
+        let node = StreamNode::new(label.clone(), slide, parents, timeline, has_state, Box::new(compute));
+        let node = Arc::new(node);
+        let mut graph = self.graph();
+        if graph.started {
+            graph.faults.push(format!("{label} was declared after the program started"));
+        }
+        graph.streams.push(node.clone());
+        drop(graph);
+        DStream { node, ctx: self.clone() }
+    }
+
+    /// Declares a stream whose datasets a source provides.
+    #[track_caller]
+    pub(crate) fn source_stream<T: Record>(
+        &self,
+        name: &str,
+        input: impl FnOnce(&Arc<StreamNode<T>>) -> Box<dyn Input>,
+    ) -> DStream<T> {
+        let stream = self.stream(name, self.interval(), Vec::new(), |_| Ok(None));
+        let input = input(&stream.node);
+        self.graph().inputs.push(input);
+        stream
+    }
+
+    /// Declares an output.
+    #[track_caller]
+    pub(crate) fn output(
+        &self,
+        name: &str,
+        stream: Arc<dyn AnyStream>,
+        run: impl FnMut(Time) -> Result<bool, Error> + Send + 'static,
+    ) {
+        let label = labelled(name);
+        let mut graph = self.graph();
+        if graph.started {
+            graph.faults.push(format!("{label} was declared after the program started"));
+        }
+        graph.outputs.push(Output { label, stream, run: Box::new(run) });
+    }
+
+    #[track_caller]
+    pub(crate) fn fault(&self, name: &str, fault: impl fmt::Display) {
+        let label = labelled(name);
+        self.graph().faults.push(format!("{label}: {fault}"));
+    }
+
+    /// Streams that are brought together must have the same slide (`api.md` §4.6).
+    #[track_caller]
+    pub(crate) fn same_slide(&self, name: &str, one: Duration, other: Duration) {
+        if one != other {
+            self.fault(name, format_args!("the streams slide by {one:?} and {other:?}; give them the same slide"));
+        }
+    }
+
+    /// A window and its slide are multiples of the slide of the stream they are over (`api.md` §4.4).
+    /// What is not is a fault of the program, and rounded up here so that building can go on.
+    #[track_caller]
+    pub(crate) fn window_of(&self, name: &str, parent: Duration, window: Duration, slide: Duration) -> Span {
+        let checked = |what: &str, span: Duration| {
+            let (span_ms, step_ms) = (span.as_millis(), parent.as_millis().max(1));
+            let whole = span_ms.div_ceil(step_ms).max(1) as u32;
+            if span.is_zero() || !span_ms.is_multiple_of(step_ms) || Duration::from_millis(span_ms as u64) != span {
+                self.fault(
+                    name,
+                    format_args!("a {what} of {span:?} is not a multiple of {parent:?}, the slide of the stream it is over; the next is {:?}", parent * whole),
+                );
+            }
+            parent * whole
+        };
+        Span { window: checked("window", window), slide: checked("slide", slide) }
+    }
+}
+
+/// An operation by its name and the place in the program where it is called.
+#[track_caller]
+fn labelled(name: &str) -> String {
+    let place = Location::caller();
+    format!("`{name}` at {}:{}", place.file(), place.line())
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({:?}, every {:?})", self.inner.settings.name, self.inner.settings.interval)
+    }
+}

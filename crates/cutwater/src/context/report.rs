@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use cutwater_core::Time;
+
+use crate::{error::Error, source::Taken};
+
+/// What there is to say about an interval that has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct IntervalReport {
+    /// Its label: the end of the time it covers.
+    pub time: Time,
+    /// Counts the intervals of this run from 1.
+    pub number: u64,
+    /// What each source gave, in the order of declaration.
+    pub sources: Vec<SourceReport>,
+    /// How many outputs had something to do.
+    pub outputs: usize,
+    /// From when its input was fixed until its outputs were done.
+    pub processing: Duration,
+    /// From when it should have begun until its outputs were done. The same as `processing` where
+    /// intervals follow one another without a clock.
+    pub delay: Duration,
+    /// Why it failed, if it did.
+    pub failure: Option<Error>,
+}
+
+/// What a source gave to an interval.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SourceReport {
+    /// The source.
+    pub name: String,
+    /// What was taken from it.
+    pub taken: Taken,
+}
+
+impl IntervalReport {
+    /// Records of all sources.
+    pub fn records(&self) -> u64 {
+        self.sources.iter().map(|source| source.taken.records).sum()
+    }
+
+    /// Bytes of all sources that know theirs.
+    pub fn bytes(&self) -> u64 {
+        self.sources.iter().map(|source| source.taken.bytes).sum()
+    }
+
+    /// Records of all sources that could not be understood.
+    pub fn malformed(&self) -> usize {
+        self.sources.iter().map(|source| source.taken.malformed.len()).sum()
+    }
+}

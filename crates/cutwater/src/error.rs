@@ -1,0 +1,109 @@
+use std::{fmt, sync::Arc};
+
+use cutwater_core::TaskError;
+
+/// What went wrong, and whose move it is.
+///
+/// ```
+/// use cutwater::{Error, ErrorKind};
+///
+/// let error = Error::user("the discount is above 100 %");
+/// assert_eq!(error.kind(), ErrorKind::User);
+/// assert_eq!(error.to_string(), "the discount is above 100 %");
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: Arc<str>,
+}
+
+/// Who must act for an [`Error`] to go away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The program is wrongly put together or configured; the message lists every fault.
+    Config,
+    /// A function of the program panicked or refused what it was given.
+    User,
+    /// A record could not be understood and its source says that this is fatal.
+    Input,
+    /// Something outside failed: a file, a disk, a socket. The message names it.
+    External,
+    /// The engine was stopped while this was going on.
+    Stopped,
+    /// The engine broke its own rules: a defect of cutwater.
+    Internal,
+}
+
+impl Error {
+    /// An error of the program itself, for functions that return one from
+    /// [`for_each_rdd`](crate::DStream::for_each_rdd).
+    pub fn user(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::User, message)
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string().into() }
+    }
+
+    /// All faults of a configuration at once, so that they can be mended at once.
+    pub(crate) fn config(faults: &[String]) -> Self {
+        let message = match faults {
+            [one] => one.clone(),
+            many => {
+                let list: String = many.iter().map(|fault| format!("\n  - {fault}")).collect();
+                format!("the program cannot start, for {} reasons:{list}", many.len())
+            }
+        };
+        Self::new(ErrorKind::Config, message)
+    }
+
+    pub(crate) fn external(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::External, message)
+    }
+
+    pub(crate) fn internal(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Internal, format_args!("defect in cutwater: {message}"))
+    }
+
+    pub(crate) fn stopped() -> Self {
+        Self::new(ErrorKind::Stopped, "the engine has stopped")
+    }
+
+    /// Who must act.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The same error with the place it happened in front.
+    #[must_use]
+    pub fn at(&self, place: impl fmt::Display) -> Self {
+        Self::new(self.kind, format_args!("{place}: {}", self.message))
+    }
+}
+
+impl From<TaskError> for Error {
+    fn from(error: TaskError) -> Self {
+        let kind = match &error {
+            TaskError::User { .. } => ErrorKind::User,
+            TaskError::External { .. } | TaskError::FetchFailed { .. } => ErrorKind::External,
+            TaskError::Internal(_) => ErrorKind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    /// `main` prints errors by `Debug`; a person reads them there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?})", self.message, self.kind)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,57 @@
+use std::marker::PhantomData;
+
+use crate::{
+    Error, Record,
+    closure::{self, Portable},
+    rdd::Rdd,
+    task::{Emit, Flow, Node, Operator, OperatorSpec},
+};
+
+/// A partition folded into one value.
+struct FoldPartition<T, U, F>(U, F, PhantomData<fn(T)>);
+
+impl<T: Record, U: Record, F: Fn(U, T) -> U + Portable> Operator for FoldPartition<T, U, F> {
+    type Env = U;
+    type Out = U;
+
+    fn rebuild(zero: U) -> Self {
+        Self(zero, closure::conjure(), PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, U>) -> Flow {
+        let Self(zero, f, _) = self;
+        let mut folded = Some(zero.clone());
+        node.each(0, partition, &mut |record| {
+            folded = folded.take().map(|so_far| node.call(|| f(so_far, record)));
+            Flow::Continue(())
+        })?;
+        folded.map_or(Flow::Continue(()), emit)
+    }
+}
+
+impl<T: Record> Rdd<T> {
+    /// Folds each partition from `zero` by `add`, then the results, from `zero` again and in the
+    /// order of the partitions, by `merge` on the master.
+    ///
+    /// # Errors
+    /// Those of [`collect`](Self::collect).
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(2);
+    /// let words = ctx.parallelize(["a", "bb", "ccc"].map(String::from));
+    /// let longest = words.aggregate(0, |n, word| n.max(word.len()), usize::max)?;
+    /// assert_eq!(longest, 3);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn aggregate<U, F>(&self, zero: U, _add: F, merge: impl FnMut(U, U) -> U) -> Result<U, Error>
+    where
+        U: Record,
+        F: Fn(U, T) -> U + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let spec = OperatorSpec::new::<FoldPartition<T, U, F>>("aggregate", &zero);
+        Ok(self.narrow(&spec).collect()?.into_iter().fold(zero, merge))
+    }
+}

@@ -1,0 +1,28 @@
+use crate::{Record, rdd::Rdd};
+
+impl<T: Record> Rdd<T> {
+    /// The same dataset, whose partitions stay in memory once they are computed.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(1);
+    /// let parsed = ctx.parallelize(["1", "2"].map(String::from)).map(|s| s.len()).cache();
+    /// assert_eq!(parsed.count()?, 2); // computed here
+    /// assert_eq!(parsed.collect()?, [1, 1]); // and read here
+    /// parsed.unpersist();
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use = "`cache` leaves the dataset as it is and returns one that is kept"]
+    pub fn cache(&self) -> Rdd<T> {
+        if self.node.dataset.keep {
+            return self.clone();
+        }
+        self.node.kept().of(&self.spec)
+    }
+
+    /// Lets go of the partitions of a [cached](Self::cache) dataset. Whoever asks for it again
+    /// computes it again.
+    pub fn unpersist(&self) {
+        self.node.unpersist();
+    }
+}

@@ -1,0 +1,228 @@
+//! Datasets: `Rdd<T>`, one operation a file.
+//!
+//! An operation on a dataset computes nothing; it describes another dataset. Actions (`collect`,
+//! `count`, …) have one computed and bring an answer back.
+//!
+//! A file here holds an operation: the operator that computes a partition, and the methods that
+//! users call. Whatever is the same for datasets and streams is written once, on
+//! [`With`](crate::With).
+
+mod aggregate;
+mod cache;
+mod coalesce;
+mod cogroup;
+mod collect;
+mod combine_by_key;
+mod count;
+mod filter;
+mod flat_map;
+mod fold;
+mod foreach;
+mod group_by_key;
+mod join;
+mod key_by;
+mod map;
+mod map_partitions;
+mod map_values;
+mod node;
+mod parallelize;
+mod partition_by;
+mod reduce;
+mod reduce_by_key;
+mod repartition;
+mod sort_by;
+mod take;
+mod text_file;
+mod top;
+mod union;
+
+use std::{fmt, sync::Arc};
+
+use cutwater_core::{Parent, PartitionMap, Shape};
+
+pub(crate) use cogroup::cogrouping;
+pub(crate) use combine_by_key::{Aggregate, Combined, Reduction, combined_into_one};
+pub(crate) use count::Count;
+pub(crate) use join::joining;
+pub(crate) use node::{DatasetNode, Partitioner};
+pub(crate) use parallelize::{Held, held, slices};
+pub(crate) use text_file::{LineSplit, Lines};
+pub(crate) use union::{All, union_of};
+
+use crate::{
+    Record,
+    block::Block,
+    collection::{Collection, With},
+    error::Error,
+    runtime::Engine,
+    task::{Flow, OperatorSpec, Stop},
+};
+
+/// An immutable dataset in partitions that remembers how it was made.
+///
+/// Properties:
+/// - it is a description: making one computes nothing, and cloning one is free;
+/// - its records are computed when an action asks, once for each action unless it is
+///   [cached](Rdd::cache);
+/// - every computation of it gives the same records in the same partitions and order;
+/// - a lost partition is made again from its parents.
+///
+/// It lives on the master and may be used from any thread of the program. If the process dies, the
+/// program describes it again.
+///
+/// ```
+/// # use cutwater::Context;
+/// let ctx = Context::local(2);
+/// let squares = ctx.parallelize(1..=4u32).map(|n| n * n);
+/// assert_eq!(squares.collect()?, [1, 4, 9, 16]);
+/// # Ok::<(), cutwater::Error>(())
+/// ```
+pub struct Rdd<T> {
+    node: Arc<DatasetNode>,
+    spec: OperatorSpec<T>,
+}
+
+impl<T> Clone for Rdd<T> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone(), spec: self.spec.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Rdd<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dataset = &self.node.dataset;
+        write!(f, "Rdd({}, {} partitions, {})", dataset.id, dataset.partitions, dataset.label)
+    }
+}
+
+impl<T: Record> Rdd<T> {
+    /// How many partitions it has.
+    pub fn num_partitions(&self) -> u32 {
+        self.node.dataset.partitions
+    }
+
+    /// Hands `values` over to the next operation, whose function takes them as its first
+    /// parameter. They are serialised and travel to wherever the function runs.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(1);
+    /// let (from, to) = (3, 6);
+    /// let some = ctx.parallelize(0..10).with((from, to)).filter(|(from, to), n| from <= n && n < to);
+    /// assert_eq!(some.collect()?, [3, 4, 5]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    pub fn with<E: Record>(&self, values: E) -> With<Self, E> {
+        With::new(self.clone(), values)
+    }
+
+    pub(crate) fn new(node: DatasetNode, spec: &OperatorSpec<T>) -> Self {
+        Self { node: Arc::new(node), spec: spec.clone() }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.node.engine
+    }
+
+    pub(crate) fn node(&self) -> &Arc<DatasetNode> {
+        &self.node
+    }
+
+    /// How its records are spread by key, if that is known.
+    pub(crate) fn partitioner(&self) -> Option<Partitioner> {
+        self.node.partitioner
+    }
+
+    /// A dataset that computes each partition from the same partition of this one.
+    pub(crate) fn narrow<B: Record>(&self, spec: &OperatorSpec<B>) -> Rdd<B> {
+        let parents = vec![(self.node.clone(), PartitionMap::Same)];
+        DatasetNode::narrow(self.engine(), self.num_partitions(), parents, &spec.any).of(spec)
+    }
+
+    /// The same for an operator that leaves every key in the partition where it is.
+    pub(crate) fn narrow_in_place<B: Record>(&self, spec: &OperatorSpec<B>) -> Rdd<B> {
+        let parents = vec![(self.node.clone(), PartitionMap::Same)];
+        let mut node = DatasetNode::narrow(self.engine(), self.num_partitions(), parents, &spec.any);
+        node.partitioner = self.node.partitioner;
+        node.of(spec)
+    }
+
+    /// The write side of a shuffle into `pieces` partitions: `spec` emits that many pieces for
+    /// each partition of this dataset.
+    pub(crate) fn pieces<P: Record>(&self, spec: &OperatorSpec<P>, pieces: u32) -> Rdd<P> {
+        let parents = vec![(self.node.clone(), PartitionMap::Same)];
+        let mut node = DatasetNode::narrow(self.engine(), self.num_partitions(), parents, &spec.any);
+        node.dataset_mut().shape = Shape::Pieces(pieces);
+        node.of(spec)
+    }
+
+    /// The read side of the shuffle that this dataset, made by [`pieces`](Self::pieces), writes.
+    pub(crate) fn shuffled<B: Record>(
+        &self,
+        spec: &OperatorSpec<B>,
+        partitioner: Option<Partitioner>,
+    ) -> Rdd<B> {
+        let Shape::Pieces(partitions) = self.node.dataset.shape else {
+            unreachable!("only `pieces` makes what is shuffled")
+        };
+        let parent = (self.node.clone(), Parent::Shuffle { dataset: self.node.dataset.id });
+        let mut node = DatasetNode::new(self.engine(), partitions, vec![parent], &spec.any);
+        node.partitioner = partitioner;
+        node.of(spec)
+    }
+
+    /// Calls the operator by the name that the user gave it. Has no effect on a dataset that
+    /// somebody else holds already.
+    pub(crate) fn relabel(&mut self, label: &Arc<str>) {
+        if let Some(node) = Arc::get_mut(&mut self.node) {
+            node.dataset_mut().label = label.clone();
+        }
+    }
+
+    /// Nobody will ask for it under this name again: what it kept may go, even if its description
+    /// is still part of another's lineage.
+    pub(crate) fn release(&self) {
+        if self.node.dataset.keep {
+            self.node.unpersist();
+        }
+    }
+
+    /// Computes every partition: a block of `Vec<T>` for each.
+    pub(crate) fn compute(&self) -> Result<Vec<Block>, Error> {
+        self.node.compute()
+    }
+
+    /// Computes every partition: its records.
+    pub(crate) fn partitions(&self) -> Result<Vec<Vec<T>>, Error> {
+        self.compute()?.into_iter().map(|block| block.into_value().map_err(Error::from)).collect()
+    }
+}
+
+impl<T: Record> Collection for Rdd<T> {
+    type Item = T;
+    type Of<B: Record> = Rdd<B>;
+
+    fn derive<B: Record>(
+        &self,
+        _: &str,
+        f: impl Fn(&Rdd<T>) -> Rdd<B> + Send + Sync + 'static,
+    ) -> Rdd<B> {
+        f(self)
+    }
+
+    fn parallelism(&self) -> u32 {
+        self.engine().parallelism()
+    }
+
+    fn key_groups(&self) -> u32 {
+        self.engine().key_groups()
+    }
+}
+
+/// Stops after enough records, without calling that a failure.
+pub(crate) fn unless_enough(flow: Flow) -> Flow {
+    match flow {
+        Flow::Break(Stop::Enough) => Flow::Continue(()),
+        other => other,
+    }
+}

@@ -1,0 +1,167 @@
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use cutwater_core::{BlockId, Dataset, Event, Parent, PartitionMap, Shape, Split};
+
+use super::Rdd;
+use crate::{
+    Record,
+    block::Block,
+    error::Error,
+    runtime::Engine,
+    task::{AnySpec, OperatorSpec, Step},
+};
+
+/// A dataset as the program holds it: the scheduler's description, its operator, and its parents.
+///
+/// Properties:
+/// - it keeps its parents alive, until its lineage is [cut](Self::cut);
+/// - it is described to the master with the first job that needs it;
+/// - when the last handle is gone, the master is told to forget it, and its blocks go.
+pub(crate) struct DatasetNode {
+    pub engine: Arc<Engine>,
+    pub dataset: Arc<Dataset>,
+    pub partitioner: Option<Partitioner>,
+    spec: Arc<AnySpec>,
+    parents: Mutex<Vec<Arc<DatasetNode>>>,
+    /// Blocks that were received for it and go with it.
+    inputs: Vec<BlockId>,
+    described: AtomicBool,
+}
+
+/// How keyed records are spread over partitions. Datasets that agree are joined in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Partitioner {
+    /// Ranges of key groups.
+    KeyGroups { partitions: u32 },
+    /// Ranges of keys, drawn from a sample that nobody else has.
+    Ranges { sample: u64 },
+}
+
+impl DatasetNode {
+    pub fn new(
+        engine: &Arc<Engine>,
+        partitions: u32,
+        parents: Vec<(Arc<DatasetNode>, Parent)>,
+        spec: &Arc<AnySpec>,
+    ) -> Self {
+        let (nodes, parents) = parents.into_iter().unzip();
+        let dataset = Dataset {
+            id: engine.new_dataset(),
+            op: spec.id,
+            partitions,
+            parents,
+            splits: Arc::new([]),
+            shape: Shape::Records,
+            keep: false,
+            label: spec.label.clone(),
+        };
+        Self {
+            engine: engine.clone(),
+            dataset: Arc::new(dataset),
+            partitioner: None,
+            spec: spec.clone(),
+            parents: Mutex::new(nodes),
+            inputs: Vec::new(),
+            described: AtomicBool::new(false),
+        }
+    }
+
+    pub fn narrow(
+        engine: &Arc<Engine>,
+        partitions: u32,
+        parents: Vec<(Arc<DatasetNode>, PartitionMap)>,
+        spec: &Arc<AnySpec>,
+    ) -> Self {
+        let edge = |(node, map): (Arc<Self>, PartitionMap)| {
+            let dataset = node.dataset.id;
+            (node, Parent::Narrow { dataset, map })
+        };
+        Self::new(engine, partitions, parents.into_iter().map(edge).collect(), spec)
+    }
+
+    /// A dataset with a partition for each split. Received blocks among them are its own and go
+    /// when it goes.
+    pub fn source(engine: &Arc<Engine>, splits: Vec<Split>, spec: &Arc<AnySpec>) -> Self {
+        let mut node = Self::new(engine, u32::try_from(splits.len()).unwrap_or(u32::MAX), Vec::new(), spec);
+        node.inputs = splits.iter().flat_map(|split| split.blocks.iter().copied()).collect();
+        node.dataset_mut().splits = splits.into();
+        node
+    }
+
+    /// The same dataset under another name, whose partitions stay once they are computed.
+    pub fn kept(&self) -> Self {
+        let mut dataset = Dataset::clone(&self.dataset);
+        dataset.id = self.engine.new_dataset();
+        dataset.keep = true;
+        Self {
+            engine: self.engine.clone(),
+            dataset: Arc::new(dataset),
+            partitioner: self.partitioner,
+            spec: self.spec.clone(),
+            parents: Mutex::new(self.parents()),
+            inputs: Vec::new(),
+            described: AtomicBool::new(false),
+        }
+    }
+
+    /// The description, to be completed before anyone else sees it.
+    pub fn dataset_mut(&mut self) -> &mut Dataset {
+        Arc::make_mut(&mut self.dataset)
+    }
+
+    pub fn of<T: Record>(self, spec: &OperatorSpec<T>) -> Rdd<T> {
+        Rdd::new(self, spec)
+    }
+
+    pub fn compute(&self) -> Result<Vec<Block>, Error> {
+        let mut steps = Vec::new();
+        self.describe(&mut steps);
+        self.engine.compute(self.dataset.id, steps)
+    }
+
+    /// Nobody needs what is behind this dataset any longer, if all of it is stored.
+    pub fn cut_if_stored(&self) {
+        if self.dataset.keep && self.engine.is_stored(self.dataset.id, self.dataset.partitions) {
+            let parents = std::mem::take(&mut *self.parents.lock().unwrap_or_else(PoisonError::into_inner));
+            if !parents.is_empty() {
+                self.engine.tell(Event::LineageCut { dataset: self.dataset.id });
+            }
+        }
+    }
+
+    /// Lets the blocks of a kept dataset go; they are made again if somebody asks.
+    pub fn unpersist(&self) {
+        self.engine.tell(Event::Unpersisted { dataset: self.dataset.id });
+    }
+
+    fn parents(&self) -> Vec<Arc<Self>> {
+        self.parents.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds everything the master has not heard of, parents first. What has been described has
+    /// described its parents.
+    fn describe(&self, steps: &mut Vec<Step>) {
+        if self.described.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for parent in self.parents() {
+            parent.describe(steps);
+        }
+        steps.push(Step { dataset: self.dataset.clone(), spec: self.spec.clone() });
+    }
+}
+
+impl Drop for DatasetNode {
+    fn drop(&mut self) {
+        if *self.described.get_mut() {
+            self.engine.tell(Event::Forgotten { datasets: vec![self.dataset.id] });
+        }
+        if !self.inputs.is_empty() {
+            let blocks = std::mem::take(&mut self.inputs);
+            self.engine.tell(Event::InputsReleased { blocks });
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use std::marker::PhantomData;
+
+use cutwater_core::{BlockId, Split};
+
+use crate::{
+    Context, Record,
+    block::Block,
+    rdd::{DatasetNode, Rdd},
+    runtime::Engine,
+    task::{Emit, Flow, Node, Operator, OperatorSpec},
+};
+
+/// Records that lie in blocks already.
+pub(crate) struct Held<T>(PhantomData<fn(T)>);
+
+impl<T: Record> Operator for Held<T> {
+    type Env = ();
+    type Out = T;
+
+    fn rebuild((): ()) -> Self {
+        Self(PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        node.received(partition, emit)
+    }
+}
+
+/// A dataset of `slices`, a partition each, held under the name of `source` from block number
+/// `sequence` on.
+pub(crate) fn held<T: Record>(
+    engine: &std::sync::Arc<Engine>,
+    spec: &OperatorSpec<T>,
+    source: u32,
+    sequence: u64,
+    slices: Vec<Vec<T>>,
+) -> Rdd<T> {
+    let splits = (sequence..)
+        .zip(slices)
+        .map(|(sequence, records)| {
+            let id = BlockId::Input { source, sequence };
+            engine.hold(id, Block::new(records));
+            Split { blocks: vec![id], place: [].into() }
+        })
+        .collect();
+    DatasetNode::source(engine, splits, &spec.any).of(spec)
+}
+
+/// `records` in `parts` contiguous slices, slice i being [i·n/parts, (i+1)·n/parts).
+pub(crate) fn slices<T>(records: Vec<T>, parts: u32) -> Vec<Vec<T>> {
+    let (n, parts) = (records.len(), parts.max(1) as usize);
+    let mut records = records.into_iter();
+    (0..parts).map(|i| records.by_ref().take((i + 1) * n / parts - i * n / parts).collect()).collect()
+}
+
+impl Context {
+    /// A dataset of records that the program holds, in as many partitions as tasks run at once.
+    /// Ranges and vectors are what it is mostly given.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// let ctx = Context::local(2);
+    /// assert_eq!(ctx.parallelize(1..=100u64).reduce(|a, b| a + b)?, 5050);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn parallelize<T: Record>(&self, records: impl IntoIterator<Item = T>) -> Rdd<T> {
+        self.parallelize_into(self.engine().parallelism(), records)
+    }
+
+    /// The same in a given number of partitions: contiguous slices, as equal as can be.
+    #[track_caller]
+    pub fn parallelize_into<T: Record>(&self, partitions: u32, records: impl IntoIterator<Item = T>) -> Rdd<T> {
+        let spec = OperatorSpec::new::<Held<T>>("parallelize", &());
+        let engine = self.engine();
+        held(engine, &spec, engine.new_source(), 0, slices(records.into_iter().collect(), partitions))
+    }
+}

@@ -1,0 +1,246 @@
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    str,
+};
+
+use cutwater_core::Split;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Context, Error,
+    rdd::{DatasetNode, Rdd},
+    source::{Malformed, OnMalformed},
+    task::{Emit, Finding, Flow, Node, Operator, OperatorSpec, Stop},
+};
+
+/// The lines of a file that begin in a range of its bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LineSplit {
+    pub path: PathBuf,
+    pub start: u64,
+    pub end: u64,
+}
+
+/// Bytes read from a file at a time: few calls, and the lines still in the cache when they are cut.
+const READ_BYTES: usize = 256 << 10;
+
+/// Lines of ranges of files, without their line ends (`\n` or `\r\n`).
+pub(crate) struct Lines(OnMalformed);
+
+impl Operator for Lines {
+    type Env = OnMalformed;
+    type Out = String;
+
+    fn rebuild(policy: OnMalformed) -> Self {
+        Self(policy)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, String>) -> Flow {
+        let split: LineSplit = match postcard::from_bytes(&node.split(partition)?.place) {
+            Ok(split) => split,
+            Err(error) => return node.refuse(format_args!("a range of a file cannot be read back: {error}")),
+        };
+        let (mut records, mut bytes) = (0, 0);
+        let read = lines_of(&split, &mut |line, offset| {
+            bytes += line.len() as u64 + 1;
+            match str::from_utf8(line) {
+                Ok(text) => {
+                    records += 1;
+                    emit(text.to_owned())
+                }
+                Err(error) => {
+                    let malformed = Malformed {
+                        bytes: line.to_owned(),
+                        place: split.path.display().to_string(),
+                        offset,
+                        error: format!("not UTF-8: {error}"),
+                    };
+                    match self.0 {
+                        OnMalformed::Fail => node.refuse(malformed),
+                        OnMalformed::Report => {
+                            node.report(partition, Finding::Malformed(malformed));
+                            Flow::Continue(())
+                        }
+                    }
+                }
+            }
+        });
+        node.report(partition, Finding::Read { records, bytes });
+        match read {
+            Ok(flow) => flow,
+            Err(error) => node.external(format_args!("cannot read {}: {error}", split.path.display())),
+        }
+    }
+}
+
+/// Calls `each` with every line of the split and the offset at which it begins.
+pub(crate) fn lines_of(
+    split: &LineSplit,
+    each: &mut dyn FnMut(&[u8], u64) -> Flow,
+) -> io::Result<ControlFlow<Stop>> {
+    let mut file = File::open(&split.path)?;
+    if is_gzip(&split.path) {
+        return lines_in(&mut flate2::read::MultiGzDecoder::new(file), 0, u64::MAX, each);
+    }
+    // A line belongs to the range in which it begins. One begins at `start` only if the byte before
+    // ends a line, so reading starts there and the first piece is somebody else's.
+    let from = split.start.saturating_sub(1);
+    file.seek(SeekFrom::Start(from))?;
+    let mut skipped = split.start == 0;
+    lines_in(&mut file, from, split.end, &mut |line, offset| {
+        if !skipped {
+            skipped = true;
+            return Flow::Continue(());
+        }
+        each(line, offset)
+    })
+}
+
+/// Lines of `input`, which is at `offset` of its file, that begin before `end`.
+fn lines_in(
+    input: &mut dyn Read,
+    mut offset: u64,
+    end: u64,
+    each: &mut dyn FnMut(&[u8], u64) -> Flow,
+) -> io::Result<ControlFlow<Stop>> {
+    let mut buffer = vec![0; READ_BYTES];
+    // Bytes of the buffer that hold the beginning of a line of which the rest is still to be read.
+    let mut kept = 0;
+    while offset < end {
+        if kept == buffer.len() {
+            buffer.resize(buffer.len() * 2, 0);
+        }
+        let read = match input.read(&mut buffer[kept..]) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if read == 0 {
+            if kept > 0 {
+                return Ok(each(trimmed(&buffer[..kept]), offset));
+            }
+            break;
+        }
+        let filled = kept + read;
+        let mut start = 0;
+        for newline in memchr::memchr_iter(b'\n', &buffer[..filled]) {
+            if offset >= end {
+                return Ok(Flow::Continue(()));
+            }
+            if let ControlFlow::Break(stop) = each(trimmed(&buffer[start..newline]), offset) {
+                return Ok(ControlFlow::Break(stop));
+            }
+            offset += (newline + 1 - start) as u64;
+            start = newline + 1;
+        }
+        buffer.copy_within(start..filled, 0);
+        kept = filled - start;
+    }
+    Ok(Flow::Continue(()))
+}
+
+fn trimmed(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Whether a file is compressed and so can only be read from its beginning.
+fn is_gzip(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+}
+
+impl LineSplit {
+    /// The file in `parts` ranges of about the same size; a compressed one is a single range.
+    pub fn of_file(path: &Path, parts: u32) -> io::Result<Vec<Self>> {
+        let size = std::fs::metadata(path)?.len();
+        let parts = if is_gzip(path) { 1 } else { u64::from(parts.max(1)) };
+        let at = |i: u64| (u128::from(size) * u128::from(i) / u128::from(parts)) as u64;
+        Ok((0..parts)
+            .map(|i| Self { path: path.to_owned(), start: at(i), end: if parts == 1 { u64::MAX } else { at(i + 1) } })
+            .collect())
+    }
+
+    pub fn into_split(self) -> Result<Split, Error> {
+        let place = postcard::to_allocvec(&self).map_err(Error::internal)?.into();
+        Ok(Split { blocks: Vec::new(), place })
+    }
+}
+
+impl Context {
+    /// The lines of text files, without their line ends. Files ending in `.gz` are decompressed; each
+    /// other file is read in as many ranges as tasks run at once.
+    ///
+    /// # Errors
+    /// A file is missing or cannot be read; all that are, are named.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("towns.txt");
+    /// std::fs::write(&path, "Oslo\nRome\n").unwrap();
+    /// let ctx = Context::local(2);
+    /// assert_eq!(ctx.text_files([&path])?.collect()?, ["Oslo", "Rome"]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn text_files<P: AsRef<Path>>(&self, paths: impl IntoIterator<Item = P>) -> Result<Rdd<String>, Error> {
+        let spec = OperatorSpec::new::<Lines>("text_files", &OnMalformed::Fail);
+        let (mut splits, mut faults) = (Vec::new(), Vec::new());
+        for path in paths {
+            match LineSplit::of_file(path.as_ref(), self.engine().parallelism()) {
+                Ok(parts) => splits.extend(parts),
+                Err(error) => faults.push(format!("cannot read {}: {error}", path.as_ref().display())),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(Error::external(faults.join("; ")));
+        }
+        let splits = splits.into_iter().map(LineSplit::into_split).collect::<Result<_, _>>()?;
+        Ok(DatasetNode::source(self.engine(), splits, &spec.any).of(&spec))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However a file is cut, every line is read once, whole and in order.
+    #[test]
+    fn ranges_share_out_the_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        for text in ["", "\n", "a", "a\nbb\nccc\n", "\n\nx\r\n\ny", "0123456789\n0123456789\n"] {
+            std::fs::write(&path, text).unwrap();
+            for parts in 1..=8 {
+                let mut lines = Vec::new();
+                for split in LineSplit::of_file(&path, parts).unwrap() {
+                    let flow = lines_of(&split, &mut |line, offset| {
+                        assert!(text[offset as usize..].starts_with(str::from_utf8(line).unwrap()));
+                        lines.push(str::from_utf8(line).unwrap().to_owned());
+                        Flow::Continue(())
+                    });
+                    assert!(matches!(flow, Ok(Flow::Continue(()))));
+                }
+                assert_eq!(lines, text.lines().collect::<Vec<_>>(), "{text:?} in {parts} parts");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_longer_than_what_is_read_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("long");
+        let long = "x".repeat(3 * READ_BYTES);
+        std::fs::write(&path, format!("short\n{long}\nend")).unwrap();
+        let mut lengths = Vec::new();
+        let split = LineSplit { path, start: 0, end: u64::MAX };
+        let flow = lines_of(&split, &mut |line, _| {
+            lengths.push(line.len());
+            Flow::Continue(())
+        });
+        assert!(flow.is_ok());
+        assert_eq!(lengths, [5, long.len(), 3]);
+    }
+}

@@ -1,0 +1,134 @@
+use std::{cmp::Reverse, collections::BinaryHeap, marker::PhantomData};
+
+use crate::{
+    Error, Record,
+    closure::{self, Portable},
+    rdd::Rdd,
+    task::{Emit, Flow, Node, Operator, OperatorSpec},
+};
+
+/// The records of a partition that are highest by a function of them, the highest first.
+struct Top<T, O, F>(u64, F, PhantomData<fn(T) -> O>);
+
+impl<T: Record, O: Ord + 'static, F: Fn(&T) -> O + Portable> Operator for Top<T, O, F> {
+    type Env = u64;
+    type Out = T;
+
+    fn rebuild(n: u64) -> Self {
+        Self(n, closure::conjure(), PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        let mut highest = Highest::new(self.0);
+        node.each(0, partition, &mut |record| {
+            let rank = node.call(|| (self.1)(&record));
+            highest.offer(rank, record);
+            Flow::Continue(())
+        })?;
+        highest.into_sorted().try_for_each(emit)
+    }
+}
+
+/// The `n` highest of what it is offered; of equals, those offered first.
+struct Highest<O, T> {
+    n: u64,
+    offered: u64,
+    heap: BinaryHeap<Reverse<Ranked<O, T>>>,
+}
+
+impl<O: Ord, T> Highest<O, T> {
+    fn new(n: u64) -> Self {
+        Self { n, offered: 0, heap: BinaryHeap::new() }
+    }
+
+    fn offer(&mut self, rank: O, record: T) {
+        let order = Reverse(self.offered);
+        self.offered += 1;
+        if (self.heap.len() as u64) < self.n {
+            self.heap.push(Reverse(Ranked { rank, order, record }));
+        } else if let Some(mut lowest) = self.heap.peek_mut()
+            && lowest.0.rank < rank
+        {
+            *lowest = Reverse(Ranked { rank, order, record });
+        }
+    }
+
+    fn into_sorted(self) -> impl Iterator<Item = T> {
+        // Ascending by `Reverse` is descending by rank.
+        self.heap.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.record)
+    }
+}
+
+struct Ranked<O, T> {
+    rank: O,
+    order: Reverse<u64>,
+    record: T,
+}
+
+impl<O: Ord, T> Ord for Ranked<O, T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank.cmp(&other.rank).then_with(|| self.order.cmp(&other.order))
+    }
+}
+
+impl<O: Ord, T> PartialOrd for Ranked<O, T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<O: Ord, T> PartialEq for Ranked<O, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<O: Ord, T> Eq for Ranked<O, T> {}
+
+impl<T: Record> Rdd<T> {
+    /// The `n` records for which `f` is highest, the highest first; of equals, the earlier ones.
+    ///
+    /// # Errors
+    /// Those of [`collect`](Self::collect).
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(2);
+    /// let counts = ctx.parallelize([('a', 3), ('b', 9), ('c', 5)]);
+    /// assert_eq!(counts.top_by(2, |c| c.1)?, [('b', 9), ('c', 5)]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn top_by<O, F>(&self, n: usize, f: F) -> Result<Vec<T>, Error>
+    where
+        O: Ord + 'static,
+        F: Fn(&T) -> O + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let spec = OperatorSpec::new::<Top<T, O, F>>("top", &(n as u64));
+        let mut highest = Highest::new(n as u64);
+        for record in self.narrow(&spec).collect()? {
+            highest.offer(f(&record), record);
+        }
+        Ok(highest.into_sorted().collect())
+    }
+
+    /// The `n` greatest records, the greatest first.
+    ///
+    /// # Errors
+    /// Those of [`collect`](Self::collect).
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(2);
+    /// assert_eq!(ctx.parallelize([5, 1, 9, 7]).top(2)?, [9, 7]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn top(&self, n: usize) -> Result<Vec<T>, Error>
+    where
+        T: Ord,
+    {
+        self.top_by(n, |record| record.clone())
+    }
+}

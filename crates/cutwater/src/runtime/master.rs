@@ -1,0 +1,221 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, PoisonError},
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use cutwater_core::{
+    Attempt, BlockId, Command, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId,
+};
+
+use super::{engine::Shared, worker::ToWorker};
+use crate::{
+    block::Block,
+    task::{Findings, Outcome, Plan, Step},
+};
+
+/// What the master is told.
+pub(crate) enum ToMaster {
+    /// Something the scheduler should know.
+    Event(Event),
+    /// A thread waits for these partitions.
+    Submit {
+        job: JobId,
+        target: DatasetId,
+        /// Datasets that were never sent before, parents first.
+        steps: Vec<Step>,
+        reply: Sender<Result<Vec<Block>, TaskError>>,
+    },
+    /// An attempt has ended.
+    Ran { worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError> },
+    /// The program is over.
+    Shutdown,
+}
+
+/// Feeds the scheduler and carries out its commands.
+///
+/// Properties:
+/// - it is the only one to touch the scheduler;
+/// - it holds the operators of all datasets that are not forgotten, and results nobody fetched yet;
+/// - it never waits for anything but the next message.
+///
+/// It lives on a thread of its own. If the process dies, waiting threads die with it.
+pub(super) struct Master {
+    scheduler: Scheduler,
+    worker: Sender<ToWorker>,
+    shared: Arc<Shared>,
+    steps: HashMap<DatasetId, Step>,
+    plans: HashMap<StageId, Arc<Plan>>,
+    jobs: HashMap<JobId, Waiting>,
+    /// Results of attempts of which the scheduler has not said yet whether they count.
+    results: HashMap<Attempt, Block>,
+    /// Datasets and partitions whose findings have been counted.
+    counted: HashMap<DatasetId, HashSet<u32>>,
+    /// Forgotten while a job was running that might still need their operators.
+    leaving: Vec<DatasetId>,
+}
+
+struct Waiting {
+    blocks: Vec<Option<Block>>,
+    reply: Sender<Result<Vec<Block>, TaskError>>,
+}
+
+impl Master {
+    pub fn new(worker: Sender<ToWorker>, shared: Arc<Shared>) -> Self {
+        Self {
+            scheduler: Scheduler::new(),
+            worker,
+            shared,
+            steps: HashMap::new(),
+            plans: HashMap::new(),
+            jobs: HashMap::new(),
+            results: HashMap::new(),
+            counted: HashMap::new(),
+            leaving: Vec::new(),
+        }
+    }
+
+    pub fn run(mut self, messages: &Receiver<ToMaster>) {
+        for message in messages {
+            match message {
+                ToMaster::Shutdown => return,
+                ToMaster::Event(event) => {
+                    if let Event::Forgotten { datasets } = &event {
+                        self.leaving.extend(datasets);
+                    }
+                    self.step(event);
+                }
+                ToMaster::Submit { job, target, steps, reply } => self.submit(job, target, steps, reply),
+                ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
+            }
+            if self.jobs.is_empty() {
+                self.let_go();
+            }
+        }
+    }
+
+    fn submit(
+        &mut self,
+        job: JobId,
+        target: DatasetId,
+        steps: Vec<Step>,
+        reply: Sender<Result<Vec<Block>, TaskError>>,
+    ) {
+        let datasets = steps.iter().map(|step| step.dataset.clone()).collect();
+        self.steps.extend(steps.into_iter().map(|step| (step.dataset.id, step)));
+        let partitions = self.steps.get(&target).map_or(0, |step| step.dataset.partitions);
+        self.jobs.insert(job, Waiting { blocks: vec![None; partitions as usize], reply });
+        self.step(Event::JobSubmitted { job, datasets, target });
+    }
+
+    fn ran(&mut self, worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError>) {
+        match result {
+            Ok(Outcome { stored, result, findings }) => {
+                self.note_stored(&stored);
+                self.note_findings(findings);
+                self.results.extend(result.map(|block| (attempt, block)));
+                self.step(Event::TaskFinished { attempt, worker, stored });
+                // Whatever was not accepted now never will be.
+                self.results.remove(&attempt);
+            }
+            Err(error) => self.step(Event::TaskFailed { attempt, worker, error }),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        for command in self.scheduler.step(event) {
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::DefineStage { id, stage } => match Plan::new(&stage, |id| self.steps.get(&id)) {
+                Ok(plan) => {
+                    self.plans.insert(id, Arc::new(plan));
+                }
+                Err(error) => tracing::error!(stage = %id, %error, "stage cannot be planned"),
+            },
+            Command::RetireStage { id } => {
+                self.plans.remove(&id);
+            }
+            Command::Launch { worker, task } => {
+                // Without a plan the stage was refused above; its jobs must not wait for ever.
+                let Some(plan) = self.plans.get(&task.attempt.stage).cloned() else {
+                    let error = TaskError::Internal(format!("no plan for {}", task.attempt));
+                    return self.step(Event::TaskFailed { attempt: task.attempt, worker, error });
+                };
+                let _ = self.worker.send(ToWorker::Run { plan, task });
+            }
+            // A cancelled attempt runs to its end and is ignored; the slot comes back then.
+            Command::CancelAttempt { .. } => {}
+            Command::AcceptResult { job, partition, attempt } => {
+                if let (Some(waiting), Some(block)) = (self.jobs.get_mut(&job), self.results.get(&attempt))
+                    && let Some(place) = waiting.blocks.get_mut(partition as usize)
+                {
+                    *place = Some(block.clone());
+                }
+            }
+            Command::JobFinished { job } => {
+                let missing = || TaskError::Internal(format!("{job} finished without all its results"));
+                self.answer(job, |blocks| blocks.into_iter().collect::<Option<_>>().ok_or_else(missing));
+            }
+            Command::JobFailed { job, error } => self.answer(job, |_| Err(error)),
+            Command::DropBlocks { worker: _, blocks } => {
+                self.note_dropped(&blocks);
+                let _ = self.worker.send(ToWorker::Drop(blocks));
+            }
+            Command::NoWorkers => tracing::warn!("there is work and no worker; waiting for one to join"),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        job: JobId,
+        result: impl FnOnce(Vec<Option<Block>>) -> Result<Vec<Block>, TaskError>,
+    ) {
+        if let Some(Waiting { blocks, reply }) = self.jobs.remove(&job) {
+            // Whoever asked may have given up.
+            let _ = reply.send(result(blocks));
+        }
+    }
+
+    fn note_stored(&self, stored: &[BlockId]) {
+        let mut counts = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        for block in stored {
+            if let BlockId::Partition { dataset, .. } = block {
+                *counts.entry(*dataset).or_default() += 1;
+            }
+        }
+    }
+
+    fn note_dropped(&self, blocks: &[BlockId]) {
+        let mut counts = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        for block in blocks {
+            if let BlockId::Partition { dataset, .. } = block {
+                counts.remove(dataset);
+            }
+        }
+    }
+
+    /// A partition may be computed more than once; what it found counts the first time.
+    fn note_findings(&mut self, findings: Findings) {
+        let mut fresh = HashSet::new();
+        for (dataset, partition, finding) in findings {
+            if self.counted.entry(dataset).or_default().insert(partition) {
+                fresh.insert((dataset, partition));
+            }
+            if fresh.contains(&(dataset, partition)) {
+                let mut all = self.shared.findings.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push((dataset, finding));
+            }
+        }
+    }
+
+    fn let_go(&mut self) {
+        for dataset in self.leaving.drain(..) {
+            self.steps.remove(&dataset);
+            self.counted.remove(&dataset);
+        }
+    }
+}

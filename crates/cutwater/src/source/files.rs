@@ -1,0 +1,182 @@
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cutwater_core::{DatasetId, Time};
+
+use super::{ErrorPolicy, Input, SourceBuilder, Taken};
+use crate::{
+    DStream, Error,
+    rdd::{DatasetNode, LineSplit, Lines},
+    runtime::Engine,
+    stream::StreamNode,
+    task::{Finding, OperatorSpec},
+};
+
+/// Lines of files, read where they are by the tasks that need them: an interval is a list of ranges
+/// of bytes, and nothing is copied.
+pub(crate) struct LineRanges {
+    name: String,
+    engine: Arc<Engine>,
+    stream: Arc<StreamNode<String>>,
+    spec: OperatorSpec<String>,
+    policy: ErrorPolicy,
+    /// Which interval a dataset is of, until the interval after it is cut.
+    datasets: HashMap<DatasetId, Time>,
+}
+
+impl LineRanges {
+    #[track_caller]
+    pub fn new(name: String, policy: ErrorPolicy, engine: &Arc<Engine>, stream: &Arc<StreamNode<String>>) -> Self {
+        let spec = OperatorSpec::new::<Lines>(&name, &policy.on_task());
+        Self {
+            name,
+            engine: engine.clone(),
+            stream: stream.clone(),
+            spec,
+            policy,
+            datasets: HashMap::new(),
+        }
+    }
+
+    /// Makes `splits` the interval's dataset.
+    pub fn put(&mut self, to: Time, splits: Vec<LineSplit>) -> Result<(), Error> {
+        let splits = splits.into_iter().map(LineSplit::into_split).collect::<Result<_, _>>()?;
+        let rdd = DatasetNode::source(&self.engine, splits, &self.spec.any).of(&self.spec);
+        self.datasets.clear();
+        self.datasets.insert(rdd.node().dataset.id, to);
+        self.stream.put(to, Some(rdd));
+        Ok(())
+    }
+
+    pub fn owns(&self, dataset: DatasetId) -> bool {
+        self.datasets.contains_key(&dataset)
+    }
+
+    /// Counts what tasks read, and hands what they could not read to the policy.
+    pub fn found(&self, to: Time, findings: &[Finding], taken: &mut Taken) -> Result<(), Error> {
+        for finding in findings {
+            match finding {
+                Finding::Read { records, bytes } => {
+                    taken.records += records;
+                    taken.bytes += bytes;
+                }
+                Finding::Malformed(malformed) => taken.malformed.push(malformed.clone()),
+            }
+        }
+        self.policy.apply(&self.name, to, &taken.malformed)
+    }
+}
+
+/// Files taken a range of bytes an interval, the next interval beginning when the last has ended.
+struct FileRanges {
+    lines: LineRanges,
+    paths: Vec<PathBuf>,
+    range_bytes: u64,
+    /// The file that is being read, and from where.
+    at: (usize, u64),
+    sizes: Vec<u64>,
+}
+
+impl FileRanges {
+    /// The next range as one split for each task that can run at once.
+    fn next(&mut self) -> Vec<LineSplit> {
+        let (file, start) = self.at;
+        let (Some(path), Some(&size)) = (self.paths.get(file), self.sizes.get(file)) else { return Vec::new() };
+        // A compressed file cannot be entered in the middle.
+        let whole = path.extension().is_some_and(|extension| extension == "gz");
+        let end = if whole { size } else { size.min(start + self.range_bytes) };
+        self.at = if end == size { (file + 1, 0) } else { (file, end) };
+        if whole {
+            return vec![LineSplit { path: path.clone(), start: 0, end: u64::MAX }];
+        }
+        let parts = u64::from(self.lines.engine.parallelism());
+        let cut = |i: u64| start + (end - start) * i / parts;
+        (0..parts).map(|i| LineSplit { path: path.clone(), start: cut(i), end: cut(i + 1) }).collect()
+    }
+}
+
+impl Input for FileRanges {
+    fn name(&self) -> &str {
+        &self.lines.name
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.paths.is_empty() {
+            faults.push(format!("{}: no file is given", self.lines.name));
+        }
+        for path in &self.paths {
+            match fs::metadata(path).and_then(|metadata| fs::File::open(path).map(|_| metadata.len())) {
+                Ok(size) => self.sizes.push(size),
+                Err(error) => faults.push(format!("{}: cannot read {}: {error}", self.lines.name, path.display())),
+            }
+        }
+        faults
+    }
+
+    fn cut(&mut self, _: Time, to: Time) -> Result<Taken, Error> {
+        let splits = self.next();
+        self.lines.put(to, splits)?;
+        Ok(Taken::default())
+    }
+
+    fn set_aside(&mut self, to: Time) {
+        // An empty list of ranges cannot fail to be written down.
+        let _ = self.lines.put(to, Vec::new());
+    }
+
+    fn is_past(&self) -> bool {
+        true
+    }
+
+    fn is_eager(&self) -> bool {
+        true
+    }
+
+    fn owns(&self, dataset: DatasetId) -> bool {
+        self.lines.owns(dataset)
+    }
+
+    fn found(&mut self, to: Time, findings: &[Finding], taken: &mut Taken) -> Result<(), Error> {
+        self.lines.found(to, findings, taken)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.at.0 >= self.paths.len()
+    }
+
+    fn progress(&self) -> Option<f64> {
+        let total: u64 = self.sizes.iter().sum();
+        let done = self.sizes.iter().take(self.at.0).sum::<u64>() + self.at.1;
+        Some(if total == 0 { 1.0 } else { done as f64 / total as f64 })
+    }
+
+    fn stop(&mut self) {
+        self.at = (self.paths.len(), 0);
+    }
+}
+
+impl SourceBuilder<'_> {
+    /// The lines of files, `range_bytes` bytes of them an interval, as fast as they are processed: an
+    /// interval begins when the one before has ended. A line belongs to the interval in which it
+    /// begins; a file that ends in `.gz` is decompressed and is one interval.
+    #[track_caller]
+    pub fn text_files<P: AsRef<Path>>(self, paths: impl IntoIterator<Item = P>, range_bytes: u64) -> DStream<String> {
+        let Self { ctx, name, policy, .. } = self;
+        let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        let label = name.clone();
+        ctx.source_stream(&label, |stream| {
+            Box::new(FileRanges {
+                lines: LineRanges::new(name, policy, ctx.engine(), stream),
+                paths,
+                range_bytes: range_bytes.max(1),
+                at: (0, 0),
+                sizes: Vec::new(),
+            })
+        })
+    }
+}

@@ -1,0 +1,196 @@
+use std::{
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::Malformed;
+
+/// Where a receiver puts records until their interval is cut.
+///
+/// Properties:
+/// - it holds at most what one interval may hold; a receiver that is faster waits, and so does
+///   whoever sends to it (back pressure, from the first interval on);
+/// - records leave in the order in which they came;
+/// - once stopped it refuses everything new and keeps what it has.
+///
+/// The receiver's thread puts in, the driver's thread takes out. If the process dies, what is in it
+/// was not acknowledged to anyone.
+pub struct Intake<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    bounds: Bounds,
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+/// What an interval may take from one source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub records_max: usize,
+    pub bytes_max: usize,
+}
+
+struct State<T> {
+    records: Vec<T>,
+    bytes: usize,
+    deferred: u64,
+    dropped: u64,
+    malformed: Vec<Malformed>,
+    stopped: bool,
+}
+
+/// The program is over; the receiver should return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// All that was in an intake when an interval was cut.
+pub(crate) struct Cut<T> {
+    pub records: Vec<T>,
+    pub bytes: usize,
+    pub deferred: u64,
+    pub dropped: u64,
+    pub malformed: Vec<Malformed>,
+}
+
+impl<T> Intake<T> {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let state = State {
+            records: Vec::new(),
+            bytes: 0,
+            deferred: 0,
+            dropped: 0,
+            malformed: Vec::new(),
+            stopped: false,
+        };
+        Self { shared: Arc::new(Shared { bounds, state: Mutex::new(state), changed: Condvar::new() }) }
+    }
+
+    /// Puts in a record of `bytes` bytes; waits while the interval is full.
+    ///
+    /// # Errors
+    /// The program is over and the record was not taken.
+    pub fn push(&self, record: T, bytes: usize) -> Result<(), Stopped> {
+        let mut state = self.wait_for_room()?;
+        state.records.push(record);
+        state.bytes += bytes;
+        Ok(())
+    }
+
+    /// Puts in a record unless that would mean to wait; then it is counted as dropped and `false` is
+    /// the answer. For sources that cannot make their senders wait.
+    ///
+    /// # Errors
+    /// The program is over and the record was not taken.
+    pub fn push_or_drop(&self, record: T, bytes: usize) -> Result<bool, Stopped> {
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(Stopped);
+        }
+        let room = !self.is_full(&state);
+        if room {
+            state.records.push(record);
+            state.bytes += bytes;
+        } else {
+            state.dropped += 1;
+        }
+        Ok(room)
+    }
+
+    /// Hands over a record that cannot be understood, for the source's policy to deal with. It takes
+    /// room in the interval as others do.
+    ///
+    /// # Errors
+    /// The program is over.
+    pub fn malformed(
+        &self,
+        bytes: &[u8],
+        place: impl fmt::Display,
+        offset: u64,
+        error: impl fmt::Display,
+    ) -> Result<(), Stopped> {
+        let mut state = self.wait_for_room()?;
+        state.bytes += bytes.len();
+        state.malformed.push(Malformed {
+            bytes: bytes.to_owned(),
+            place: place.to_string(),
+            offset,
+            error: error.to_string(),
+        });
+        Ok(())
+    }
+
+    /// Sleeps for `span`, or until the program is over.
+    ///
+    /// # Errors
+    /// The program is over.
+    pub fn sleep(&self, span: Duration) -> Result<(), Stopped> {
+        let state = self.lock();
+        let waited = self.shared.changed.wait_timeout_while(state, span, |state| !state.stopped);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.stopped { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Whether the receiver should return.
+    pub fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.shared.changed.notify_all();
+    }
+
+    pub(crate) fn cut(&self) -> Cut<T> {
+        let mut state = self.lock();
+        let cut = Cut {
+            records: std::mem::take(&mut state.records),
+            bytes: std::mem::take(&mut state.bytes),
+            deferred: std::mem::take(&mut state.deferred),
+            dropped: std::mem::take(&mut state.dropped),
+            malformed: std::mem::take(&mut state.malformed),
+        };
+        drop(state);
+        self.shared.changed.notify_all();
+        cut
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.records.is_empty() && state.malformed.is_empty()
+    }
+
+    fn wait_for_room(&self) -> Result<MutexGuard<'_, State<T>>, Stopped> {
+        let mut state = self.lock();
+        if !state.stopped && self.is_full(&state) {
+            state.deferred += 1;
+            let full = |state: &mut State<T>| !state.stopped && self.is_full(state);
+            state = self.shared.changed.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.stopped { Err(Stopped) } else { Ok(state) }
+    }
+
+    fn is_full(&self, state: &State<T>) -> bool {
+        let bounds = self.shared.bounds;
+        state.records.len() + state.malformed.len() >= bounds.records_max || state.bytes >= bounds.bytes_max
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Every change is complete before the lock is let go, so a panic elsewhere spoils nothing.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Clone for Intake<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Intake<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Intake({} records)", self.lock().records.len())
+    }
+}

@@ -1,0 +1,106 @@
+//! Where records come from.
+//!
+//! A *received* source (socket, HTTP, channel, generator) has a thread that puts records into an
+//! [`Intake`]; at the end of an interval what is there becomes its blocks. A *replayable* source
+//! (files) reads when the interval is cut and copies nothing it need not. Either way the input of an
+//! interval is fixed before the interval runs.
+
+mod builder;
+mod files;
+mod intake;
+mod malformed;
+mod received;
+
+pub use builder::SourceBuilder;
+pub use intake::{Intake, Stopped};
+pub(crate) use malformed::OnMalformed;
+pub use malformed::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
+pub(crate) use received::Received;
+pub use received::Receiver;
+
+use cutwater_core::{DatasetId, Time};
+
+use crate::{error::Error, task::Finding};
+
+/// A source as the loop over intervals sees it.
+///
+/// The driver's thread is the only one to call it.
+pub(crate) trait Input: Send {
+    /// What it is called in reports.
+    fn name(&self) -> &str;
+
+    /// Everything that can be known to be wrong before the start.
+    fn faults(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// For a source that lives in the time of its records: the time of the first. Asked once,
+    /// before the start.
+    fn first_time(&mut self) -> Result<Option<Time>, Error> {
+        Ok(None)
+    }
+
+    /// Begins to receive.
+    fn start(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Fixes what interval (from, to] consists of and gives it to the source's stream.
+    fn cut(&mut self, from: Time, to: Time) -> Result<Taken, Error>;
+
+    /// Puts an empty dataset in the place of what was cut for `to`: the interval failed.
+    fn set_aside(&mut self, to: Time);
+
+    /// Whether it gives records of the past, which batch mode can take as fast as it likes.
+    fn is_past(&self) -> bool {
+        false
+    }
+
+    /// Whether it has no times of its own and an interval should begin when the one before has ended.
+    fn is_eager(&self) -> bool {
+        false
+    }
+
+    /// Whether tasks that compute `dataset` read this source.
+    fn owns(&self, _dataset: DatasetId) -> bool {
+        false
+    }
+
+    /// Takes account of what tasks of interval `to` found while they read.
+    fn found(&mut self, _to: Time, _findings: &[Finding], _taken: &mut Taken) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Whether nothing will come any more, so that a program of such sources can end.
+    fn is_exhausted(&self) -> bool;
+
+    /// How far it is, from 0 to 1, where that can be said.
+    fn progress(&self) -> Option<f64> {
+        None
+    }
+
+    /// Takes nothing from outside any more. What has been received stays to be cut.
+    fn stop(&mut self);
+
+    /// Whether there are records that were received and not cut.
+    fn has_pending(&self) -> bool {
+        false
+    }
+}
+
+/// What an interval took from a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Records that are in the interval, as far as that is known before it runs.
+    pub records: u64,
+    /// Their bytes, where the source knows them.
+    pub bytes: u64,
+    /// Records that had to wait for a later interval because this one was full.
+    pub deferred: u64,
+    /// Records that were given up.
+    pub dropped: u64,
+    /// Records whose own time lies before the interval; they are in it all the same.
+    pub late: u64,
+    /// Records that could not be understood.
+    pub malformed: Vec<Malformed>,
+}

@@ -1,0 +1,40 @@
+use std::marker::PhantomData;
+
+use super::Table;
+use crate::{
+    Key, Record,
+    task::{Emit, Flow, Node, Operator},
+};
+
+/// The keys and values of a table, in the order of the table.
+pub(crate) struct Entries<K, V>(PhantomData<fn(K, V)>);
+
+impl<K: Key, V: Record> Operator for Entries<K, V> {
+    type Env = ();
+    type Out = (K, V);
+
+    fn rebuild((): ()) -> Self {
+        Self(PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (K, V)>) -> Flow {
+        let table: Option<Table<K, V>> = node.only(0, partition)?;
+        table.iter().flat_map(Table::iter).try_for_each(|(key, value)| emit((key.clone(), value.clone())))
+    }
+}
+
+/// A table with nothing in it for each partition: where state begins.
+pub(crate) struct EmptyTables<K, V>(PhantomData<fn(K, V)>);
+
+impl<K: Key, V: Record> Operator for EmptyTables<K, V> {
+    type Env = ();
+    type Out = Table<K, V>;
+
+    fn rebuild((): ()) -> Self {
+        Self(PhantomData)
+    }
+
+    fn run(&self, _: Node<'_>, _: u32, emit: &mut Emit<'_, Table<K, V>>) -> Flow {
+        emit(Table::new())
+    }
+}

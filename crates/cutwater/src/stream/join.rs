@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use super::Parent;
+use crate::{
+    DStream, Error, Key, Record,
+    collection::Collection,
+    rdd::{Rdd, cogrouping, joining},
+};
+
+impl<T: Record> DStream<T> {
+    /// A stream of what `f` makes of both streams' datasets, at every time of both.
+    #[track_caller]
+    pub(crate) fn both<W: Record, B: Record>(
+        &self,
+        other: &DStream<W>,
+        name: &str,
+        f: impl Fn(&Rdd<T>, &Rdd<W>) -> Result<Rdd<B>, Error> + Send + Sync + 'static,
+    ) -> DStream<B> {
+        self.ctx.same_slide(name, self.slide(), other.slide());
+        let (left, right) = (self.node.clone(), other.node.clone());
+        let parents: Vec<Parent> = vec![(left.clone(), Duration::ZERO), (right.clone(), Duration::ZERO)];
+        self.ctx.stream(name, self.slide(), parents, move |t| {
+            f(&left.required(t)?, &right.required(t)?).map(Some)
+        })
+    }
+}
+
+impl<K: Key, V: Record> DStream<(K, V)> {
+    /// For each key of both streams in an interval, every value here with every value there. The
+    /// streams must have the same slide (`api.md` §3).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let clicks = harness.input([vec![(7, 'c')], vec![(8, 'd')]]);
+    /// let views = harness.input([vec![(7, 'v'), (9, 'w')], vec![(7, 'x')]]);
+    /// assert_eq!(harness.run(&clicks.join(&views), 2)?, [vec![(7, ('c', 'v'))], vec![]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn join<W: Record>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, W))> {
+        let join = joining(self.parallelism(), self.key_groups());
+        self.both(other, "join", move |a, b| Ok(join(a, b)))
+    }
+
+    /// For each key of either stream in an interval, all its values here and all its values there.
+    #[track_caller]
+    pub fn cogroup<W: Record>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Vec<V>, Vec<W>))> {
+        let cogroup = cogrouping("cogroup", self.parallelism(), self.key_groups());
+        self.both(other, "cogroup", move |a, b| Ok(cogroup(a, b)))
+    }
+}

@@ -1,0 +1,112 @@
+//! Streams: `DStream<T>`, one operation a file.
+//!
+//! A stream answers one question: what is your dataset at time t? ([`StreamNode::at`]). Operations
+//! that only change each interval's dataset live with the dataset's operation in `rdd/`; here are
+//! those that look across intervals or streams, and outputs.
+
+mod count;
+mod for_each_rdd;
+mod inverse_window;
+mod join;
+mod node;
+mod print;
+mod reduce;
+mod reduce_by_key_and_window;
+mod running_reduce;
+mod transform;
+mod union;
+pub(crate) mod window;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+pub use for_each_rdd::Done;
+pub(crate) use node::{AnyStream, StreamNode, Timeline};
+pub(crate) use transform::Parent;
+
+use crate::{
+    Record,
+    collection::{Collection, With},
+    context::Context,
+    rdd::Rdd,
+};
+
+/// A stream: a dataset for each interval.
+///
+/// Properties:
+/// - it is a description, built once by the program before it runs;
+/// - its `slide` is how often it has a dataset: every interval, or every so many;
+/// - at a time it has a dataset, an empty one, or none at all, and these differ (`api.md` §4);
+/// - what it answers for a time is always the same.
+///
+/// It lives on the master; only the thread that runs the program asks it. If the process dies, the
+/// program builds it again.
+pub struct DStream<T> {
+    pub(crate) node: Arc<StreamNode<T>>,
+    pub(crate) ctx: Context,
+}
+
+impl<T> Clone for DStream<T> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone(), ctx: self.ctx.clone() }
+    }
+}
+
+impl<T: Record> fmt::Debug for DStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DStream({} every {:?})", self.node.label(), self.node.slide())
+    }
+}
+
+impl<T: Record> DStream<T> {
+    /// How often the stream has a dataset.
+    pub fn slide(&self) -> Duration {
+        self.node.slide()
+    }
+
+    /// Gives the last operation a name, by which errors and reports call it.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.node.name(name);
+        self
+    }
+
+    /// Hands `values` over to the next operation, whose function takes them as its first parameter.
+    /// They are serialised and travel to wherever the function runs.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let threshold = 10;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let high = harness.input([vec![3, 12], vec![11]]).with(threshold).filter(|t, x| x > t);
+    /// assert_eq!(harness.run(&high, 2)?, [[12], [11]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    pub fn with<E: Record>(&self, values: E) -> With<Self, E> {
+        With::new(self.clone(), values)
+    }
+}
+
+impl<T: Record> Collection for DStream<T> {
+    type Item = T;
+    type Of<B: Record> = DStream<B>;
+
+    #[track_caller]
+    fn derive<B: Record>(
+        &self,
+        name: &str,
+        f: impl Fn(&Rdd<T>) -> Rdd<B> + Send + Sync + 'static,
+    ) -> DStream<B> {
+        let parent = self.node.clone();
+        let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
+        self.ctx.stream(name, self.slide(), parents, move |t| Ok(parent.at(t)?.map(|rdd| f(&rdd))))
+    }
+
+    fn parallelism(&self) -> u32 {
+        self.ctx.engine().parallelism()
+    }
+
+    fn key_groups(&self) -> u32 {
+        self.ctx.engine().key_groups()
+    }
+}

@@ -1,0 +1,199 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use cutwater_core::Time;
+
+use crate::{Record, error::Error, rdd::Rdd};
+
+/// A stream as the graph holds it.
+///
+/// Properties (those of the model, `paper.md` §11, and two for keeping house):
+/// - `slide`: it is asked only at multiples of it, counted from zero time;
+/// - `parents`: streams it is made from, each with how much older than the question what it needs
+///   may be;
+/// - `compute`: its dataset at a time, from the datasets of its parents and, where there is state,
+///   from its own dataset before;
+/// - `generated`: what it has answered; a time is computed once;
+/// - `remember`: for how long answers are kept.
+///
+/// Only the driver's thread asks. No lock is held while `compute` runs, since it asks other streams.
+pub(crate) struct StreamNode<T> {
+    label: Mutex<Arc<str>>,
+    named: OnceLock<Arc<str>>,
+    slide: Duration,
+    parents: Vec<super::Parent>,
+    timeline: Arc<Timeline>,
+    compute: Box<Compute<T>>,
+    generated: Mutex<BTreeMap<Time, Option<Rdd<T>>>>,
+    remember: Mutex<Duration>,
+    /// Whether its dataset at a time is made from the one before.
+    has_state: bool,
+}
+
+pub(crate) type Compute<T> = dyn Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync;
+
+/// When the program began.
+#[derive(Default)]
+pub(crate) struct Timeline {
+    zero: OnceLock<Time>,
+}
+
+impl Timeline {
+    pub fn begin(&self, zero: Time) {
+        // A program is started once; a second call would find the same zero.
+        let _ = self.zero.set(zero);
+    }
+
+    /// The label before the first interval's. `None` before the start.
+    pub fn zero(&self) -> Option<Time> {
+        self.zero.get().copied()
+    }
+}
+
+/// A stream when the type of its records does not matter.
+pub(crate) trait AnyStream: Send + Sync {
+    fn slide(&self) -> Duration;
+    fn label(&self) -> Arc<str>;
+    /// Keeps answers for at least `span`, and makes parents keep what that takes.
+    fn remember(&self, span: Duration);
+    /// Lets answers go that nobody can ask for after `now`.
+    fn forget(&self, now: Time);
+    /// Lets go of what is behind datasets that are stored.
+    fn cut_lineage(&self);
+    /// Lets go of the answers from `time` on: the interval failed.
+    fn retract(&self, time: Time);
+}
+
+impl<T: Record> StreamNode<T> {
+    pub fn new(
+        label: String,
+        slide: Duration,
+        parents: Vec<super::Parent>,
+        timeline: Arc<Timeline>,
+        has_state: bool,
+        compute: Box<Compute<T>>,
+    ) -> Self {
+        Self {
+            label: Mutex::new(label.into()),
+            named: OnceLock::new(),
+            slide,
+            parents,
+            timeline,
+            compute,
+            generated: Mutex::default(),
+            remember: Mutex::new(Duration::ZERO),
+            has_state,
+        }
+    }
+
+    /// Whether the stream has anything to say at `time` (`api.md` §4.2).
+    pub fn is_valid(&self, time: Time) -> bool {
+        self.timeline.zero().is_some_and(|zero| {
+            let slide = self.slide.as_millis().max(1) as i64;
+            time > zero && (time.as_ms() - zero.as_ms()) % slide == 0
+        })
+    }
+
+    /// The dataset at `time`; `None` if there is none.
+    pub fn at(&self, time: Time) -> Result<Option<Rdd<T>>, Error> {
+        if !self.is_valid(time) {
+            return Ok(None);
+        }
+        if self.has_state {
+            // From the oldest missing one on, so that each finds the one before it and the calls
+            // do not nest as deep as the stream is old.
+            let zero = self.timeline.zero().unwrap_or(time);
+            let last = self.lock().range(..=time).next_back().map(|(t, _)| *t);
+            let mut next = last.unwrap_or(zero) + self.slide;
+            while next < time {
+                self.generate(next)?;
+                next = next + self.slide;
+            }
+        }
+        self.generate(time)
+    }
+
+    /// Fixes the answer for `time`: what a source was cut into.
+    pub fn put(&self, time: Time, rdd: Option<Rdd<T>>) {
+        self.lock().insert(time, rdd);
+    }
+
+    /// The answer for `time` if it was given already.
+    pub fn generated(&self, time: Time) -> Option<Rdd<T>> {
+        self.lock().get(&time).cloned().flatten()
+    }
+
+    pub fn name(&self, name: &str) {
+        let mut label = self.label.lock().unwrap_or_else(PoisonError::into_inner);
+        *label = format!("`{name}`, {label}").into();
+        let _ = self.named.set(label.clone());
+    }
+
+    fn generate(&self, time: Time) -> Result<Option<Rdd<T>>, Error> {
+        if let Some(known) = self.lock().get(&time) {
+            return Ok(known.clone());
+        }
+        let before = if self.has_state { self.generated(time - self.slide) } else { None };
+        let mut rdd = (self.compute)(time, before)?;
+        if let (Some(rdd), Some(name)) = (&mut rdd, self.named.get()) {
+            rdd.relabel(name);
+        }
+        self.lock().insert(time, rdd.clone());
+        Ok(rdd)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Time, Option<Rdd<T>>>> {
+        self.generated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remembered(&self) -> Duration {
+        *self.remember.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Record> AnyStream for StreamNode<T> {
+    fn slide(&self) -> Duration {
+        self.slide
+    }
+
+    fn label(&self) -> Arc<str> {
+        self.label.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, span: Duration) {
+        let mut mine = self.remember.lock().unwrap_or_else(PoisonError::into_inner);
+        // A state is made from the one before it.
+        *mine = mine.max(span).max(self.slide * if self.has_state { 2 } else { 1 });
+        let mine = *mine;
+        for (parent, older) in &self.parents {
+            parent.remember(mine + *older);
+        }
+    }
+
+    fn forget(&self, now: Time) {
+        let before = now - self.remembered();
+        let mut generated = self.lock();
+        let kept = generated.split_off(&Time::from_ms(before.as_ms() + 1));
+        let old = std::mem::replace(&mut *generated, kept);
+        // Let go without the lock: the end of a dataset has work to do.
+        drop(generated);
+        for rdd in old.into_values().flatten() {
+            rdd.release();
+        }
+    }
+
+    fn cut_lineage(&self) {
+        let all: Vec<_> = self.lock().values().flatten().cloned().collect();
+        for rdd in all {
+            rdd.node().cut_if_stored();
+        }
+    }
+
+    fn retract(&self, time: Time) {
+        let gone = self.lock().split_off(&time);
+        drop(gone);
+    }
+}

@@ -1,0 +1,48 @@
+use std::time::Duration;
+
+use crate::{
+    DStream, Key, Record,
+    closure::{self, Portable},
+    collection::With,
+};
+
+impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
+    /// [`DStream::reduce_by_key_and_window`] with the values handed over.
+    #[track_caller]
+    pub fn reduce_by_key_and_window<F>(self, f: F, window: Duration, slide: Duration) -> DStream<(K, V)>
+    where
+        F: Fn(&E, V, V) -> V + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        // Reduced within each interval first, once; then, in the same partitions, across them.
+        let reduced = With::new(self.of, self.values.clone()).reduce_by_key(f);
+        reduced.window(window, slide).with(self.values).reduce_by_key(f)
+    }
+}
+
+impl<K: Key, V: Record> DStream<(K, V)> {
+    /// Every `slide`, one record for each key of the last `window`: its values reduced by the
+    /// associative function `f`. Both are multiples of this stream's own slide (`api.md` §3, §4.4).
+    ///
+    /// If `f` can be undone,
+    /// [`reduce_by_key_and_window_inverse`](Self::reduce_by_key_and_window_inverse) does less work.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let second = Duration::from_secs(1);
+    /// let harness = Harness::new(second);
+    /// let input = harness.input([vec![('a', 1)], vec![('a', 7)], vec![('a', 2)]]);
+    /// let highest = input.reduce_by_key_and_window(i32::max, 2 * second, second);
+    /// assert_eq!(harness.run(&highest, 3)?, [[('a', 1)], [('a', 7)], [('a', 7)]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn reduce_by_key_and_window<F>(&self, f: F, window: Duration, slide: Duration) -> DStream<(K, V)>
+    where
+        F: Fn(V, V) -> V + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        self.with(()).reduce_by_key_and_window(move |(), a, b| f(a, b), window, slide)
+    }
+}

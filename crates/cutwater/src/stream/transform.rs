@@ -1,0 +1,53 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cutwater_core::Time;
+
+use super::AnyStream;
+use crate::{DStream, Error, Record, rdd::Rdd};
+
+/// A stream that another is made from, and how much older than the question what it needs may be.
+pub(crate) type Parent = (Arc<dyn AnyStream>, Duration);
+
+impl<T: Record> DStream<T> {
+    /// Each interval's dataset replaced by what `f` makes of it: any operation of datasets, or of
+    /// this one and others, in the middle of a stream (`api.md` §3). `f` runs on the master, so it
+    /// may capture what it likes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let sorted = harness.input([vec![3, 1, 2]]).transform(|rdd, _| rdd.sort_by(|n| *n));
+    /// assert_eq!(harness.run(&sorted, 1)?, [[1, 2, 3]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn transform<B, F>(&self, f: F) -> DStream<B>
+    where
+        B: Record,
+        F: FnMut(Rdd<T>, Time) -> Result<Rdd<B>, Error> + Send + 'static,
+    {
+        let (parent, f) = (self.node.clone(), Mutex::new(f));
+        let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
+        self.ctx.stream("transform", self.slide(), parents, move |t| {
+            let rdd = parent.required(t)?;
+            (f.lock().unwrap_or_else(PoisonError::into_inner))(rdd, t).map(Some)
+        })
+    }
+}
+
+impl<T: Record> super::StreamNode<T> {
+    /// The dataset at `time`, for operations that need all their parents to have one (`api.md`
+    /// §4.6).
+    pub fn required(&self, time: Time) -> Result<Rdd<T>, Error> {
+        self.at(time)?.ok_or_else(|| {
+            Error::user(format_args!(
+                "{} has no dataset at {time}, and an operation on it needs one; give it an empty one instead",
+                self.label()
+            ))
+        })
+    }
+}

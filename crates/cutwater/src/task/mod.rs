@@ -1,0 +1,14 @@
+//! Tasks: what a compute thread does. A chain of operators is run record by record through all of
+//! them, each pushing into the next, so that nothing is collected in between.
+
+mod blame;
+mod flow;
+mod node;
+mod operator;
+mod plan;
+
+pub(crate) use blame::panic_message;
+pub(crate) use flow::{Flow, Stop};
+pub(crate) use node::Node;
+pub(crate) use operator::{AnyOperator, AnySpec, Emit, Operator, OperatorSpec};
+pub(crate) use plan::{Finding, Findings, Outcome, Plan, Step, TaskRun};

@@ -1,0 +1,193 @@
+use std::{
+    any::Any,
+    fmt,
+    marker::PhantomData,
+    panic::Location,
+    sync::{Arc, OnceLock, atomic},
+};
+
+use cutwater_core::{OpId, TaskError};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Flow, Node, Stop};
+use crate::{
+    Record,
+    block::Block,
+    closure::Code,
+    error::Error,
+};
+
+/// Where an operator puts its records, one at a time.
+pub(crate) type Emit<'a, T> = dyn FnMut(T) -> Flow + 'a;
+
+/// How a partition is computed from partitions of its parents.
+///
+/// Properties:
+/// - it is rebuilt in every process from its type and an `Env` that was serialised;
+/// - it is deterministic: for one partition it emits the same records in the same order, whoever
+///   runs it and however often;
+/// - it holds no state between partitions; compute threads share it.
+pub(crate) trait Operator: Send + Sync + 'static {
+    /// The values that travel with it.
+    type Env: Serialize + DeserializeOwned;
+    /// What it emits.
+    type Out: Record;
+
+    /// The operator with the values that travelled.
+    fn rebuild(env: Self::Env) -> Self;
+
+    /// Computes a partition.
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow;
+}
+
+/// An operator described so that any process of this executable can build it.
+pub(crate) struct OperatorSpec<T> {
+    pub any: Arc<AnySpec>,
+    out: PhantomData<fn() -> T>,
+}
+
+/// The same when only the worker that builds it will know what it emits.
+pub(crate) struct AnySpec {
+    pub id: OpId,
+    pub label: Arc<str>,
+    code: Code,
+    env: Box<[u8]>,
+    built: OnceLock<AnyOperator>,
+}
+
+impl<T: Record> OperatorSpec<T> {
+    /// Describes operator `O`. `name` is what users call it; where they wrote it is added.
+    #[track_caller]
+    pub fn new<O: Operator<Out = T>>(name: &str, env: &O::Env) -> Self {
+        static NEXT: atomic::AtomicU64 = atomic::AtomicU64::new(0);
+        let place = Location::caller();
+        // An environment that cannot be written is found out when it cannot be read.
+        let env = postcard::to_allocvec(env).unwrap_or_default().into();
+        let any = AnySpec {
+            id: OpId(NEXT.fetch_add(1, atomic::Ordering::Relaxed)),
+            label: format!("`{name}` at {}:{}", place.file(), place.line()).into(),
+            code: Code::of(build::<O>),
+            env,
+            built: OnceLock::new(),
+        };
+        Self { any: Arc::new(any), out: PhantomData }
+    }
+
+    /// The same operator under the name that the user gave it.
+    pub fn named(&self, name: &str) -> Self {
+        let any = AnySpec {
+            id: self.any.id,
+            label: format!("`{name}`, {}", self.any.label).into(),
+            code: self.any.code,
+            env: self.any.env.clone(),
+            built: OnceLock::new(),
+        };
+        Self { any: Arc::new(any), out: PhantomData }
+    }
+}
+
+impl<T> Clone for OperatorSpec<T> {
+    fn clone(&self) -> Self {
+        Self { any: self.any.clone(), out: PhantomData }
+    }
+}
+
+impl AnySpec {
+    /// The operator itself, built at its first use in this process.
+    pub fn operator(&self) -> Result<&AnyOperator, TaskError> {
+        if let Some(built) = self.built.get() {
+            return Ok(built);
+        }
+        let operator = (self.code.load())(&self.env)
+            .map_err(|error| TaskError::User { operator: self.label.clone(), message: error.to_string() })?;
+        Ok(self.built.get_or_init(|| operator))
+    }
+}
+
+fn build<O: Operator>(env: &[u8]) -> Result<AnyOperator, Error> {
+    let env = postcard::from_bytes(env)
+        .map_err(|error| Error::user(format_args!("the values given by `with` did not survive the journey: {error}")))?;
+    Ok(AnyOperator(Box::new(Typed::<O::Out>(Box::new(O::rebuild(env))))))
+}
+
+/// An operator of which the type of its records is not known here.
+pub(crate) struct AnyOperator(Box<dyn Erased>);
+
+impl AnyOperator {
+    /// Computes a partition into `emit`; `T` must be what the operator emits.
+    pub fn run<T: Record>(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        match self.0.as_any().downcast_ref::<Typed<T>>() {
+            Some(typed) => typed.0.run(node, partition, emit),
+            None => Flow::Break(Stop::from(TaskError::Internal(format!(
+                "{} does not emit {}",
+                node.label(),
+                std::any::type_name::<T>()
+            )))),
+        }
+    }
+
+    /// Computes a partition into one block with all its records.
+    pub fn collect(&self, node: Node<'_>, partition: u32) -> Result<Block, TaskError> {
+        self.0.collect(node, partition)
+    }
+
+    /// Computes a partition into a block for each of its records: the pieces of a shuffle.
+    pub fn pieces(&self, node: Node<'_>, partition: u32) -> Result<Vec<Block>, TaskError> {
+        self.0.pieces(node, partition)
+    }
+}
+
+impl fmt::Debug for AnyOperator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyOperator")
+    }
+}
+
+trait Erased: Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn collect(&self, node: Node<'_>, partition: u32) -> Result<Block, TaskError>;
+    fn pieces(&self, node: Node<'_>, partition: u32) -> Result<Vec<Block>, TaskError>;
+}
+
+trait Run<T>: Send + Sync {
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow;
+}
+
+impl<O: Operator> Run<O::Out> for O {
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, O::Out>) -> Flow {
+        Operator::run(self, node, partition, emit)
+    }
+}
+
+struct Typed<T>(Box<dyn Run<T>>);
+
+impl<T: Record> Typed<T> {
+    fn each(&self, node: Node<'_>, partition: u32, mut f: impl FnMut(T)) -> Result<(), TaskError> {
+        let flow = self.0.run(node, partition, &mut |record| {
+            f(record);
+            Flow::Continue(())
+        });
+        match flow {
+            Flow::Continue(()) | Flow::Break(Stop::Enough) => Ok(()),
+            Flow::Break(Stop::Failed(error)) => Err(*error),
+        }
+    }
+}
+
+impl<T: Record> Erased for Typed<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn collect(&self, node: Node<'_>, partition: u32) -> Result<Block, TaskError> {
+        let mut records = Vec::new();
+        self.each(node, partition, |record| records.push(record))?;
+        Ok(Block::new(records))
+    }
+
+    fn pieces(&self, node: Node<'_>, partition: u32) -> Result<Vec<Block>, TaskError> {
+        let mut pieces = Vec::new();
+        self.each(node, partition, |piece| pieces.push(Block::new(piece)))?;
+        Ok(pieces)
+    }
+}

@@ -1,0 +1,137 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cutwater_core::Time;
+
+use super::listed::Listed;
+use crate::{
+    Context, DStream, Error, IntervalReport, Record,
+    context::Builder,
+    rdd::Held,
+    runtime::driver::Driver,
+    task::OperatorSpec,
+};
+
+/// A program under test: intervals end when the test says so, and zero time is 0.
+///
+/// Nothing in it waits for a clock, so a test takes as long as its computation.
+pub struct Harness {
+    ctx: Context,
+    partitions: u32,
+    driver: Mutex<Option<Driver>>,
+}
+
+/// What a stream answered, interval by interval.
+pub struct Watched<T>(Arc<Mutex<Vec<(Time, Option<Vec<T>>)>>>);
+
+impl Harness {
+    /// A program with intervals of `interval`, two compute threads and inputs in two partitions.
+    ///
+    /// # Panics
+    /// The operating system refuses to start the threads.
+    pub fn new(interval: Duration) -> Self {
+        Self::with(Context::builder("test").interval(interval).threads(2), 2)
+    }
+
+    /// A program with the settings of `builder`, whose inputs are in `partitions` partitions.
+    ///
+    /// # Panics
+    /// The operating system refuses to start the threads.
+    pub fn with(builder: Builder, partitions: u32) -> Self {
+        let ctx = builder.build().expect("threads can be started");
+        Self { ctx, partitions, driver: Mutex::new(None) }
+    }
+
+    /// The program's context.
+    pub fn ctx(&self) -> &Context {
+        &self.ctx
+    }
+
+    /// A stream of the records listed for each interval. After the last, intervals are empty.
+    pub fn input<T: Record>(&self, intervals: impl IntoIterator<Item = Vec<T>>) -> DStream<T> {
+        self.input_or_none(intervals.into_iter().map(Some))
+    }
+
+    /// The same, where `None` stands for an interval at which the stream has no dataset at all.
+    pub fn input_or_none<T: Record>(&self, intervals: impl IntoIterator<Item = Option<Vec<T>>>) -> DStream<T> {
+        let engine = self.ctx.engine().clone();
+        let intervals = intervals.into_iter().collect();
+        self.ctx.source_stream("input", |stream| {
+            Box::new(Listed {
+                intervals,
+                partitions: self.partitions,
+                stream: stream.clone(),
+                source: engine.new_source(),
+                engine,
+                spec: OperatorSpec::new::<Held<T>>("input", &()),
+                sequence: 0,
+            })
+        })
+    }
+
+    /// Records what `stream` answers.
+    pub fn watch<T: Record>(&self, stream: &DStream<T>) -> Watched<T> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (watched, node) = (Watched(seen.clone()), stream.node.clone());
+        self.ctx.output("watch", stream.node.clone(), move |t| {
+            if !node.is_valid(t) {
+                return Ok(false);
+            }
+            let records = node.at(t)?.map(|rdd| rdd.collect()).transpose()?;
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((t, records));
+            Ok(true)
+        });
+        watched
+    }
+
+    /// Runs `intervals` more intervals; the first call starts the program.
+    ///
+    /// # Errors
+    /// The program is wrongly put together, or an interval failed; then the ones after it are not run.
+    pub fn advance(&self, intervals: u64) -> Result<(), Error> {
+        for _ in 0..intervals {
+            if let Some(error) = self.step()?.failure {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one more interval and tells about it, even if it failed.
+    ///
+    /// # Errors
+    /// The program is wrongly put together.
+    pub fn step(&self) -> Result<IntervalReport, Error> {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        let driver = match &mut *driver {
+            Some(driver) => driver,
+            none => none.insert(Driver::start_driven(&self.ctx)?),
+        };
+        Ok(driver.interval(None))
+    }
+
+    /// Watches `stream`, runs `intervals` intervals, and answers with the records of each time at which
+    /// it had a dataset.
+    ///
+    /// # Errors
+    /// Those of [`advance`](Self::advance).
+    pub fn run<T: Record>(&self, stream: &DStream<T>, intervals: u64) -> Result<Vec<Vec<T>>, Error> {
+        let watched = self.watch(stream);
+        self.advance(intervals)?;
+        Ok(watched.all().into_iter().flatten().collect())
+    }
+}
+
+impl<T: Clone> Watched<T> {
+    /// The records of every time at which the stream could have a dataset; `None` where it had none.
+    pub fn all(&self) -> Vec<Option<Vec<T>>> {
+        self.timed().into_iter().map(|(_, records)| records).collect()
+    }
+
+    /// The same with the times.
+    pub fn timed(&self) -> Vec<(Time, Option<Vec<T>>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
