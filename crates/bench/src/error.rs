@@ -21,6 +21,10 @@ pub enum BenchError {
     #[error("{0}")]
     Refused(String),
 
+    /// The program that is measured failed.
+    #[error(transparent)]
+    Engine(#[from] cutwater::Error),
+
     /// The job ran, and its answer is not the reference's. Its figures mean nothing and are not printed.
     #[error("wrong answer: {0}")]
     Wrong(String),

@@ -8,6 +8,7 @@
 //!
 //! - [`cli`]: the sub-commands and their options
 //! - [`generate`]: the input that the text jobs read
+//! - [`jobs`]: what is measured, one job a file
 //! - [`measure`]: which intervals count, and how long they took
 //! - [`mod@reference`]: slow, obvious answers to compare the engine's with
 //! - [`report`]: the line of JSON
@@ -18,6 +19,7 @@
 pub mod cli;
 pub mod error;
 pub mod generate;
+pub mod jobs;
 pub mod measure;
 pub mod reference;
 pub mod report;

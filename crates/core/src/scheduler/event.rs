@@ -45,7 +45,8 @@ pub enum Event {
         attempt: Attempt,
         /// Where it ran.
         worker: WorkerId,
-        /// Blocks it stored there: its pieces, and partitions that are kept.
+        /// Blocks it stored there: its pieces, of which one stands for all, and partitions that
+        /// are kept.
         stored: Vec<BlockId>,
     },
     /// An attempt failed.

@@ -79,11 +79,12 @@ impl Inputs {
         Ok(true)
     }
 
-    /// Whether it reads anything of that unit.
-    pub(super) fn contain(&self, unit: Unit) -> bool {
-        let across_shuffle =
-            |(id, _): &(DatasetId, u32)| matches!(unit, Unit::Made { dataset, .. } if dataset == *id);
-        self.whole.iter().any(|block| Unit::of(block) == unit) || self.shuffles.iter().any(across_shuffle)
+    /// Whether the task was meant to read that block.
+    pub(super) fn contain(&self, block: &BlockId) -> bool {
+        match *block {
+            BlockId::Piece { dataset, reduce, .. } => self.shuffles.contains(&(dataset, reduce)),
+            _ => self.whole.contains(block),
+        }
     }
 
     /// The received blocks and kept partitions that it reads.

@@ -50,11 +50,11 @@ use stage_run::StageRun;
 /// - What a run waits for is itself being run; what nobody waits for any longer is ended.
 /// - An attempt occupies a slot from its launch until its worker reports it or is lost, whatever
 ///   has become of its job in between. So slots are neither lost nor made.
-/// - The same events give the same commands: what is iterated is ordered, hash maps are looked
-///   things up in and nothing else.
+/// - The same events give the same commands: hash maps are for looking things up, and whatever
+///   is gone through is in order.
 ///
-/// No event costs time in proportion to the tasks there are, but for the loss of a block: then
-/// the runs that lack something walk their lineage again.
+/// An event costs time in proportion to what it tells of, and not to all the tasks there are. Only
+/// after a loss do the runs that lack something look for it from all their tasks again.
 ///
 /// It is touched by one thread, the master's. If the master dies all of it is gone, and nothing
 /// is lost: the program submits again the jobs that were not recorded as done, and the workers

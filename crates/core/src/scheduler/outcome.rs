@@ -1,8 +1,6 @@
 //! What a finished, failed or lost attempt changes.
 
-use std::collections::BTreeSet;
-
-use crate::{Attempt, BlockId, StageId, TaskError, WorkerId, limits};
+use crate::{Attempt, BlockId, Stage, StageId, TaskError, WorkerId, limits};
 
 use super::{Command, Scheduler, blocks::Unit, inputs::Inputs};
 
@@ -35,15 +33,20 @@ impl Scheduler {
     /// nobody will ask for it, it goes.
     fn note_stored(&mut self, worker: WorkerId, stored: Vec<BlockId>) {
         let mut unwanted = Vec::new();
+        // Looked at once for all the pieces of a map partition, which come one after the other.
         let mut last = None;
+        let mut wanted = false;
         for block in stored {
             let unit = Unit::of(&block);
-            if !self.datasets.wants(&block) {
-                unwanted.push(block);
-            } else if last != Some(unit) {
-                // Once for all the pieces of a map partition, which come one after the other.
-                self.blocks.add(unit, worker, self.now);
+            if last != Some(unit) {
                 last = Some(unit);
+                wanted = self.datasets.wants(&block);
+                if wanted {
+                    self.blocks.add(unit, worker, self.now);
+                }
+            }
+            if !wanted {
+                unwanted.push(block);
             }
         }
         if !unwanted.is_empty() {
@@ -66,10 +69,10 @@ impl Scheduler {
             }
             TaskError::FetchFailed { block, worker: holder } => {
                 if run.count_fetch_failure(attempt.partition) >= limits::FETCH_ATTEMPTS_MAX {
-                    let error = unreadable(&run.stage.datasets, &error);
+                    let error = unreadable(&run.stage, &error);
                     return self.fail_run(attempt.stage, &error);
                 }
-                let mut gone = self.suspects(attempt, worker, Unit::of(&block), holder);
+                let mut gone = self.suspects(attempt, worker, &block, holder);
                 gone.retain(|unit| self.blocks.doubt(*unit, holder, launched));
                 self.retry(attempt);
                 if !gone.is_empty() {
@@ -79,18 +82,18 @@ impl Scheduler {
         }
     }
 
-    /// What `holder` seems not to hold after all, if `unit` could not be read there.
+    /// What `holder` seems not to hold after all, if `block` could not be read there.
     ///
     /// A task that does not find a kept partition on its own worker computes it in place, and may
     /// stumble over something that lies behind it and was never meant to be read. Then it is the
     /// kept partitions counted on there that are in doubt: to count on them again would be to
     /// send the task into the same trap.
-    fn suspects(&self, attempt: Attempt, worker: WorkerId, unit: Unit, holder: WorkerId) -> Vec<Unit> {
-        let mut suspects = vec![unit];
+    fn suspects(&self, attempt: Attempt, worker: WorkerId, block: &BlockId, holder: WorkerId) -> Vec<Unit> {
+        let mut suspects = vec![Unit::of(block)];
         if holder == worker
             && let Some(run) = self.runs.get(&attempt.stage)
             && let Ok(inputs) = Inputs::of(&self.datasets, &self.blocks, run.stage.target, attempt.partition)
-            && !inputs.contain(unit)
+            && !inputs.contain(block)
         {
             suspects.extend(inputs.whole());
         }
@@ -131,16 +134,16 @@ impl Scheduler {
         }
         // Each may lack something now, if only through what it would compute in place. Those
         // that lack nothing are done with after a look at their shuffles.
-        let all: BTreeSet<StageId> = self.runs.keys().copied().collect();
+        let all: Vec<StageId> = self.runs.keys().copied().collect();
         for id in all {
             self.settle(id);
         }
     }
 }
 
-fn unreadable(datasets: &[std::sync::Arc<crate::Dataset>], error: &TaskError) -> TaskError {
+fn unreadable(stage: &Stage, error: &TaskError) -> TaskError {
     TaskError::External {
-        operator: datasets.last().map_or_else(|| "".into(), |dataset| dataset.label.clone()),
+        operator: stage.datasets.last().map_or_else(|| "".into(), |target| target.label.clone()),
         message: format!("{error}; given up after {} tries to make it again", limits::FETCH_ATTEMPTS_MAX),
     }
 }

@@ -247,13 +247,18 @@ fn simulate(seed: u64, steps: usize) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn every_job_ends_right_whatever_fails(seed: u64, steps in 1..300_usize) {
         simulate(seed, steps);
     }
+}
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    // Each run has hash maps with seeds of their own, so that an order that escapes them shows.
     #[test]
     fn the_same_seed_gives_the_same_commands(seed: u64) {
         let (first, second) = (simulate(seed, 100), simulate(seed, 100));

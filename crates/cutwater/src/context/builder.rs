@@ -88,7 +88,8 @@ impl Builder {
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         if interval.is_zero() || !interval.as_nanos().is_multiple_of(1_000_000) {
-            self.faults.push(format!("an interval of {interval:?} is not a positive number of whole milliseconds"));
+            self.faults
+                .push(format!("an interval of {interval:?} is not a positive number of whole milliseconds"));
         } else {
             self.settings.interval = interval;
         }
@@ -224,10 +225,17 @@ impl Builder {
         Context::with(self.settings, self.faults)
     }
 
-    fn parsed<T: FromStr>(mut self, flag: &str, value: Option<String>, set: impl FnOnce(Self, T) -> Self) -> Self {
+    fn parsed<T: FromStr>(
+        mut self,
+        flag: &str,
+        value: Option<String>,
+        set: impl FnOnce(Self, T) -> Self,
+    ) -> Self {
         match value.as_deref().map(str::parse) {
             Some(Ok(value)) => return set(self, value),
-            Some(Err(_)) => self.faults.push(format!("{flag} {} is not a number it can be", value.unwrap_or_default())),
+            Some(Err(_)) => {
+                self.faults.push(format!("{flag} {} is not a number it can be", value.unwrap_or_default()))
+            }
             None => self.faults.push(format!("{flag} needs a value")),
         }
         self

@@ -12,8 +12,8 @@ use std::{
 
 use cutwater_core::Time;
 
-pub use builder::{Builder, OnFailure};
 pub(crate) use builder::Settings;
+pub use builder::{Builder, OnFailure};
 pub use report::{IntervalReport, SourceReport};
 
 use crate::{
@@ -234,7 +234,10 @@ impl Context {
     #[track_caller]
     pub(crate) fn same_slide(&self, name: &str, one: Duration, other: Duration) {
         if one != other {
-            self.fault(name, format_args!("the streams slide by {one:?} and {other:?}; give them the same slide"));
+            self.fault(
+                name,
+                format_args!("the streams slide by {one:?} and {other:?}; give them the same slide"),
+            );
         }
     }
 
@@ -245,7 +248,10 @@ impl Context {
         let checked = |what: &str, span: Duration| {
             let (span_ms, step_ms) = (span.as_millis(), parent.as_millis().max(1));
             let whole = span_ms.div_ceil(step_ms).max(1) as u32;
-            if span.is_zero() || !span_ms.is_multiple_of(step_ms) || Duration::from_millis(span_ms as u64) != span {
+            if span.is_zero()
+                || !span_ms.is_multiple_of(step_ms)
+                || Duration::from_millis(span_ms as u64) != span
+            {
                 self.fault(
                     name,
                     format_args!("a {what} of {span:?} is not a multiple of {parent:?}, the slide of the stream it is over; the next is {:?}", parent * whole),

@@ -9,7 +9,8 @@ use std::{
 use crate::{
     DStream, Error, Record,
     closure::{self, Portable},
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    rdd::unless_enough,
+    task::{Emit, Flow, Node, Operator, OperatorSpec, Stop},
 };
 
 /// Writes a partition to a file of its own in a folder, and emits the file's name.
@@ -38,21 +39,20 @@ impl<T: Record, F: Fn(&T) -> String + Portable> Operator for WriteLines<T, F> {
             Err(error) => return node.external(format_args!("cannot create {}: {error}", beside.display())),
         };
         let mut writer = BufWriter::new(file);
-        node.each::<T>(0, partition, &mut |record| {
+        unless_enough(node.each::<T>(0, partition, &mut |record| {
             let line = node.call(|| (self.1)(&record));
             match writer.write_all(line.as_bytes()).and_then(|()| writer.write_all(b"\n")) {
                 Ok(()) => Flow::Continue(()),
                 Err(error) => {
                     failed = Some(error);
-                    Flow::Break(crate::task::Stop::Enough)
+                    Flow::Break(Stop::Enough)
                 }
             }
-        })
-        .map_break(|stop| if failed.is_some() { None } else { Some(stop) })
-        .break_value()
-        .flatten()
-        .map_or(Flow::Continue(()), Flow::Break)?;
-        let written = failed.map_or(Ok(()), Err).and_then(|()| finish(writer)).and_then(|()| fs::rename(&beside, &whole));
+        }))?;
+        let written = failed
+            .map_or(Ok(()), Err)
+            .and_then(|()| finish(writer))
+            .and_then(|()| fs::rename(&beside, &whole));
         match written {
             Ok(()) => emit(name),
             Err(error) => {
@@ -82,7 +82,7 @@ impl<T: Record> DStream<T> {
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let into = dir.path();
     /// let harness = Harness::new(Duration::from_secs(1));
-    /// harness.input([vec![('a', 1)]]).save(into, |(key, n)| format!("{key},{n}"));
+    /// harness.input([vec![('a', 1), ('b', 2)]]).save(into, |(key, n)| format!("{key},{n}"));
     /// harness.advance(1)?;
     /// assert_eq!(fs::read_to_string(into.join("1000/part-00000")).unwrap(), "a,1\n");
     /// # Ok::<(), cutwater::Error>(())
@@ -105,7 +105,9 @@ impl<T: Record> DStream<T> {
                 Error::external(format_args!("{label}: cannot {what} {}: {error}", beside.display()))
             };
             match fs::remove_dir_all(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(external("clear", error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(external("clear", error));
+                }
                 _ => {}
             }
             fs::create_dir_all(&beside).map_err(|error| external("create", error))?;

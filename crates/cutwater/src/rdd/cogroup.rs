@@ -5,7 +5,7 @@ use cutwater_core::{Parent, PartitionMap};
 use crate::{
     Key, Record,
     rdd::{DatasetNode, Partitioner, Rdd},
-    shuffle::{Combiner, split_by_key},
+    shuffle::{Combiner, Merge, split_by_key},
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
 
@@ -21,24 +21,41 @@ impl<K: Key, V: Record, W: Record> Operator for Cogroup<K, V, W> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
-        let mut groups: Combiner<K, (Vec<V>, Vec<W>)> = Combiner::new();
-        node.keyed(0, partition, &mut |key, value| {
-            let push = |mut both: (Vec<V>, Vec<W>), value| {
-                both.0.push(value);
-                both
-            };
-            groups.add(key, value, |first| (vec![first], Vec::new()), push);
+        let mut groups = Combiner::new(Sides);
+        node.keyed(0, partition, &mut |key: K, value: V| {
+            groups.add(key, Side::Left(value));
             Flow::Continue(())
         })?;
-        node.keyed(1, partition, &mut |key, value| {
-            let push = |mut both: (Vec<V>, Vec<W>), value| {
-                both.1.push(value);
-                both
-            };
-            groups.add(key, value, |first| (Vec::new(), vec![first]), push);
+        node.keyed(1, partition, &mut |key: K, value: W| {
+            groups.add(key, Side::Right(value));
             Flow::Continue(())
         })?;
         groups.into_entries().try_for_each(|(_, key, both)| emit((key, both)))
+    }
+}
+
+/// A value and where it comes from.
+enum Side<V, W> {
+    Left(V),
+    Right(W),
+}
+
+/// Lists the values of each side.
+struct Sides;
+
+impl<V, W> Merge<Side<V, W>> for Sides {
+    type Acc = (Vec<V>, Vec<W>);
+
+    fn first(&self, value: Side<V, W>) -> Self::Acc {
+        self.next((Vec::new(), Vec::new()), value)
+    }
+
+    fn next(&self, mut both: Self::Acc, value: Side<V, W>) -> Self::Acc {
+        match value {
+            Side::Left(value) => both.0.push(value),
+            Side::Right(value) => both.1.push(value),
+        }
+        both
     }
 }
 
@@ -96,7 +113,11 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
 
     /// The same into a given number of partitions.
     #[track_caller]
-    pub fn cogroup_into<W: Record>(&self, other: &Rdd<(K, W)>, partitions: u32) -> Rdd<(K, (Vec<V>, Vec<W>))> {
+    pub fn cogroup_into<W: Record>(
+        &self,
+        other: &Rdd<(K, W)>,
+        partitions: u32,
+    ) -> Rdd<(K, (Vec<V>, Vec<W>))> {
         cogrouping("cogroup", partitions, self.engine().key_groups())(self, other)
     }
 }

@@ -2,7 +2,7 @@
 //! windowed sums. Combining happens on both sides of the shuffle, so that each map partition sends
 //! a key once.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::ControlFlow};
 
 use crate::{
     Key, Record,
@@ -10,8 +10,8 @@ use crate::{
     collection::Collection,
     placement,
     rdd::{Partitioner, Rdd},
-    shuffle::Combiner,
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    shuffle::{Combiner, Merge},
+    task::{Emit, Flow, Node, Operator, OperatorSpec, Stop},
 };
 
 /// How values become what is kept for a key.
@@ -66,18 +66,50 @@ struct CombineAndSplit<K, G> {
     key: PhantomData<fn(K)>,
 }
 
-impl<K: Key, G: Aggregate> CombineAndSplit<K, G> {
-    fn combine(aggregate: &G, node: Node<'_>, partition: u32) -> Result<Combiner<K, G::Acc>, crate::task::Stop> {
-        let mut combiner = Combiner::new();
-        let flow = node.each::<(K, G::Value)>(0, partition, &mut |(key, value)| {
-            node.call(|| combiner.add(key, value, |v| aggregate.start(v), |a, v| aggregate.add(a, v)));
-            Flow::Continue(())
-        });
-        match flow {
-            Flow::Continue(()) => Ok(combiner),
-            Flow::Break(stop) => Err(stop),
-        }
+/// Values put into what is kept for their key.
+struct Adding<'a, G>(Node<'a>, &'a G);
+
+impl<G: Aggregate> Merge<G::Value> for Adding<'_, G> {
+    type Acc = G::Acc;
+
+    #[inline]
+    fn first(&self, value: G::Value) -> G::Acc {
+        self.0.call(|| self.1.start(value))
     }
+
+    #[inline]
+    fn next(&self, acc: G::Acc, value: G::Value) -> G::Acc {
+        self.0.call(|| self.1.add(acc, value))
+    }
+}
+
+/// What partitions have kept for a key put together.
+struct Merging<'a, G>(Node<'a>, &'a G);
+
+impl<G: Aggregate> Merge<G::Acc> for Merging<'_, G> {
+    type Acc = G::Acc;
+
+    fn first(&self, acc: G::Acc) -> G::Acc {
+        acc
+    }
+
+    fn next(&self, acc: G::Acc, other: G::Acc) -> G::Acc {
+        self.0.call(|| self.1.merge(acc, other))
+    }
+}
+
+/// What is kept for each key of a partition, as (hash, key, kept), in order of the keys' arrival.
+fn combine<'a, K: Key, G: Aggregate>(
+    aggregate: &'a G,
+    node: Node<'a>,
+    partition: u32,
+) -> ControlFlow<Stop, impl Iterator<Item = (u64, K, G::Acc)>> {
+    let mut combiner = Combiner::new(Adding(node, aggregate));
+    node.each::<(K, G::Value)>(0, partition, &mut |(key, value)| {
+        combiner.add(key, value);
+        Flow::Continue(())
+    })?;
+    ControlFlow::Continue(combiner.into_entries())
 }
 
 impl<K: Key, G: Aggregate> Operator for CombineAndSplit<K, G> {
@@ -89,12 +121,8 @@ impl<K: Key, G: Aggregate> Operator for CombineAndSplit<K, G> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
-        let combiner = match Self::combine(&self.aggregate, node, partition) {
-            Ok(combiner) => combiner,
-            Err(stop) => return Flow::Break(stop),
-        };
         let mut pieces: Vec<Self::Out> = (0..self.partitions).map(|_| Vec::new()).collect();
-        for (hash, key, acc) in combiner.into_entries() {
+        for (hash, key, acc) in combine::<K, G>(&self.aggregate, node, partition)? {
             pieces[placement::partition(hash, self.groups, self.partitions) as usize].push((key, acc));
         }
         pieces.into_iter().try_for_each(emit)
@@ -113,12 +141,9 @@ impl<K: Key, G: Aggregate> Operator for MergeCombined<K, G> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
-        let mut combiner = Combiner::new();
+        let mut combiner = Combiner::new(Merging(node, &self.0));
         node.pieces::<Vec<(K, G::Acc)>>(0, partition, |piece| {
-            for (key, acc) in piece {
-                let merge = |a, b| node.call(|| self.0.merge(a, b));
-                combiner.add(key.clone(), acc.clone(), |first| first, merge);
-            }
+            piece.iter().cloned().for_each(|(key, acc)| combiner.add(key, acc));
             Flow::Continue(())
         })?;
         combiner.into_entries().try_for_each(|(_, key, acc)| emit((key, acc)))
@@ -137,10 +162,7 @@ impl<K: Key, G: Aggregate> Operator for CombineInPlace<K, G> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
-        match CombineAndSplit::<K, G>::combine(&self.0, node, partition) {
-            Ok(combiner) => combiner.into_entries().try_for_each(|(_, key, acc)| emit((key, acc))),
-            Err(stop) => Flow::Break(stop),
-        }
+        combine::<K, G>(&self.0, node, partition)?.try_for_each(|(_, key, acc)| emit((key, acc)))
     }
 }
 

@@ -1,4 +1,8 @@
-use crate::{Error, Record, closure::{self, Portable}, rdd::Rdd};
+use crate::{
+    Error, Record,
+    closure::{self, Portable},
+    rdd::Rdd,
+};
 
 impl<T: Record> Rdd<T> {
     /// Folds all records by the associative function `f`. `zero` is applied once for each

@@ -4,7 +4,7 @@ use crate::{
     Key, Record,
     collection::Collection,
     rdd::{Partitioner, Rdd},
-    shuffle::{Combiner, split_by_key},
+    shuffle::{Combiner, List, split_by_key},
     stream::DStream,
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
@@ -22,13 +22,9 @@ impl<K: Key, V: Record> Operator for Group<K, V> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (K, Vec<V>)>) -> Flow {
-        let mut groups = Combiner::new();
+        let mut groups = Combiner::new(List);
         node.keyed(0, partition, &mut |key: K, value: V| {
-            let push = |mut list: Vec<V>, value| {
-                list.push(value);
-                list
-            };
-            groups.add(key, value, |first| vec![first], push);
+            groups.add(key, value);
             Flow::Continue(())
         })?;
         groups.into_entries().try_for_each(|(_, key, values)| emit((key, values)))

@@ -202,11 +202,7 @@ impl<T: Record> Collection for Rdd<T> {
     type Item = T;
     type Of<B: Record> = Rdd<B>;
 
-    fn derive<B: Record>(
-        &self,
-        _: &str,
-        f: impl Fn(&Rdd<T>) -> Rdd<B> + Send + Sync + 'static,
-    ) -> Rdd<B> {
+    fn derive<B: Record>(&self, _: &str, f: impl Fn(&Rdd<T>) -> Rdd<B> + Send + Sync + 'static) -> Rdd<B> {
         f(self)
     }
 

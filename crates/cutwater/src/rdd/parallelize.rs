@@ -70,7 +70,11 @@ impl Context {
 
     /// The same in a given number of partitions: contiguous slices, as equal as can be.
     #[track_caller]
-    pub fn parallelize_into<T: Record>(&self, partitions: u32, records: impl IntoIterator<Item = T>) -> Rdd<T> {
+    pub fn parallelize_into<T: Record>(
+        &self,
+        partitions: u32,
+        records: impl IntoIterator<Item = T>,
+    ) -> Rdd<T> {
         let spec = OperatorSpec::new::<Held<T>>("parallelize", &());
         let engine = self.engine();
         held(engine, &spec, engine.new_source(), 0, slices(records.into_iter().collect(), partitions))

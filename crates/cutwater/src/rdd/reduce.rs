@@ -1,4 +1,8 @@
-use crate::{Error, Record, closure::{self, Portable}, rdd::Rdd};
+use crate::{
+    Error, Record,
+    closure::{self, Portable},
+    rdd::Rdd,
+};
 
 impl<T: Record> Rdd<T> {
     /// All records reduced by the associative function `f`, in order.
@@ -21,6 +25,8 @@ impl<T: Record> Rdd<T> {
             (a, b) => a.or(b),
         };
         let reduced = self.aggregate(None, move |so_far, record| both(so_far, Some(record)), both)?;
-        reduced.ok_or_else(|| Error::user("`reduce` of an empty dataset: there is nothing to answer; use `fold`"))
+        reduced.ok_or_else(|| {
+            Error::user("`reduce` of an empty dataset: there is nothing to answer; use `fold`")
+        })
     }
 }

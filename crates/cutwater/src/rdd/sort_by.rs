@@ -130,7 +130,8 @@ impl<T: Record> Rdd<T> {
     {
         const { closure::captures_nothing::<F>() };
         let sample = OperatorSpec::new::<Sample<T, O, F>>("sort_by", &());
-        let bounds = if partitions > 1 { bounds(self.narrow(&sample).collect()?, partitions) } else { vec![] };
+        let bounds =
+            if partitions > 1 { bounds(self.narrow(&sample).collect()?, partitions) } else { vec![] };
         let split = OperatorSpec::new::<SplitByRange<T, O, F>>("sort_by", &bounds);
         let sort = OperatorSpec::new::<Sort<T, O, F>>("sort_by", &());
         static SAMPLES: AtomicU64 = AtomicU64::new(0);

@@ -68,6 +68,8 @@ impl<T: Record> Rdd<T> {
     #[track_caller]
     pub fn first(&self) -> Result<T, Error> {
         let first = self.take(1)?.pop();
-        first.ok_or_else(|| Error::user("`first` of an empty dataset: there is nothing to answer; use `take(1)`"))
+        first.ok_or_else(|| {
+            Error::user("`first` of an empty dataset: there is nothing to answer; use `take(1)`")
+        })
     }
 }

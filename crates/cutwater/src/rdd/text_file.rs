@@ -158,7 +158,11 @@ impl LineSplit {
         let parts = if is_gzip(path) { 1 } else { u64::from(parts.max(1)) };
         let at = |i: u64| (u128::from(size) * u128::from(i) / u128::from(parts)) as u64;
         Ok((0..parts)
-            .map(|i| Self { path: path.to_owned(), start: at(i), end: if parts == 1 { u64::MAX } else { at(i + 1) } })
+            .map(|i| Self {
+                path: path.to_owned(),
+                start: at(i),
+                end: if parts == 1 { u64::MAX } else { at(i + 1) },
+            })
             .collect())
     }
 
@@ -185,7 +189,10 @@ impl Context {
     /// # Ok::<(), cutwater::Error>(())
     /// ```
     #[track_caller]
-    pub fn text_files<P: AsRef<Path>>(&self, paths: impl IntoIterator<Item = P>) -> Result<Rdd<String>, Error> {
+    pub fn text_files<P: AsRef<Path>>(
+        &self,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Rdd<String>, Error> {
         let spec = OperatorSpec::new::<Lines>("text_files", &OnMalformed::Fail);
         let (mut splits, mut faults) = (Vec::new(), Vec::new());
         for path in paths {

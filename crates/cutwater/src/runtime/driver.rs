@@ -61,7 +61,8 @@ impl StopFlag {
 pub(crate) fn run(ctx: &Context, intervals: Option<u64>) -> Result<(), Error> {
     let limit = [intervals, ctx.settings().intervals_max].into_iter().flatten().min();
     let mut driver = Driver::start(ctx)?;
-    let signals = if ctx.settings().handle_signals { Some(StopOnSignal::install(ctx.stop_flag())?) } else { None };
+    let signals =
+        if ctx.settings().handle_signals { Some(StopOnSignal::install(ctx.stop_flag())?) } else { None };
     let mut progress = Progress::new(ctx.settings().batch && ctx.settings().progress);
     let result = driver.run(limit, &mut progress);
     progress.finish();
@@ -80,7 +81,9 @@ impl Driver {
         }
         let mut faults = std::mem::take(&mut graph.faults);
         if graph.outputs.is_empty() {
-            faults.push("the program has no output; end a stream with `for_each_rdd`, `print` or `save`".to_owned());
+            faults.push(
+                "the program has no output; end a stream with `for_each_rdd`, `print` or `save`".to_owned(),
+            );
         }
         for input in &mut graph.inputs {
             faults.extend(input.faults());
@@ -168,7 +171,8 @@ impl Driver {
             {
                 return Err(error);
             }
-            if self.graph.inputs.iter().all(|input| input.is_exhausted()) || (stopping && !self.has_pending()) {
+            if self.graph.inputs.iter().all(|input| input.is_exhausted()) || (stopping && !self.has_pending())
+            {
                 break;
             }
         }

@@ -30,16 +30,14 @@ pub(crate) struct LineRanges {
 
 impl LineRanges {
     #[track_caller]
-    pub fn new(name: String, policy: ErrorPolicy, engine: &Arc<Engine>, stream: &Arc<StreamNode<String>>) -> Self {
+    pub fn new(
+        name: String,
+        policy: ErrorPolicy,
+        engine: &Arc<Engine>,
+        stream: &Arc<StreamNode<String>>,
+    ) -> Self {
         let spec = OperatorSpec::new::<Lines>(&name, &policy.on_task());
-        Self {
-            name,
-            engine: engine.clone(),
-            stream: stream.clone(),
-            spec,
-            policy,
-            datasets: HashMap::new(),
-        }
+        Self { name, engine: engine.clone(), stream: stream.clone(), spec, policy, datasets: HashMap::new() }
     }
 
     /// Makes `splits` the interval's dataset.
@@ -85,7 +83,9 @@ impl FileRanges {
     /// The next range as one split for each task that can run at once.
     fn next(&mut self) -> Vec<LineSplit> {
         let (file, start) = self.at;
-        let (Some(path), Some(&size)) = (self.paths.get(file), self.sizes.get(file)) else { return Vec::new() };
+        let (Some(path), Some(&size)) = (self.paths.get(file), self.sizes.get(file)) else {
+            return Vec::new();
+        };
         // A compressed file cannot be entered in the middle.
         let whole = path.extension().is_some_and(|extension| extension == "gz");
         let end = if whole { size } else { size.min(start + self.range_bytes) };
@@ -112,7 +112,9 @@ impl Input for FileRanges {
         for path in &self.paths {
             match fs::metadata(path).and_then(|metadata| fs::File::open(path).map(|_| metadata.len())) {
                 Ok(size) => self.sizes.push(size),
-                Err(error) => faults.push(format!("{}: cannot read {}: {error}", self.lines.name, path.display())),
+                Err(error) => {
+                    faults.push(format!("{}: cannot read {}: {error}", self.lines.name, path.display()))
+                }
             }
         }
         faults
@@ -165,7 +167,11 @@ impl SourceBuilder<'_> {
     /// interval begins when the one before has ended. A line belongs to the interval in which it
     /// begins; a file that ends in `.gz` is decompressed and is one interval.
     #[track_caller]
-    pub fn text_files<P: AsRef<Path>>(self, paths: impl IntoIterator<Item = P>, range_bytes: u64) -> DStream<String> {
+    pub fn text_files<P: AsRef<Path>>(
+        self,
+        paths: impl IntoIterator<Item = P>,
+        range_bytes: u64,
+    ) -> DStream<String> {
         let Self { ctx, name, policy, .. } = self;
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let label = name.clone();

@@ -30,7 +30,11 @@ impl fmt::Display for Malformed {
         let text = String::from_utf8_lossy(&self.bytes);
         let short: String = text.chars().take(80).collect();
         let dots = if short.len() < text.len() { "…" } else { "" };
-        write!(f, "malformed record at byte {} of {}: {}: {short:?}{dots}", self.offset, self.place, self.error)
+        write!(
+            f,
+            "malformed record at byte {} of {}: {}: {short:?}{dots}",
+            self.offset, self.place, self.error
+        )
     }
 }
 
@@ -72,9 +76,7 @@ impl ErrorPolicy {
     pub(crate) fn apply(&self, source: &str, interval: Time, malformed: &[Malformed]) -> Result<(), Error> {
         match (self, malformed) {
             (_, []) | (Self::Skip, _) => Ok(()),
-            (Self::Fail, [first, ..]) => {
-                Err(Error::new(ErrorKind::Input, format_args!("{source}: {first}")))
-            }
+            (Self::Fail, [first, ..]) => Err(Error::new(ErrorKind::Input, format_args!("{source}: {first}"))),
             (Self::DeadLetter(sink), all) => {
                 let letter = |malformed: &Malformed| DeadLetter {
                     source: source.to_owned(),

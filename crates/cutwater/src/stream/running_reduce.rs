@@ -80,7 +80,11 @@ impl<K: Key, V: Record> DStream<(K, V)> {
 }
 
 #[track_caller]
-fn running<K: Key, G: Aggregate>(of: &DStream<(K, G::Value)>, name: &str, env: G::Env) -> DStream<(K, G::Acc)> {
+fn running<K: Key, G: Aggregate>(
+    of: &DStream<(K, G::Value)>,
+    name: &str,
+    env: G::Env,
+) -> DStream<(K, G::Acc)> {
     let partitions = of.parallelism();
     let combined = Combined::<K, G>::new(name, env.clone(), partitions, of.key_groups());
     let spec = OperatorSpec::new::<Running<K, G>>(name, &env);

@@ -38,9 +38,12 @@ impl<'a> Node<'a> {
 
     /// For a source: what `partition` reads.
     pub fn split(&self, partition: u32) -> ControlFlow<Stop, &'a Split> {
-        or_stop(self.dataset().splits.get(partition as usize).ok_or_else(|| {
-            TaskError::Internal(format!("{} has no split {partition}", self.label()))
-        }))
+        or_stop(
+            self.dataset()
+                .splits
+                .get(partition as usize)
+                .ok_or_else(|| TaskError::Internal(format!("{} has no split {partition}", self.label()))),
+        )
     }
 
     /// Every record of `partition` of the narrow parent number `parent` (of all the partitions it
@@ -141,7 +144,8 @@ impl<'a> Node<'a> {
 
     /// A failure outside the program, in this operator's name.
     pub fn external<T>(&self, message: impl ToString) -> ControlFlow<Stop, T> {
-        let error = TaskError::External { operator: self.dataset().label.clone(), message: message.to_string() };
+        let error =
+            TaskError::External { operator: self.dataset().label.clone(), message: message.to_string() };
         ControlFlow::Break(error.into())
     }
 

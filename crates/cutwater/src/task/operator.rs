@@ -10,12 +10,7 @@ use cutwater_core::{OpId, TaskError};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Flow, Node, Stop};
-use crate::{
-    Record,
-    block::Block,
-    closure::Code,
-    error::Error,
-};
+use crate::{Record, block::Block, closure::Code, error::Error};
 
 /// Where an operator puts its records, one at a time.
 pub(crate) type Emit<'a, T> = dyn FnMut(T) -> Flow + 'a;
@@ -72,18 +67,6 @@ impl<T: Record> OperatorSpec<T> {
         };
         Self { any: Arc::new(any), out: PhantomData }
     }
-
-    /// The same operator under the name that the user gave it.
-    pub fn named(&self, name: &str) -> Self {
-        let any = AnySpec {
-            id: self.any.id,
-            label: format!("`{name}`, {}", self.any.label).into(),
-            code: self.any.code,
-            env: self.any.env.clone(),
-            built: OnceLock::new(),
-        };
-        Self { any: Arc::new(any), out: PhantomData }
-    }
 }
 
 impl<T> Clone for OperatorSpec<T> {
@@ -105,8 +88,9 @@ impl AnySpec {
 }
 
 fn build<O: Operator>(env: &[u8]) -> Result<AnyOperator, Error> {
-    let env = postcard::from_bytes(env)
-        .map_err(|error| Error::user(format_args!("the values given by `with` did not survive the journey: {error}")))?;
+    let env = postcard::from_bytes(env).map_err(|error| {
+        Error::user(format_args!("the values given by `with` did not survive the journey: {error}"))
+    })?;
     Ok(AnyOperator(Box::new(Typed::<O::Out>(Box::new(O::rebuild(env))))))
 }
 

@@ -80,7 +80,12 @@ pub(crate) enum Finding {
 
 impl<'a> TaskRun<'a> {
     /// Runs `task` to its end on this thread of worker `me`.
-    pub fn run(plan: &'a Plan, blocks: &'a BlockStore, me: WorkerId, task: &'a Task) -> Result<Outcome, TaskError> {
+    pub fn run(
+        plan: &'a Plan,
+        blocks: &'a BlockStore,
+        me: WorkerId,
+        task: &'a Task,
+    ) -> Result<Outcome, TaskError> {
         let run = Self { plan, blocks, me, task, stored: RefCell::default(), findings: RefCell::default() };
         let result = blame::catching(|| run.target()).unwrap_or_else(|(operator, message)| {
             Err(match operator {
@@ -103,7 +108,11 @@ impl<'a> TaskRun<'a> {
         };
         let pieces = node.step.spec.operator()?.pieces(node, partition)?;
         if pieces.len() != reduces as usize {
-            return Err(TaskError::Internal(format!("{} made {} pieces for {reduces}", node.label(), pieces.len())));
+            return Err(TaskError::Internal(format!(
+                "{} made {} pieces for {reduces}",
+                node.label(),
+                pieces.len()
+            )));
         }
         for (reduce, block) in (0..).zip(pieces) {
             self.store(BlockId::Piece { dataset: dataset.id, map: partition, reduce }, block);

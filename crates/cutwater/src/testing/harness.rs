@@ -7,10 +7,7 @@ use cutwater_core::Time;
 
 use super::listed::Listed;
 use crate::{
-    Context, DStream, Error, IntervalReport, Record,
-    context::Builder,
-    rdd::Held,
-    runtime::driver::Driver,
+    Context, DStream, Error, IntervalReport, Record, context::Builder, rdd::Held, runtime::driver::Driver,
     task::OperatorSpec,
 };
 
@@ -55,7 +52,10 @@ impl Harness {
     }
 
     /// The same, where `None` stands for an interval at which the stream has no dataset at all.
-    pub fn input_or_none<T: Record>(&self, intervals: impl IntoIterator<Item = Option<Vec<T>>>) -> DStream<T> {
+    pub fn input_or_none<T: Record>(
+        &self,
+        intervals: impl IntoIterator<Item = Option<Vec<T>>>,
+    ) -> DStream<T> {
         let engine = self.ctx.engine().clone();
         let intervals = intervals.into_iter().collect();
         self.ctx.source_stream("input", |stream| {

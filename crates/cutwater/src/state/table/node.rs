@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Bits of the path that one branch tells apart. Copying a branch touches the reference count of
 /// each child, which in a large table is a cache miss apiece: four children copied on each of a few
 /// more levels come out cheaper than sixteen on fewer.
-const BITS: u32 = 2;
+const BITS: u32 = 3;
 pub(super) const FANOUT: usize = 1 << BITS;
 
 /// A leaf with more entries than this becomes a branch. A leaf is what the first write to any of its
@@ -225,7 +225,7 @@ impl<K: Clone, V: Clone> Node<K, V> {
         if self.slots().last().is_none_or(Option::is_some) {
             let len = self.slots().len();
             // Doubling would leave a quarter of the table's memory unused.
-            self.resize(len + 1 + len / 4);
+            self.resize(len + 1 + len / 2);
         }
         let mut pushed = Some(entry);
         for slot in &mut self.slots_mut()[at..] {
