@@ -28,4 +28,4 @@ pub use lineage::{Dataset, Parent, PartitionMap, Shape, Split};
 pub use scheduler::{Command, Event, Scheduler};
 pub use stage::Stage;
 pub use task::{Attempt, Task, TaskError};
-pub use time::Time;
+pub use time::{Time, TimeError};

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,61 @@ impl fmt::Display for Time {
     }
 }
 
+/// A text that is not a moment as [`Time`] is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time such as 2013-01-31T10:00:00Z")]
+pub struct TimeError(String);
+
+impl FromStr for Time {
+    type Err = TimeError;
+
+    /// Reads what `Display` writes.
+    ///
+    /// ```
+    /// use cutwater_core::Time;
+    ///
+    /// let time: Time = "2013-01-01T10:00:00Z".parse()?;
+    /// assert_eq!(time.as_ms(), 1_357_034_400_000);
+    /// assert!("yesterday".parse::<Time>().is_err());
+    /// # Ok::<(), cutwater_core::TimeError>(())
+    /// ```
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        parse(text).ok_or_else(|| TimeError(text.to_owned()))
+    }
+}
+
+fn parse(text: &str) -> Option<Time> {
+    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let [year, month, day] = numbers(date, '-')?;
+    let [hour, minute, second] = numbers(clock, ':')?;
+    let in_range = (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
+    // Digits beyond the third are finer than a label.
+    let ms: i64 = format!("{:0<3.3}", fraction).parse().ok()?;
+    let days = days_from_civil(year, month, day);
+    // A day that the month does not have would come back as one of the next month.
+    if !in_range || civil_from_days(days) != (year, month, day) {
+        return None;
+    }
+    Some(Time(days * 86_400_000 + ((hour * 60 + minute) * 60 + second) * 1000 + ms))
+}
+
+fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
+    let mut parts = text
+        .split(separator)
+        .map(|part| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten());
+    let numbers = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(numbers)
+}
+
+/// The inverse of [`civil_from_days`].
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// Day number since 1970-01-01 to a date of the proleptic Gregorian calendar. A year is taken to
 /// begin in March, so that the day that leap years add is its last.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
@@ -117,6 +172,17 @@ mod tests {
         ];
         for (ms, text) in cases {
             assert_eq!(Time::from_ms(ms).to_string(), text);
+            assert_eq!(text.parse(), Ok(Time::from_ms(ms)));
+        }
+        for wrong in [
+            "",
+            "2013-02-29T00:00:00Z",
+            "2013-01-01T24:00:00Z",
+            "2013-01-01",
+            "2013-1-1T0:0:0Zx",
+            "-1-1-1T0:0:0Z",
+        ] {
+            assert!(wrong.parse::<Time>().is_err(), "{wrong}");
         }
     }
 

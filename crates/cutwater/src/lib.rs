@@ -54,7 +54,7 @@ pub mod testing;
 pub use closure::Portable;
 pub use collection::{Collection, With};
 pub use context::{Builder, Context, IntervalReport, OnFailure, SourceReport};
-pub use cutwater_core::Time;
+pub use cutwater_core::{Time, TimeError};
 pub use error::{Error, ErrorKind};
 pub use rdd::Rdd;
 pub use record::{Key, Record};

@@ -36,9 +36,4 @@ impl BlockStore {
         let _gone: Vec<_> = ids.iter().filter_map(|id| blocks.remove(id)).collect();
         drop(blocks);
     }
-
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.blocks.read().unwrap_or_else(PoisonError::into_inner).len()
-    }
 }

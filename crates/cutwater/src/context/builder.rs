@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub interval_bytes_max: usize,
     pub remember: Duration,
     pub progress: bool,
+    pub arguments: Vec<String>,
 }
 
 /// What happens after an interval has failed. Either way the failure is reported with the operation
@@ -80,6 +81,7 @@ impl Builder {
             interval_bytes_max: INTERVAL_BYTES_MAX,
             remember: Duration::ZERO,
             progress: true,
+            arguments: Vec::new(),
         };
         Self { settings, faults: Vec::new() }
     }
@@ -180,7 +182,8 @@ impl Builder {
     }
 
     /// Settings from the command line of the program, over those made before. `--help` prints them
-    /// and ends the process.
+    /// and ends the process; what is not a flag is left to the program
+    /// ([`Context::arguments`]).
     #[must_use]
     pub fn args(self, args: impl IntoIterator<Item = String>) -> Self {
         let mut builder = self;
@@ -206,6 +209,10 @@ impl Builder {
                 "--help" | "-h" => {
                     println!("{}\n\n{USAGE}", builder.settings.name);
                     std::process::exit(0);
+                }
+                argument if !argument.starts_with('-') => {
+                    builder.settings.arguments.push(argument.to_owned());
+                    builder
                 }
                 unknown => {
                     builder.faults.push(format!("unknown argument {unknown}; try --help"));

@@ -129,6 +129,16 @@ impl Context {
         self.inner.settings.interval
     }
 
+    /// Whether the program runs over past data as fast as it goes.
+    pub fn is_batch(&self) -> bool {
+        self.inner.settings.batch
+    }
+
+    /// What stood on the [command line](Builder::args) besides flags, in order.
+    pub fn arguments(&self) -> &[String] {
+        &self.inner.settings.arguments
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
     }

@@ -85,6 +85,9 @@ impl Driver {
                 "the program has no output; end a stream with `for_each_rdd`, `print` or `save`".to_owned(),
             );
         }
+        if graph.inputs.is_empty() {
+            faults.push("the program has no source; begin a stream with `ctx.source(name)`".to_owned());
+        }
         for input in &mut graph.inputs {
             faults.extend(input.faults());
         }
@@ -163,6 +166,10 @@ impl Driver {
                 if !self.has_pending() {
                     break;
                 }
+            }
+            let faults = std::mem::take(&mut self.ctx.graph().faults);
+            if !faults.is_empty() {
+                return Err(Error::config(&faults));
             }
             let report = self.interval(if stopping { None } else { due });
             progress.interval(&report, &self.graph.inputs);
@@ -254,9 +261,7 @@ impl Driver {
         let mut result = Ok(());
         for (dataset, findings) in found {
             for (input, source) in self.graph.inputs.iter_mut().zip(&mut report.sources) {
-                if input.owns(dataset) {
-                    result = result.and(input.found(report.time, &findings, &mut source.taken));
-                }
+                result = result.and(input.found(dataset, &findings, &mut source.taken));
             }
         }
         result

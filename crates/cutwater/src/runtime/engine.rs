@@ -129,11 +129,6 @@ impl Engine {
     pub fn take_findings(&self) -> Vec<(DatasetId, Finding)> {
         std::mem::take(&mut *self.shared.findings.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    #[cfg(test)]
-    pub fn blocks_held(&self) -> usize {
-        self.blocks.len()
-    }
 }
 
 impl Drop for Engine {

@@ -24,7 +24,8 @@ pub(crate) struct LineRanges {
     stream: Arc<StreamNode<String>>,
     spec: OperatorSpec<String>,
     policy: ErrorPolicy,
-    /// Which interval a dataset is of, until the interval after it is cut.
+    /// Which interval a dataset is of, for as long as somebody may ask for it: a window may be the first
+    /// to read it, intervals later.
     datasets: HashMap<DatasetId, Time>,
 }
 
@@ -44,28 +45,29 @@ impl LineRanges {
     pub fn put(&mut self, to: Time, splits: Vec<LineSplit>) -> Result<(), Error> {
         let splits = splits.into_iter().map(LineSplit::into_split).collect::<Result<_, _>>()?;
         let rdd = DatasetNode::source(&self.engine, splits, &self.spec.any).of(&self.spec);
-        self.datasets.clear();
+        let stream = &self.stream;
+        self.datasets.retain(|_, time| stream.generated(*time).is_some());
         self.datasets.insert(rdd.node().dataset.id, to);
-        self.stream.put(to, Some(rdd));
+        stream.put(to, Some(rdd));
         Ok(())
     }
 
-    pub fn owns(&self, dataset: DatasetId) -> bool {
-        self.datasets.contains_key(&dataset)
-    }
-
     /// Counts what tasks read, and hands what they could not read to the policy.
-    pub fn found(&self, to: Time, findings: &[Finding], taken: &mut Taken) -> Result<(), Error> {
+    pub fn found(&self, dataset: DatasetId, findings: &[Finding], taken: &mut Taken) -> Result<(), Error> {
+        let Some(interval) = self.datasets.get(&dataset) else { return Ok(()) };
+        let mut malformed = Vec::new();
         for finding in findings {
             match finding {
                 Finding::Read { records, bytes } => {
                     taken.records += records;
                     taken.bytes += bytes;
                 }
-                Finding::Malformed(malformed) => taken.malformed.push(malformed.clone()),
+                Finding::Malformed(record) => malformed.push(record.clone()),
             }
         }
-        self.policy.apply(&self.name, to, &taken.malformed)
+        let applied = self.policy.apply(&self.name, *interval, &malformed);
+        taken.malformed.append(&mut malformed);
+        applied
     }
 }
 
@@ -139,12 +141,8 @@ impl Input for FileRanges {
         true
     }
 
-    fn owns(&self, dataset: DatasetId) -> bool {
-        self.lines.owns(dataset)
-    }
-
-    fn found(&mut self, to: Time, findings: &[Finding], taken: &mut Taken) -> Result<(), Error> {
-        self.lines.found(to, findings, taken)
+    fn found(&mut self, dataset: DatasetId, findings: &[Finding], taken: &mut Taken) -> Result<(), Error> {
+        self.lines.found(dataset, findings, taken)
     }
 
     fn is_exhausted(&self) -> bool {

@@ -61,13 +61,8 @@ pub(crate) trait Input: Send {
         false
     }
 
-    /// Whether tasks that compute `dataset` read this source.
-    fn owns(&self, _dataset: DatasetId) -> bool {
-        false
-    }
-
-    /// Takes account of what tasks of interval `to` found while they read.
-    fn found(&mut self, _to: Time, _findings: &[Finding], _taken: &mut Taken) -> Result<(), Error> {
+    /// Takes account of what tasks found while they computed `dataset`, if it is one of this source.
+    fn found(&mut self, _dataset: DatasetId, _findings: &[Finding], _taken: &mut Taken) -> Result<(), Error> {
         Ok(())
     }
 

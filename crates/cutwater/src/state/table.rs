@@ -7,6 +7,7 @@ mod iter;
 mod node;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::{
     borrow::Borrow,
@@ -52,7 +53,7 @@ pub fn key_hash<Q: Serialize + ?Sized>(key: &Q) -> u64 {
 /// - [`changes_since`](Self::changes_since) looks only where two versions differ, and knows exactly
 ///   which keys were written; it needs no `PartialEq` of the values.
 /// - Dropping a version frees the nodes that no other version holds, and looks at no more.
-/// - A pair of `u64` takes about 36 bytes with everything around it.
+/// - A pair of `u64` takes 25 to 33 bytes, branches and spare room included.
 ///
 /// The methods take the hash of the key ([`key_hash`]) beside it, since the engine has computed it
 /// already to find the partition. The top bits chose the partition and so are alike in one table;
@@ -97,6 +98,12 @@ const NO_EDITION: u32 = 0;
 /// Editions have run out (a version each 10 ms gets there in 500 days). Entries with this stamp
 /// count as written whenever a leaf differs: a checkpoint then holds more than it must, never less.
 const LAST_EDITION: NonZeroU32 = NonZeroU32::MAX;
+
+/// Below so many keys a table lies in the cache anyway.
+const WARM_LEN_MIN: usize = 1 << 15;
+
+/// How many pairs `extend` takes at a time.
+const EXTEND_PAIRS: usize = 64;
 
 impl<K, V> Table<K, V> {
     /// A table with nothing in it.
@@ -154,9 +161,30 @@ impl<K, V> Table<K, V> {
         Iter::new(&self.root, self.len)
     }
 
-    /// Warm.
-    pub fn warm(&self, hashes: &[u64]) {
-        self.root.warm(hashes);
+    /// Brings into the cache what changes at these hashes are going to touch: some dozens of keys at
+    /// a time, just before they are changed. It has no effect but on speed.
+    ///
+    /// The way to a key of a large table is a chain of cache misses, each waiting for the one before.
+    /// Walking many ways side by side lets them wait together, which makes a batch of changes about
+    /// twice as quick; in a table that fits the cache it does nothing.
+    ///
+    /// ```
+    /// use cutwater::state::{Table, key_hash};
+    ///
+    /// let mut table = Table::from_iter((0..100_000u64).map(|n| (n, 0)));
+    /// let batch: Vec<(u64, u64)> = (0..100_000).step_by(999).map(|key| (key_hash(&key), key)).collect();
+    /// for batch in batch.chunks(64) {
+    ///     table.warm(batch.iter().map(|(hash, _)| *hash));
+    ///     for (hash, key) in batch {
+    ///         table.upsert(*hash, key, || *key, || 1, |value| *value += 1);
+    ///     }
+    /// }
+    /// assert_eq!(table.iter().filter(|(_, value)| **value == 1).count(), 101);
+    /// ```
+    pub fn warm(&self, hashes: impl IntoIterator<Item = u64>) {
+        if self.len >= WARM_LEN_MIN {
+            warm::warm(&self.root, hashes.into_iter().map(node::path_of));
+        }
     }
 
     /// The number to stamp what is written now with.
@@ -305,15 +333,15 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
         let stamp = self.stamp();
         let (leaf, level) = self.root.descend(path);
         let Ok(at) = node::find(leaf.slots(), path, level, key) else { return };
-        let slot = &mut leaf.slots_mut()[at];
-        let Some(Entry { key, value, .. }) = slot.take() else { return };
+        let Some(Entry { key, value, .. }) = leaf.take(at) else { return };
+        // Not counted while it is out, in case `change` panics.
+        self.len -= 1;
         match change(Some(value)) {
-            Some(value) => *slot = Some(Entry { path, stamp, key, value }),
-            None => {
-                leaf.take(at);
-                self.len -= 1;
-                self.root.prune(path);
+            Some(value) => {
+                leaf.put_back(at, Entry { path, stamp, key, value });
+                self.len += 1;
             }
+            None => self.root.prune(path),
         }
     }
 
@@ -368,8 +396,17 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
 
 impl<K: Clone + Eq + Serialize, V: Clone> Extend<(K, V)> for Table<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
-        for (key, value) in pairs {
-            self.insert(key_hash(&key), key, value);
+        let mut pairs = pairs.into_iter().map(|(key, value)| (key_hash(&key), key, value));
+        let mut batch = Vec::new();
+        loop {
+            batch.extend(pairs.by_ref().take(EXTEND_PAIRS));
+            if batch.is_empty() {
+                return;
+            }
+            self.warm(batch.iter().map(|(hash, ..)| *hash));
+            for (hash, key, value) in batch.drain(..) {
+                self.insert(hash, key, value);
+            }
         }
     }
 }

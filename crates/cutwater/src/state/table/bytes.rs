@@ -8,7 +8,7 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-use super::Table;
+use super::{Table, key_hash};
 
 impl<K: Serialize, V: Serialize> Serialize for Table<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -42,8 +42,8 @@ where
     /// The length that the input claims is not believed: memory is taken only for pairs that came.
     fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
         let mut table = Table::new();
-        while let Some(pair) = pairs.next_element()? {
-            table.extend([pair]);
+        while let Some((key, value)) = pairs.next_element::<(K, V)>()? {
+            table.insert(key_hash(&key), key, value);
         }
         Ok(table)
     }

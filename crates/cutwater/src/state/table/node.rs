@@ -1,13 +1,13 @@
-//! The tree: branches on two bits of the path, leaves that are sorted arrays of entries.
+//! The tree: branches on three bits of the path, leaves that are sorted arrays of entries.
 
-use std::{borrow::Borrow, hint, mem, num::NonZeroU32, sync::Arc};
+use std::{borrow::Borrow, mem, num::NonZeroU32, sync::Arc};
 
 use serde::Serialize;
 
-/// Bits of the path that one branch tells apart. Copying a branch touches the reference count of
-/// each child, which in a large table is a cache miss apiece: four children copied on each of a few
-/// more levels come out cheaper than sixteen on fewer.
-const BITS: u32 = 3;
+/// Bits of the path that one branch tells apart. More would make a tree of fewer levels, but copying
+/// a branch touches the reference count of each child, which in a large table is a cache miss
+/// apiece; and leaves would hold fewer entries just after a split. Measured with 2, 3 and 4.
+pub(super) const BITS: u32 = 3;
 pub(super) const FANOUT: usize = 1 << BITS;
 
 /// A leaf with more entries than this becomes a branch. A leaf is what the first write to any of its
@@ -18,6 +18,9 @@ const LEAF_ENTRIES_MAX: usize = 32;
 /// A branch whose leaves have no more than this together becomes a leaf. Well below the other
 /// bound, so that a key which comes and goes does not rebuild its leaf each time.
 const MERGE_ENTRIES_MAX: usize = LEAF_ENTRIES_MAX / 2;
+
+/// No leaf that is small enough to be merged has more free slots than this.
+const FREE_SLOTS_MAX: usize = LEAF_ENTRIES_MAX / 8;
 
 /// Where a hash lies in the tree: its low half, mirrored. The tree takes the lowest bits of the hash
 /// first, since the highest are alike in one table; mirrored, this makes the order of the tree that
@@ -77,7 +80,7 @@ impl<K, V> Clone for Node<K, V> {
 }
 
 /// About where in a leaf of so many slots an entry is.
-fn guess(rest: u32, slots: usize) -> usize {
+pub(super) fn guess(rest: u32, slots: usize) -> usize {
     ((u64::from(rest) * slots as u64) >> u32::BITS) as usize
 }
 
@@ -128,55 +131,6 @@ impl<K, V> Node<K, V> {
     }
 }
 
-/// How many ways down a tree are walked side by side: about as many loads as a core keeps in flight.
-const ABREAST: usize = 16;
-
-impl<K, V> Node<K, V> {
-    /// Brings into the cache what changes at these hashes will read and, where it has to be copied,
-    /// the reference counts next to it.
-    pub fn warm(&self, hashes: &[u64]) {
-        let mut seen = 0;
-        for hashes in hashes.chunks(ABREAST) {
-            let mut ways = [(self, 0, false); ABREAST];
-            for ((_, rest, _), hash) in ways.iter_mut().zip(hashes) {
-                *rest = path_of(*hash);
-            }
-            let ways = &mut ways[..hashes.len()];
-            let mut further = true;
-            // One step of each, and then the next of each: no load waits for the one before it.
-            while mem::take(&mut further) {
-                for (node, rest, shared) in &mut *ways {
-                    if let Self::Branch(children) = *node {
-                        *shared |= Arc::strong_count(children) > 1;
-                        if *shared {
-                            seen += children.iter().map(Self::holders).sum::<usize>();
-                        }
-                        *node = &children[digit(*rest, 0)];
-                        *rest <<= BITS;
-                        further = true;
-                    }
-                }
-            }
-            for (node, rest, _) in &*ways {
-                let slots = node.slots();
-                let near = guess(*rest, slots.len());
-                for at in [near.saturating_sub(2), near + 1, slots.len().saturating_sub(1)] {
-                    seen += usize::from(slots.get(at).is_some_and(Option::is_some));
-                }
-            }
-        }
-        // The loads are the point, so they may not be optimised away.
-        hint::black_box(seen);
-    }
-
-    fn holders(&self) -> usize {
-        match self {
-            Self::Leaf(slots) => Arc::strong_count(slots),
-            Self::Branch(children) => Arc::strong_count(children),
-        }
-    }
-}
-
 /// The ways to change a tree. Each expects to have the nodes above for itself, as `descend` leaves
 /// them.
 impl<K: Clone, V: Clone> Node<K, V> {
@@ -201,12 +155,23 @@ impl<K: Clone, V: Clone> Node<K, V> {
         }
     }
 
-    /// Takes an entry out, for `prune` to follow.
+    /// Takes an entry out, for `put_back` or `prune` to follow.
     pub fn take(&mut self, at: usize) -> Slot<K, V> {
         let slots = self.slots_mut();
         let taken = slots[at].take();
         slots[at..].rotate_left(1);
         taken
+    }
+
+    /// Puts an entry where another was taken, or where there is room for one more.
+    pub fn put_back(&mut self, at: usize, entry: Entry<K, V>) {
+        let mut pushed = Some(entry);
+        for slot in &mut self.slots_mut()[at..] {
+            mem::swap(slot, &mut pushed);
+            if pushed.is_none() {
+                break;
+            }
+        }
     }
 
     /// Adds an entry to a leaf in which `find` has answered `Err(at)`, and splits the leaf if it has
@@ -225,15 +190,9 @@ impl<K: Clone, V: Clone> Node<K, V> {
         if self.slots().last().is_none_or(Option::is_some) {
             let len = self.slots().len();
             // Doubling would leave a quarter of the table's memory unused.
-            self.resize(len + 1 + len / 2);
+            self.resize(len + 1 + len / 8);
         }
-        let mut pushed = Some(entry);
-        for slot in &mut self.slots_mut()[at..] {
-            mem::swap(slot, &mut pushed);
-            if pushed.is_none() {
-                break;
-            }
-        }
+        self.put_back(at, entry);
         self.split(level);
     }
 
@@ -264,8 +223,8 @@ impl<K: Clone, V: Clone> Node<K, V> {
             let inside =
                 |slot: &Slot<K, V>| slot.as_ref().is_some_and(|entry| digit(entry.path, level) == child);
             let len = slots[start..].partition_point(inside);
-            let own = (start..start + len).map(|at| slots[at].take());
-            let mut node = Self::Leaf(own.collect());
+            let own = slots[start..start + len].iter_mut().map(Option::take);
+            let mut node = if len == 0 { Self::default() } else { Self::Leaf(own.collect()) };
             node.split(level + 1);
             start += len;
             node
@@ -278,7 +237,9 @@ impl<K: Clone, V: Clone> Node<K, V> {
         match self {
             Self::Leaf(slots) => {
                 let len = slots.partition_point(Option::is_some);
-                if slots.len() > len + LEAF_ENTRIES_MAX / 8 {
+                if len == 0 {
+                    *self = Self::default();
+                } else if slots.len() > len + FREE_SLOTS_MAX {
                     self.resize(len);
                 }
             }
@@ -294,13 +255,17 @@ impl<K: Clone, V: Clone> Node<K, V> {
 
     /// One leaf in place of several children with few entries.
     fn merge(children: &mut [Self; FANOUT]) -> Option<Self> {
-        let mut len = 0;
-        for child in children.iter() {
-            // Slots and not entries, which would mean to look into each child: a cache miss.
-            len += child.slots().len();
-            if len > MERGE_ENTRIES_MAX || matches!(child, Self::Branch(_)) {
-                return None;
-            }
+        let slots: usize = children.iter().map(|child| child.slots().len()).sum();
+        // The branch itself says how many slots there are: in most cases enough to know without
+        // looking into the children, each of which may be a cache miss.
+        if slots > MERGE_ENTRIES_MAX + FANOUT * FREE_SLOTS_MAX
+            || children.iter().any(|child| matches!(child, Self::Branch(_)))
+        {
+            return None;
+        }
+        let len = children.iter().map(|child| child.slots().partition_point(Option::is_some)).sum();
+        if len > MERGE_ENTRIES_MAX {
+            return None;
         }
         let mut merged = Vec::with_capacity(len);
         for child in children {
