@@ -1,7 +1,7 @@
 //! The keyed table that holds state. Each interval makes a new version of it which shares with the
 //! one before whatever did not change.
 
-mod bytes;
+mod convert;
 mod diff;
 mod iter;
 mod node;
@@ -11,7 +11,7 @@ mod warm;
 
 use std::{
     borrow::Borrow,
-    fmt, mem,
+    mem,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -102,9 +102,6 @@ const LAST_EDITION: NonZeroU32 = NonZeroU32::MAX;
 /// Below so many keys a table lies in the cache anyway.
 const WARM_LEN_MIN: usize = 1 << 15;
 
-/// How many pairs `extend` takes at a time.
-const EXTEND_PAIRS: usize = 64;
-
 impl<K, V> Table<K, V> {
     /// A table with nothing in it.
     ///
@@ -125,7 +122,7 @@ impl<K, V> Table<K, V> {
     /// How many keys there are.
     ///
     /// ```
-    /// use cutwater::state::{Table, key_hash};
+    /// use cutwater::state::Table;
     ///
     /// let table: Table<u64, char> = [(1, 'a'), (2, 'b'), (1, 'c')].into_iter().collect();
     /// assert_eq!(table.len(), 2);
@@ -379,51 +376,5 @@ impl<K, V> Clone for Table<K, V> {
             edition: AtomicU32::new(NO_EDITION),
             editions: Arc::clone(&self.editions),
         }
-    }
-}
-
-impl<K, V> Default for Table<K, V> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self).finish()
-    }
-}
-
-impl<K: Clone + Eq + Serialize, V: Clone> Extend<(K, V)> for Table<K, V> {
-    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
-        let mut pairs = pairs.into_iter().map(|(key, value)| (key_hash(&key), key, value));
-        let mut batch = Vec::new();
-        loop {
-            batch.extend(pairs.by_ref().take(EXTEND_PAIRS));
-            if batch.is_empty() {
-                return;
-            }
-            self.warm(batch.iter().map(|(hash, ..)| *hash));
-            for (hash, key, value) in batch.drain(..) {
-                self.insert(hash, key, value);
-            }
-        }
-    }
-}
-
-impl<K: Clone + Eq + Serialize, V: Clone> FromIterator<(K, V)> for Table<K, V> {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut table = Self::new();
-        table.extend(pairs);
-        table
-    }
-}
-
-impl<'a, K, V> IntoIterator for &'a Table<K, V> {
-    type Item = (&'a K, &'a V);
-    type IntoIter = Iter<'a, K, V>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }

@@ -1,5 +1,7 @@
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    hash::Hash,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -50,7 +52,7 @@ type Model<K> = HashMap<K, u64>;
 /// write it came from.
 fn check<K>(ops: Vec<Op>, key: fn(u64) -> K, order_is_of_content: bool)
 where
-    K: Clone + Eq + Ord + std::hash::Hash + fmt::Debug + Serialize,
+    K: Clone + Eq + Ord + Hash + fmt::Debug + Serialize,
 {
     let (mut table, mut model) = (Table::new(), Model::new());
     let mut versions: Vec<(Table<K, u64>, Model<K>)> = Vec::new();
@@ -101,7 +103,7 @@ where
         let pairs = table.iter().map(|(key, value)| (key.clone(), *value));
         let again: Table<K, u64> = if order_is_of_content {
             // Another history of the same content.
-            pairs.collect::<std::collections::BTreeMap<_, _>>().into_iter().collect()
+            pairs.collect::<BTreeMap<_, _>>().into_iter().collect()
         } else {
             pairs.collect()
         };
@@ -128,7 +130,7 @@ where
     }
 }
 
-fn same<K: Eq + Clone + std::hash::Hash + fmt::Debug + Serialize>(table: &Table<K, u64>, model: &Model<K>) {
+fn same<K: Eq + Clone + Hash + fmt::Debug + Serialize>(table: &Table<K, u64>, model: &Model<K>) {
     assert_eq!(table.len(), model.len());
     assert_eq!(table.iter().len(), model.len());
     assert_eq!(table.iter().map(|(key, value)| (key.clone(), *value)).collect::<Model<K>>(), *model);

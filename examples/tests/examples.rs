@@ -1,0 +1,123 @@
+//! The examples, run as a user would, on real records.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// The executable of an example, which cargo has built beside this test's.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(built.exists(), "{} is not built", built.display());
+    built
+}
+
+fn sample() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/flights-2013-01.csv.gz");
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn run(name: &str, args: &[&str]) -> String {
+    let output = Command::new(example(name)).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The first two columns of the last board: carriers and their flights.
+fn carriers(board: &str) -> BTreeMap<String, u64> {
+    let last = board.rsplit("carrier  flights").next().unwrap();
+    let rows = last.lines().skip(2).filter_map(|line| {
+        let (carrier, rest) = line.split('│').next()?.trim().split_once(' ')?;
+        Some((carrier.to_owned(), rest.trim().parse().ok()?))
+    });
+    rows.collect()
+}
+
+#[test]
+fn flights_are_counted_right() {
+    let mut expected = BTreeMap::new();
+    for line in sample().lines().skip(1) {
+        let fields: Vec<_> = line.split(',').collect();
+        if !fields[5].is_empty() {
+            *expected.entry(fields[9].to_owned()).or_default() += 1;
+        }
+    }
+    let board = run("flights", &["--batch"]);
+    assert_eq!(carriers(&board), expected, "{board}");
+    assert!(board.contains("521 malformed"), "cancelled flights are skipped and counted: {board}");
+}
+
+#[test]
+fn the_mean_delay_is_that_of_the_last_thirty_intervals() {
+    // Intervals of 6 hours that end at midnight UTC and three times between; the last flight of the
+    // sample leaves on 1 February at 04:59 UTC, so the window is the 180 hours before 06:00.
+    let mut delays: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for line in sample().lines().skip(1) {
+        let fields: Vec<_> = line.split(',').collect();
+        let (month, day, hour) = (&fields[18][5..7], &fields[18][8..10], &fields[18][11..13]);
+        let hours = |day: u32, hour: u32| day * 24 + hour;
+        let day = day.parse::<u32>().unwrap() + if month == "02" { 31 } else { 0 };
+        let minute = hours(day, hour.parse().unwrap()) * 60 + fields[17].parse::<u32>().unwrap();
+        let end = hours(32, 6) * 60;
+        if let (Ok(delay), true) = (fields[5].parse::<f64>(), minute > end - 180 * 60) {
+            let (sum, n) = delays.entry(fields[12].to_owned()).or_default();
+            (*sum, *n) = (*sum + delay, *n + 1.0);
+        }
+    }
+    let board = run("flights", &["--batch"]);
+    for (origin, (sum, n)) in delays {
+        let row = format!("{origin}     {:.1} min", sum / n);
+        assert!(board.contains(&row), "{row:?} is not in\n{board}");
+    }
+}
+
+#[test]
+fn a_replay_ends_where_batch_mode_does() {
+    let live = run("flights", &["--speed", "1e9"]);
+    let batch = run("flights", &["--batch"]);
+    let last = |board: &str| {
+        let board = board.rsplit("carrier  flights").next().unwrap().to_owned();
+        board.lines().filter(|line| !line.starts_with("interval")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(last(&live), last(&batch));
+}
+
+#[test]
+fn a_wrong_command_line_lists_every_fault() {
+    let output = Command::new(example("flights"))
+        .args(["--speed", "0", "--frobnicate", "/nowhere.csv"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    for fault in ["speed of 0", "--frobnicate", "/nowhere.csv"] {
+        assert!(error.contains(fault), "{fault} is not in {error}");
+    }
+}
+
+/// A process that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn page_views_arrive_over_http() {
+    let mut server = Command::new(example("page_view_server"));
+    let mut server = Running(server.arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("page views at ").unwrap();
+    let printed = run("page_views", &["--interval-ms", "300", "--intervals", "4", url]);
+    assert!(printed.contains("/articles/1\n"), "{printed}");
+}
