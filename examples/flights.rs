@@ -65,7 +65,9 @@ fn main() -> Result<(), Error> {
             interval,
         )
         .map_values(|(delay_min, flights)| format!("{:.1} min", delay_min as f64 / flights as f64))
-        .for_each_rdd(board.column("origin", "mean delay", |rdd| rdd.sort_by(|c| c.0.clone())?.collect()));
+        .for_each_rdd(board.column("origin", "mean delay", |rdd| {
+            rdd.sort_by(|c: &(String, String)| c.0.clone())?.collect()
+        }));
     flights.map(|flight| (flight.dest, 1u64)).running_reduce(|a, b| a + b).for_each_rdd(board.column(
         "destination",
         "flights",

@@ -37,6 +37,6 @@ fn run(cli: &Cli) -> Result<Report, BenchError> {
         Job::Wordcount(options) => jobs::wordcount::run(&cli.common, options),
         Job::Window(options) => jobs::window::run(&cli.common, options),
         Job::Topk(options) => jobs::topk::run(&cli.common, options),
-        Job::Empty => todo!(),
+        Job::Empty => jobs::empty::run(&cli.common),
     }
 }

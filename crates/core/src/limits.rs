@@ -13,3 +13,37 @@ pub const KEY_GROUPS: u32 = 256;
 /// failure is no fault of the task and is answered by making the block again, so there may be
 /// many in a storm of losses; a block that cannot be read after so many tries never will be.
 pub const FETCH_ATTEMPTS_MAX: u32 = 16;
+
+/// The longest line of a text file. Longer than that it is not text, and reading it whole would take
+/// memory without end.
+pub const FILE_LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of a line, or of an event, that a source takes from outside. A longer one is no record but
+/// a sender that has lost its way, and must not fill the memory.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// The first wait before a source tries to reach a server again, in milliseconds; it doubles with
+/// every try. Short, since most outages are restarts.
+pub const RECONNECT_MS_MIN: u64 = 100;
+
+/// The longest wait before a source tries to reach a server again, in milliseconds: a server that
+/// is back is noticed soon, and one that is not is hardly troubled.
+pub const RECONNECT_MS_MAX: u64 = 5_000;
+
+/// The longest wait that a server may ask of a source, in milliseconds.
+pub const SERVER_WAIT_MS_MAX: u64 = 60_000;
+
+/// How long a source waits for a server to take its connection, in milliseconds.
+pub const CONNECT_MS_MAX: u64 = 5_000;
+
+/// How long a source waits for a server to begin its answer, in milliseconds. Servers of streams
+/// answer at once and then take their time.
+pub const ANSWER_MS_MAX: u64 = 30_000;
+
+/// Connections that a listening source holds at a time, each with a thread. More wait to be
+/// accepted until others end.
+pub const LISTEN_CONNECTIONS_MAX: usize = 256;
+
+/// Files of a folder are remembered as taken for at least so long, in milliseconds; what is older
+/// is not taken at all (`api.md` §2).
+pub const FOLDER_REMEMBER_MS: u64 = 60_000;

@@ -24,6 +24,12 @@ pub(crate) fn partition(hash: u64, groups: u32, partitions: u32) -> u32 {
     (group * u128::from(partitions) / u128::from(groups)) as u32
 }
 
+/// How many partitions keys can be spread over if somebody wants `wanted`: at least one, and none
+/// that could never have a key.
+pub(crate) fn partitions(wanted: u32, groups: u32) -> u32 {
+    wanted.clamp(1, groups)
+}
+
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const K1: u64 = 0xa076_1d64_78bd_642f;
 const K2: u64 = 0xe703_7ed1_a0b4_28db;

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{PoisonError, RwLock},
 };
 
@@ -21,9 +21,13 @@ pub(crate) struct BlockStore {
 }
 
 impl BlockStore {
-    pub fn put(&self, id: BlockId, block: Block) {
+    /// Says whether the name was free.
+    pub fn put(&self, id: BlockId, block: Block) -> bool {
         // A panic while the lock is held leaves the map as it was, so a poisoned one is sound.
-        self.blocks.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(block);
+        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        let Entry::Vacant(free) = blocks.entry(id) else { return false };
+        free.insert(block);
+        true
     }
 
     pub fn get(&self, id: BlockId) -> Option<Block> {

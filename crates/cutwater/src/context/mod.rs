@@ -5,7 +5,6 @@ mod report;
 
 use std::{
     fmt,
-    panic::Location,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,6 +22,7 @@ use crate::{
     runtime::{Engine, driver},
     source::Input,
     stream::{AnyStream, Parent, StreamNode, Timeline, window::Span},
+    task::{labelled, on_master},
 };
 
 /// The program: its settings, its sources, streams and outputs, and the engine that runs it.
@@ -67,6 +67,9 @@ pub(crate) struct Output {
     /// Does it for one time; says whether there was anything to do.
     pub run: Box<dyn FnMut(Time) -> Result<bool, Error> + Send>,
 }
+
+/// The longest window. Times are milliseconds in 64 bits; this leaves room to add a few spans up.
+const SPAN_MAX: Duration = Duration::from_millis(i64::MAX as u64 / 16);
 
 impl Context {
     /// Begins to set up a program.
@@ -224,14 +227,14 @@ impl Context {
         &self,
         name: &str,
         stream: Arc<dyn AnyStream>,
-        run: impl FnMut(Time) -> Result<bool, Error> + Send + 'static,
+        mut run: impl FnMut(Time) -> Result<bool, Error> + Send + 'static,
     ) {
         let label = labelled(name);
         let mut graph = self.graph();
         if graph.started {
             graph.faults.push(format!("{label} was declared after the program started"));
         }
-        graph.outputs.push(Output { label, stream, run: Box::new(run) });
+        graph.outputs.push(Output { label, stream, run: Box::new(move |t| on_master(|| run(t))) });
     }
 
     #[track_caller]
@@ -255,29 +258,18 @@ impl Context {
     /// What is not is a fault of the program, and rounded up here so that building can go on.
     #[track_caller]
     pub(crate) fn window_of(&self, name: &str, parent: Duration, window: Duration, slide: Duration) -> Span {
+        let label = labelled(name);
         let checked = |what: &str, span: Duration| {
-            let (span_ms, step_ms) = (span.as_millis(), parent.as_millis().max(1));
-            let whole = span_ms.div_ceil(step_ms).max(1) as u32;
-            if span.is_zero()
-                || !span_ms.is_multiple_of(step_ms)
-                || Duration::from_millis(span_ms as u64) != span
-            {
-                self.fault(
-                    name,
-                    format_args!("a {what} of {span:?} is not a multiple of {parent:?}, the slide of the stream it is over; the next is {:?}", parent * whole),
-                );
+            let step = parent.as_nanos().max(1);
+            let whole = span.as_nanos().min(SPAN_MAX.as_nanos()).div_ceil(step).max(1) * step;
+            let whole = Duration::from_millis((whole / 1_000_000) as u64);
+            if whole != span {
+                self.graph().faults.push(format!("{label}: a {what} of {span:?} is not a multiple of {parent:?}, the slide of the stream it is over; the next is {whole:?}"));
             }
-            parent * whole
+            whole
         };
         Span { window: checked("window", window), slide: checked("slide", slide) }
     }
-}
-
-/// An operation by its name and the place in the program where it is called.
-#[track_caller]
-fn labelled(name: &str) -> String {
-    let place = Location::caller();
-    format!("`{name}` at {}:{}", place.file(), place.line())
 }
 
 impl fmt::Debug for Context {

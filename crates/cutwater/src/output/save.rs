@@ -3,14 +3,17 @@ use std::{
     io::{self, BufWriter, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
     DStream, Error, Record,
     closure::{self, Portable},
     rdd::unless_enough,
-    task::{Emit, Flow, Node, Operator, OperatorSpec, Stop},
+    task::{Emit, Flow, Node, Operator, OperatorSpec, Stop, labelled},
 };
 
 /// Writes a partition to a file of its own in a folder, and emits the file's name.
@@ -91,8 +94,7 @@ impl<T: Record> DStream<T> {
     pub fn save<F: Fn(&T) -> String + Portable>(&self, into: impl AsRef<Path>, _line: F) {
         const { closure::captures_nothing::<F>() };
         let (into, node) = (into.as_ref().to_owned(), self.node.clone());
-        let place = std::panic::Location::caller();
-        let label = format!("save at {}:{}", place.file(), place.line());
+        let label: Arc<str> = labelled("save").into();
         self.ctx.output("save", self.node.clone(), move |t| {
             let Some(rdd) = node.at(t)? else { return Ok(false) };
             let whole = into.join(t.as_ms().to_string());
@@ -102,7 +104,7 @@ impl<T: Record> DStream<T> {
             }
             let beside = into.join(format!(".{}.partial", t.as_ms()));
             let external = |what: &str, error: io::Error| {
-                Error::external(format_args!("{label}: cannot {what} {}: {error}", beside.display()))
+                Error::external(format_args!("cannot {what} {}: {error}", beside.display()))
             };
             match fs::remove_dir_all(&beside) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -111,10 +113,15 @@ impl<T: Record> DStream<T> {
                 _ => {}
             }
             fs::create_dir_all(&beside).map_err(|error| external("create", error))?;
-            let spec = OperatorSpec::new::<WriteLines<T, F>>("save", &beside);
-            rdd.narrow(&spec).compute()?;
-            fs::rename(&beside, &whole).map_err(|error| external("rename", error))?;
-            Ok(true)
+            let spec = OperatorSpec::of::<WriteLines<T, F>>(label.clone(), &beside);
+            let written = rdd.narrow(&spec).compute();
+            let renamed = written
+                .and_then(|_| fs::rename(&beside, &whole).map_err(|error| external("rename", error)));
+            if renamed.is_err() {
+                // What is left of it is of no use, and the error that counts is the first.
+                let _ = fs::remove_dir_all(&beside);
+            }
+            renamed.map(|()| true)
         });
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Error, Record,
     closure::{self, Portable},
     rdd::Rdd,
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Node, Operator, OperatorSpec, on_master},
 };
 
 /// A partition folded into one value.
@@ -52,6 +52,8 @@ impl<T: Record> Rdd<T> {
     {
         const { closure::captures_nothing::<F>() };
         let spec = OperatorSpec::new::<FoldPartition<T, U, F>>("aggregate", &zero);
-        Ok(self.narrow(&spec).collect()?.into_iter().fold(zero, merge))
+        let partitions = self.narrow(&spec).collect()?;
+        let merge = || Ok(partitions.into_iter().fold(zero, merge));
+        on_master(merge).map_err(|error| error.at(&spec.any.label))
     }
 }

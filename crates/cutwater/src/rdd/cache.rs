@@ -14,7 +14,8 @@ impl<T: Record> Rdd<T> {
     /// ```
     #[must_use = "`cache` leaves the dataset as it is and returns one that is kept"]
     pub fn cache(&self) -> Rdd<T> {
-        if self.node.dataset.keep {
+        // What was received lies in memory already, for as long as anyone holds the dataset.
+        if self.node.dataset.keep || self.node.is_received() {
             return self.clone();
         }
         self.node.kept().of(&self.spec)

@@ -20,7 +20,7 @@ impl<T: Record> Rdd<T> {
     /// ```
     #[track_caller]
     pub fn coalesce(&self, partitions: u32) -> Rdd<T> {
-        let partitions = partitions.clamp(1, self.num_partitions().max(1));
+        let partitions = partitions.max(1).min(self.num_partitions());
         let spec = OperatorSpec::new::<All<T>>("coalesce", &());
         let parents = vec![(self.node().clone(), PartitionMap::Coalesce(partitions))];
         DatasetNode::narrow(self.engine(), partitions, parents, &spec.any).of(&spec)

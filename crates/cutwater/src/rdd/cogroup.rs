@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use cutwater_core::{Parent, PartitionMap};
 
 use crate::{
-    Key, Record,
+    Key, Record, placement,
     rdd::{DatasetNode, Partitioner, Rdd},
     shuffle::{Combiner, Merge, split_by_key},
     task::{Emit, Flow, Node, Operator, OperatorSpec},
@@ -23,14 +23,14 @@ impl<K: Key, V: Record, W: Record> Operator for Cogroup<K, V, W> {
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
         let mut groups = Combiner::new(Sides);
         node.keyed(0, partition, &mut |key: K, value: V| {
-            groups.add(key, Side::Left(value));
+            node.call(|| groups.add(key, Side::Left(value)));
             Flow::Continue(())
         })?;
         node.keyed(1, partition, &mut |key: K, value: W| {
-            groups.add(key, Side::Right(value));
+            node.call(|| groups.add(key, Side::Right(value)));
             Flow::Continue(())
         })?;
-        groups.into_entries().try_for_each(|(_, key, both)| emit((key, both)))
+        node.call(|| groups.into_entries()).try_for_each(|(_, key, both)| emit((key, both)))
     }
 }
 
@@ -66,6 +66,7 @@ pub(crate) fn cogrouping<K: Key, V: Record, W: Record>(
     partitions: u32,
     groups: u32,
 ) -> impl Fn(&Rdd<(K, V)>, &Rdd<(K, W)>) -> Rdd<(K, (Vec<V>, Vec<W>))> + Send + Sync + 'static {
+    let partitions = placement::partitions(partitions, groups);
     let left = split_by_key::<K, V>(name, partitions, groups);
     let right = split_by_key::<K, W>(name, partitions, groups);
     let spec = OperatorSpec::new::<Cogroup<K, V, W>>(name, &());
@@ -111,7 +112,7 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
         self.cogroup_into(other, self.engine().parallelism())
     }
 
-    /// The same into a given number of partitions.
+    /// The same into a given number of partitions, from one to the number of key groups.
     #[track_caller]
     pub fn cogroup_into<W: Record>(
         &self,

@@ -67,24 +67,24 @@ struct CombineAndSplit<K, G> {
 }
 
 /// Values put into what is kept for their key.
-struct Adding<'a, G>(Node<'a>, &'a G);
+struct Adding<'a, G>(&'a G);
 
 impl<G: Aggregate> Merge<G::Value> for Adding<'_, G> {
     type Acc = G::Acc;
 
     #[inline]
     fn first(&self, value: G::Value) -> G::Acc {
-        self.0.call(|| self.1.start(value))
+        self.0.start(value)
     }
 
     #[inline]
     fn next(&self, acc: G::Acc, value: G::Value) -> G::Acc {
-        self.0.call(|| self.1.add(acc, value))
+        self.0.add(acc, value)
     }
 }
 
 /// What partitions have kept for a key put together.
-struct Merging<'a, G>(Node<'a>, &'a G);
+struct Merging<'a, G>(&'a G);
 
 impl<G: Aggregate> Merge<G::Acc> for Merging<'_, G> {
     type Acc = G::Acc;
@@ -94,7 +94,7 @@ impl<G: Aggregate> Merge<G::Acc> for Merging<'_, G> {
     }
 
     fn next(&self, acc: G::Acc, other: G::Acc) -> G::Acc {
-        self.0.call(|| self.1.merge(acc, other))
+        self.0.merge(acc, other)
     }
 }
 
@@ -104,12 +104,12 @@ fn combine<'a, K: Key, G: Aggregate>(
     node: Node<'a>,
     partition: u32,
 ) -> ControlFlow<Stop, impl Iterator<Item = (u64, K, G::Acc)>> {
-    let mut combiner = Combiner::new(Adding(node, aggregate));
+    let mut combiner = Combiner::new(Adding(aggregate));
     node.each::<(K, G::Value)>(0, partition, &mut |(key, value)| {
-        combiner.add(key, value);
+        node.call(|| combiner.add(key, value));
         Flow::Continue(())
     })?;
-    ControlFlow::Continue(combiner.into_entries())
+    ControlFlow::Continue(node.call(|| combiner.into_entries()))
 }
 
 impl<K: Key, G: Aggregate> Operator for CombineAndSplit<K, G> {
@@ -141,12 +141,12 @@ impl<K: Key, G: Aggregate> Operator for MergeCombined<K, G> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
-        let mut combiner = Combiner::new(Merging(node, &self.0));
+        let mut combiner = Combiner::new(Merging(&self.0));
         node.pieces::<Vec<(K, G::Acc)>>(0, partition, |piece| {
-            piece.iter().cloned().for_each(|(key, acc)| combiner.add(key, acc));
+            node.call(|| piece.iter().cloned().for_each(|(key, acc)| combiner.add(key, acc)));
             Flow::Continue(())
         })?;
-        combiner.into_entries().try_for_each(|(_, key, acc)| emit((key, acc)))
+        node.call(|| combiner.into_entries()).try_for_each(|(_, key, acc)| emit((key, acc)))
     }
 }
 
@@ -177,6 +177,7 @@ pub(crate) struct Combined<K, G: Aggregate> {
 impl<K: Key, G: Aggregate> Combined<K, G> {
     #[track_caller]
     pub fn new(name: &str, env: G::Env, partitions: u32, groups: u32) -> Self {
+        let partitions = placement::partitions(partitions, groups);
         let split = OperatorSpec::new::<CombineAndSplit<K, G>>(name, &(env.clone(), partitions, groups));
         let merge = OperatorSpec::new::<MergeCombined<K, G>>(name, &env);
         let in_place = OperatorSpec::new::<CombineInPlace<K, G>>(name, &env);
@@ -210,6 +211,21 @@ pub(crate) fn combined<K: Key, C: Collection<Item = (K, G::Value)>, G: Aggregate
 ) -> C::Of<(K, G::Acc)> {
     let combined = Combined::<K, G>::new(name, env, partitions, collection.key_groups());
     collection.derive(name, move |rdd| combined.apply(rdd))
+}
+
+/// `collection` with its values reduced by key into `partitions`, for the operation `name`.
+#[track_caller]
+pub(crate) fn reduced<K: Key, V: Record, E: Record, C: Collection<Item = (K, V)>, F>(
+    collection: &C,
+    name: &'static str,
+    values: E,
+    partitions: u32,
+    _f: F,
+) -> C::Of<(K, V)>
+where
+    F: Fn(&E, V, V) -> V + Portable,
+{
+    combined::<K, C, Reduction<V, E, F>>(collection, name, values, partitions)
 }
 
 /// All records of each dataset combined into one, in one partition; of none, none.

@@ -3,6 +3,7 @@ use std::marker::PhantomData;
 use crate::{
     Key, Record,
     collection::Collection,
+    placement,
     rdd::{Partitioner, Rdd},
     shuffle::{Combiner, List, split_by_key},
     stream::DStream,
@@ -24,15 +25,16 @@ impl<K: Key, V: Record> Operator for Group<K, V> {
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (K, Vec<V>)>) -> Flow {
         let mut groups = Combiner::new(List);
         node.keyed(0, partition, &mut |key: K, value: V| {
-            groups.add(key, value);
+            node.call(|| groups.add(key, value));
             Flow::Continue(())
         })?;
-        groups.into_entries().try_for_each(|(_, key, values)| emit((key, values)))
+        node.call(|| groups.into_entries()).try_for_each(|(_, key, values)| emit((key, values)))
     }
 }
 
 #[track_caller]
 fn grouped<K: Key, V: Record, C: Collection<Item = (K, V)>>(of: &C, partitions: u32) -> C::Of<(K, Vec<V>)> {
+    let partitions = placement::partitions(partitions, of.key_groups());
     let split = split_by_key("group_by_key", partitions, of.key_groups());
     let group = OperatorSpec::new::<Group<K, V>>("group_by_key", &());
     of.derive("group_by_key", move |rdd| {
@@ -59,7 +61,7 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
         grouped(self, self.parallelism())
     }
 
-    /// The same into a given number of partitions.
+    /// The same into a given number of partitions, from one to the number of key groups.
     #[track_caller]
     pub fn group_by_key_into(&self, partitions: u32) -> Rdd<(K, Vec<V>)> {
         grouped(self, partitions)

@@ -22,7 +22,7 @@ impl<K: Key, V: Record, W: Record> Operator for Pairs<K, V, W> {
         node.each::<(K, (Vec<V>, Vec<W>))>(0, partition, &mut |(key, (left, right))| {
             for v in left {
                 for w in &right {
-                    emit((key.clone(), (v.clone(), w.clone())))?;
+                    emit(node.call(|| (key.clone(), (v.clone(), w.clone()))))?;
                 }
             }
             Flow::Continue(())
@@ -58,7 +58,7 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
         self.join_into(other, self.engine().parallelism())
     }
 
-    /// The same into a given number of partitions.
+    /// The same into a given number of partitions, from one to the number of key groups.
     #[track_caller]
     pub fn join_into<W: Record>(&self, other: &Rdd<(K, W)>, partitions: u32) -> Rdd<(K, (V, W))> {
         joining(partitions, self.engine().key_groups())(self, other)

@@ -41,12 +41,12 @@ use std::{fmt, sync::Arc};
 use cutwater_core::{Parent, PartitionMap, Shape};
 
 pub(crate) use cogroup::cogrouping;
-pub(crate) use combine_by_key::{Aggregate, Combined, Reduction, combined_into_one};
+pub(crate) use combine_by_key::{Aggregate, Combined, Reduction, combined_into_one, reduced};
 pub(crate) use count::Count;
 pub(crate) use join::joining;
 pub(crate) use node::{DatasetNode, Partitioner};
 pub(crate) use parallelize::{Held, held, slices};
-pub(crate) use text_file::{LineSplit, Lines};
+pub(crate) use text_file::{LineSplit, Lines, is_gzip};
 pub(crate) use union::{All, union_of};
 
 use crate::{
@@ -54,6 +54,7 @@ use crate::{
     block::Block,
     collection::{Collection, With},
     error::Error,
+    placement,
     runtime::Engine,
     task::{Flow, OperatorSpec, Stop},
 };
@@ -171,12 +172,10 @@ impl<T: Record> Rdd<T> {
         node.of(spec)
     }
 
-    /// Calls the operator by the name that the user gave it. Has no effect on a dataset that
-    /// somebody else holds already.
-    pub(crate) fn relabel(&mut self, label: &Arc<str>) {
-        if let Some(node) = Arc::get_mut(&mut self.node) {
-            node.dataset_mut().label = label.clone();
-        }
+    /// Calls an operation that made the dataset under the label `own` by the name that the user gave
+    /// it. Has no effect on a dataset that somebody else holds already.
+    pub(crate) fn relabel(&mut self, own: &str, label: &Arc<str>) {
+        node::relabel(&mut self.node, own, label);
     }
 
     /// Nobody will ask for it under this name again: what it kept may go, even if its description
@@ -207,7 +206,7 @@ impl<T: Record> Collection for Rdd<T> {
     }
 
     fn parallelism(&self) -> u32 {
-        self.engine().parallelism()
+        placement::partitions(self.engine().parallelism(), self.key_groups())
     }
 
     fn key_groups(&self) -> u32 {

@@ -107,6 +107,11 @@ impl DatasetNode {
         }
     }
 
+    /// Whether it is made of blocks that were received for it.
+    pub fn is_received(&self) -> bool {
+        !self.inputs.is_empty()
+    }
+
     /// The description, to be completed before anyone else sees it.
     pub fn dataset_mut(&mut self) -> &mut Dataset {
         Arc::make_mut(&mut self.dataset)
@@ -151,6 +156,16 @@ impl DatasetNode {
             parent.describe(steps);
         }
         steps.push(Step { dataset: self.dataset.clone(), spec: self.spec.clone() });
+    }
+}
+
+/// Relabels a dataset, and those behind it that the same operation made for its own use (the write
+/// side of a shuffle).
+pub(super) fn relabel(node: &mut Arc<DatasetNode>, own: &str, label: &Arc<str>) {
+    let Some(node) = Arc::get_mut(node).filter(|node| *node.dataset.label == *own) else { return };
+    node.dataset_mut().label = label.clone();
+    for parent in node.parents.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        relabel(parent, own, label);
     }
 }
 

@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 
 use crate::{
-    Key, Record,
+    Key, Record, placement,
     rdd::{Partitioner, Rdd},
     shuffle::split_by_key,
     task::{Emit, Flow, Node, Operator, OperatorSpec},
@@ -19,7 +19,9 @@ impl<T: Record> Operator for Gather<T> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        node.pieces::<Vec<T>>(0, partition, |piece| piece.iter().cloned().try_for_each(&mut *emit))
+        node.pieces::<Vec<T>>(0, partition, |piece| {
+            piece.iter().try_for_each(|record| emit(node.call(|| record.clone())))
+        })
     }
 }
 
@@ -36,6 +38,7 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
     /// ```
     #[track_caller]
     pub fn partition_by(&self, partitions: u32) -> Rdd<(K, V)> {
+        let partitions = placement::partitions(partitions, self.engine().key_groups());
         if self.partitioner() == Some(Partitioner::KeyGroups { partitions }) {
             return self.clone();
         }

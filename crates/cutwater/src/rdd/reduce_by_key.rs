@@ -1,4 +1,4 @@
-use super::combine_by_key::{Reduction, combined};
+use super::combine_by_key::reduced;
 use crate::{
     Key, Record,
     closure::{self, Portable},
@@ -18,14 +18,14 @@ impl<K: Key, V: Record, C: Collection<Item = (K, V)>, E: Record> With<C, E> {
         self.reduce_by_key_into(partitions, f)
     }
 
-    /// The same into a given number of partitions, at most the number of key groups.
+    /// The same into a given number of partitions, from one to the number of key groups.
     #[track_caller]
-    pub fn reduce_by_key_into<F>(self, partitions: u32, _f: F) -> C::Of<(K, V)>
+    pub fn reduce_by_key_into<F>(self, partitions: u32, f: F) -> C::Of<(K, V)>
     where
         F: Fn(&E, V, V) -> V + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        combined::<K, C, Reduction<V, E, F>>(&self.of, "reduce_by_key", self.values, partitions)
+        reduced(&self.of, "reduce_by_key", self.values, partitions, f)
     }
 }
 

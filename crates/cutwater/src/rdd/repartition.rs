@@ -3,7 +3,6 @@ use std::marker::PhantomData;
 use super::partition_by::Gather;
 use crate::{
     Record,
-    collection::Collection,
     rdd::Rdd,
     stream::DStream,
     task::{Emit, Flow, Node, Operator, OperatorSpec},
@@ -34,12 +33,13 @@ impl<T: Record> Operator for Deal<T> {
     }
 }
 
+/// How a dataset is dealt out, ready for the datasets of any interval.
 #[track_caller]
-fn repartitioned<C: Collection>(of: &C, partitions: u32) -> C::Of<C::Item> {
+fn repartitioning<T: Record>(partitions: u32) -> impl Fn(&Rdd<T>) -> Rdd<T> + Send + Sync + 'static {
     let partitions = partitions.max(1);
-    let deal = OperatorSpec::new::<Deal<C::Item>>("repartition", &partitions);
-    let gather = OperatorSpec::new::<Gather<C::Item>>("repartition", &());
-    of.derive("repartition", move |rdd| rdd.pieces(&deal, partitions).shuffled(&gather, None))
+    let deal = OperatorSpec::new::<Deal<T>>("repartition", &partitions);
+    let gather = OperatorSpec::new::<Gather<T>>("repartition", &());
+    move |rdd| rdd.pieces(&deal, partitions).shuffled(&gather, None)
 }
 
 impl<T: Record> Rdd<T> {
@@ -54,14 +54,15 @@ impl<T: Record> Rdd<T> {
     /// ```
     #[track_caller]
     pub fn repartition(&self, partitions: u32) -> Rdd<T> {
-        repartitioned(self, partitions)
+        repartitioning(partitions)(self)
     }
 }
 
 impl<T: Record> DStream<T> {
-    /// Each interval's records spread evenly over `partitions` partitions (`api.md` §3).
+    /// Each interval's records spread evenly over `partitions` partitions (`api.md` §3). An interval
+    /// without so much as a dataset fails (§4.6).
     #[track_caller]
     pub fn repartition(&self, partitions: u32) -> DStream<T> {
-        repartitioned(self, partitions)
+        self.always("repartition", repartitioning(partitions))
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     Error, Record,
     closure::{self, Portable},
     rdd::{Partitioner, Rdd},
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Node, Operator, OperatorSpec, on_master},
 };
 
 /// Keys looked at in each partition to find where to cut: enough that partitions of the result
@@ -61,8 +61,11 @@ impl<T: Record, O: Record + Ord, F: Fn(&T) -> O + Portable> Operator for SplitBy
         let Self(bounds, f, _) = self;
         let mut pieces: Vec<Vec<T>> = (0..=bounds.len()).map(|_| Vec::new()).collect();
         node.each::<T>(0, partition, &mut |record| {
-            let key = node.call(|| f(&record));
-            pieces[bounds.partition_point(|bound| *bound < key)].push(record);
+            let at = node.call(|| {
+                let key = f(&record);
+                bounds.partition_point(|bound| *bound < key)
+            });
+            pieces[at].push(record);
             Flow::Continue(())
         })?;
         pieces.into_iter().try_for_each(emit)
@@ -83,7 +86,7 @@ impl<T: Record, O: Ord + 'static, F: Fn(&T) -> O + Portable> Operator for Sort<T
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         let mut all = Vec::new();
         node.pieces::<Vec<T>>(0, partition, |piece| {
-            all.extend_from_slice(piece);
+            node.call(|| all.extend_from_slice(piece));
             Flow::Continue(())
         })?;
         node.call(|| all.sort_by_cached_key(&self.0));
@@ -130,8 +133,12 @@ impl<T: Record> Rdd<T> {
     {
         const { closure::captures_nothing::<F>() };
         let sample = OperatorSpec::new::<Sample<T, O, F>>("sort_by", &());
-        let bounds =
-            if partitions > 1 { bounds(self.narrow(&sample).collect()?, partitions) } else { vec![] };
+        let bounds = if partitions > 1 {
+            let sampled = self.narrow(&sample).collect()?;
+            on_master(|| Ok(bounds(sampled, partitions))).map_err(|error| error.at(&sample.any.label))?
+        } else {
+            Vec::new()
+        };
         let split = OperatorSpec::new::<SplitByRange<T, O, F>>("sort_by", &bounds);
         let sort = OperatorSpec::new::<Sort<T, O, F>>("sort_by", &());
         static SAMPLES: AtomicU64 = AtomicU64::new(0);

@@ -3,10 +3,11 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     ops::ControlFlow,
     path::{Path, PathBuf},
-    str,
+    str::{self, Utf8Error},
 };
 
-use cutwater_core::Split;
+use cutwater_core::{Split, limits};
+use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,7 +26,7 @@ pub(crate) struct LineSplit {
 }
 
 /// Bytes read from a file at a time: few calls, and the lines still in the cache when they are cut.
-const READ_BYTES: usize = 256 << 10;
+const READ_BYTES: usize = 128 << 10;
 
 /// Lines of ranges of files, without their line ends (`\n` or `\r\n`).
 pub(crate) struct Lines(OnMalformed);
@@ -44,18 +45,18 @@ impl Operator for Lines {
             Err(error) => return node.refuse(format_args!("a range of a file cannot be read back: {error}")),
         };
         let (mut records, mut bytes) = (0, 0);
-        let read = lines_of(&split, &mut |line, offset| {
-            bytes += line.len() as u64 + 1;
-            match str::from_utf8(line) {
+        let read = lines_of(&split, |line| {
+            bytes += line.bytes.len() as u64 + 1;
+            match line.text() {
                 Ok(text) => {
                     records += 1;
                     emit(text.to_owned())
                 }
                 Err(error) => {
                     let malformed = Malformed {
-                        bytes: line.to_owned(),
+                        bytes: line.bytes.to_owned(),
                         place: split.path.display().to_string(),
-                        offset,
+                        offset: line.offset,
                         error: format!("not UTF-8: {error}"),
                     };
                     match self.0 {
@@ -76,41 +77,60 @@ impl Operator for Lines {
     }
 }
 
-/// Calls `each` with every line of the split and the offset at which it begins.
+/// A line of a file, without its line end.
+pub(crate) struct Line<'a> {
+    pub bytes: &'a [u8],
+    /// The offset in the file at which it begins.
+    pub offset: u64,
+    /// The same as text, if all that was read with it is.
+    text: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    pub fn text(&self) -> Result<&'a str, Utf8Error> {
+        self.text.map_or_else(|| str::from_utf8(self.bytes), Ok)
+    }
+}
+
+/// Calls `each` with every line of the split.
 pub(crate) fn lines_of(
     split: &LineSplit,
-    each: &mut dyn FnMut(&[u8], u64) -> Flow,
+    mut each: impl FnMut(Line<'_>) -> Flow,
 ) -> io::Result<ControlFlow<Stop>> {
     let mut file = File::open(&split.path)?;
     if is_gzip(&split.path) {
-        return lines_in(&mut flate2::read::MultiGzDecoder::new(file), 0, u64::MAX, each);
+        return lines_in(&mut MultiGzDecoder::new(file), 0, u64::MAX, each);
     }
     // A line belongs to the range in which it begins. One begins at `start` only if the byte before
     // ends a line, so reading starts there and the first piece is somebody else's.
     let from = split.start.saturating_sub(1);
     file.seek(SeekFrom::Start(from))?;
     let mut skipped = split.start == 0;
-    lines_in(&mut file, from, split.end, &mut |line, offset| {
+    lines_in(&mut file, from, split.end, |line| {
         if !skipped {
             skipped = true;
             return Flow::Continue(());
         }
-        each(line, offset)
+        each(line)
     })
 }
 
 /// Lines of `input`, which is at `offset` of its file, that begin before `end`.
 fn lines_in(
-    input: &mut dyn Read,
+    input: &mut impl Read,
     mut offset: u64,
     end: u64,
-    each: &mut dyn FnMut(&[u8], u64) -> Flow,
+    mut each: impl FnMut(Line<'_>) -> Flow,
 ) -> io::Result<ControlFlow<Stop>> {
     let mut buffer = vec![0; READ_BYTES];
     // Bytes of the buffer that hold the beginning of a line of which the rest is still to be read.
     let mut kept = 0;
     while offset < end {
         if kept == buffer.len() {
+            if kept >= limits::FILE_LINE_BYTES_MAX {
+                let message = format!("the line at byte {offset} is longer than {kept} bytes; is this a text file?");
+                return Err(io::Error::other(message));
+            }
             buffer.resize(buffer.len() * 2, 0);
         }
         let read = match input.read(&mut buffer[kept..]) {
@@ -120,24 +140,30 @@ fn lines_in(
         };
         if read == 0 {
             if kept > 0 {
-                return Ok(each(trimmed(&buffer[..kept]), offset));
+                // Without a line feed after it, a carriage return is part of the line.
+                return Ok(each(Line { bytes: &buffer[..kept], offset, text: None }));
             }
             break;
         }
         let filled = kept + read;
+        let whole = memchr::memrchr(b'\n', &buffer[..filled]).map_or(0, |newline| newline + 1);
+        // All of it is checked at once, which is quicker than line by line.
+        let text = str::from_utf8(&buffer[..whole]).ok();
         let mut start = 0;
-        for newline in memchr::memchr_iter(b'\n', &buffer[..filled]) {
+        for newline in memchr::memchr_iter(b'\n', &buffer[..whole]) {
             if offset >= end {
                 return Ok(Flow::Continue(()));
             }
-            if let ControlFlow::Break(stop) = each(trimmed(&buffer[start..newline]), offset) {
+            let bytes = trimmed(&buffer[start..newline]);
+            let text = text.map(|text| &text[start..start + bytes.len()]);
+            if let ControlFlow::Break(stop) = each(Line { bytes, offset, text }) {
                 return Ok(ControlFlow::Break(stop));
             }
             offset += (newline + 1 - start) as u64;
             start = newline + 1;
         }
-        buffer.copy_within(start..filled, 0);
-        kept = filled - start;
+        buffer.copy_within(whole..filled, 0);
+        kept = filled - whole;
     }
     Ok(Flow::Continue(()))
 }
@@ -147,7 +173,7 @@ fn trimmed(line: &[u8]) -> &[u8] {
 }
 
 /// Whether a file is compressed and so can only be read from its beginning.
-fn is_gzip(path: &Path) -> bool {
+pub(crate) fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }
 
@@ -223,9 +249,9 @@ mod tests {
             for parts in 1..=8 {
                 let mut lines = Vec::new();
                 for split in LineSplit::of_file(&path, parts).unwrap() {
-                    let flow = lines_of(&split, &mut |line, offset| {
-                        assert!(text[offset as usize..].starts_with(str::from_utf8(line).unwrap()));
-                        lines.push(str::from_utf8(line).unwrap().to_owned());
+                    let flow = lines_of(&split, |line| {
+                        assert!(text[line.offset as usize..].starts_with(line.text().unwrap()));
+                        lines.push(line.text().unwrap().to_owned());
                         Flow::Continue(())
                     });
                     assert!(matches!(flow, Ok(Flow::Continue(()))));
@@ -243,8 +269,8 @@ mod tests {
         std::fs::write(&path, format!("short\n{long}\nend")).unwrap();
         let mut lengths = Vec::new();
         let split = LineSplit { path, start: 0, end: u64::MAX };
-        let flow = lines_of(&split, &mut |line, _| {
-            lengths.push(line.len());
+        let flow = lines_of(&split, |line| {
+            lengths.push(line.bytes.len());
             Flow::Continue(())
         });
         assert!(flow.is_ok());

@@ -4,7 +4,7 @@ use crate::{
     Error, Record,
     closure::{self, Portable},
     rdd::Rdd,
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Node, Operator, OperatorSpec, on_master},
 };
 
 /// The records of a partition that are highest by a function of them, the highest first.
@@ -21,8 +21,7 @@ impl<T: Record, O: Ord + 'static, F: Fn(&T) -> O + Portable> Operator for Top<T,
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         let mut highest = Highest::new(self.0);
         node.each(0, partition, &mut |record| {
-            let rank = node.call(|| (self.1)(&record));
-            highest.offer(rank, record);
+            node.call(|| highest.offer((self.1)(&record), record));
             Flow::Continue(())
         })?;
         highest.into_sorted().try_for_each(emit)
@@ -106,11 +105,15 @@ impl<T: Record> Rdd<T> {
     {
         const { closure::captures_nothing::<F>() };
         let spec = OperatorSpec::new::<Top<T, O, F>>("top", &(n as u64));
-        let mut highest = Highest::new(n as u64);
-        for record in self.narrow(&spec).collect()? {
-            highest.offer(f(&record), record);
-        }
-        Ok(highest.into_sorted().collect())
+        let candidates = self.narrow(&spec).collect()?;
+        let choose = || {
+            let mut highest = Highest::new(n as u64);
+            for record in candidates {
+                highest.offer(f(&record), record);
+            }
+            Ok(highest.into_sorted().collect())
+        };
+        on_master(choose).map_err(|error| error.at(&spec.any.label))
     }
 
     /// The `n` greatest records, the greatest first.

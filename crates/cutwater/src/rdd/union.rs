@@ -25,7 +25,8 @@ impl<T: Record> Operator for All<T> {
 }
 
 impl<T: Record> Rdd<T> {
-    /// The partitions of this dataset and then those of `other`, duplicates and all.
+    /// The partitions of this dataset and then those of `other`, duplicates and all. Where both are
+    /// partitioned by key in the same way, so is the union: each partition has the records of theirs.
     ///
     /// ```
     /// # use cutwater::Context;

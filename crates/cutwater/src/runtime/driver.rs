@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Instant,
 };
@@ -15,6 +16,7 @@ use crate::{
     context::{Context, Graph, IntervalReport, OnFailure, SourceReport},
     error::{Error, ErrorKind},
     source::Taken,
+    task::panic_message,
 };
 
 /// The loop over intervals.
@@ -246,7 +248,12 @@ impl Driver {
 
     fn outputs(&mut self, report: &mut IntervalReport) -> Result<(), Error> {
         for output in &mut self.graph.outputs {
-            let done = (output.run)(report.time);
+            // The function runs on this thread; if it panics, that is an error of the interval as it
+            // would be in a task.
+            let done = panic::catch_unwind(AssertUnwindSafe(|| (output.run)(report.time)));
+            let done = done.unwrap_or_else(|payload| {
+                Err(Error::user(format_args!("panicked: {}", panic_message(&*payload))))
+            });
             report.outputs += usize::from(done.map_err(|error| error.at(&output.label))?);
         }
         Ok(())

@@ -10,7 +10,7 @@ use cutwater_core::{DatasetId, Time};
 use super::{ErrorPolicy, Input, SourceBuilder, Taken};
 use crate::{
     DStream, Error,
-    rdd::{DatasetNode, LineSplit, Lines},
+    rdd::{DatasetNode, LineSplit, Lines, is_gzip},
     runtime::Engine,
     stream::StreamNode,
     task::{Finding, OperatorSpec},
@@ -30,15 +30,24 @@ pub(crate) struct LineRanges {
 }
 
 impl LineRanges {
-    #[track_caller]
     pub fn new(
         name: String,
         policy: ErrorPolicy,
         engine: &Arc<Engine>,
         stream: &Arc<StreamNode<String>>,
+        spec: OperatorSpec<String>,
     ) -> Self {
-        let spec = OperatorSpec::new::<Lines>(&name, &policy.on_task());
         Self { name, engine: engine.clone(), stream: stream.clone(), spec, policy, datasets: HashMap::new() }
+    }
+
+    /// How tasks of such a source are called: by its name and the place where it is declared.
+    #[track_caller]
+    pub fn spec(name: &str, policy: &ErrorPolicy) -> OperatorSpec<String> {
+        OperatorSpec::new::<Lines>(name, &policy.on_task())
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Makes `splits` the interval's dataset.
@@ -89,7 +98,7 @@ impl FileRanges {
             return Vec::new();
         };
         // A compressed file cannot be entered in the middle.
-        let whole = path.extension().is_some_and(|extension| extension == "gz");
+        let whole = is_gzip(path);
         let end = if whole { size } else { size.min(start + self.range_bytes) };
         self.at = if end == size { (file + 1, 0) } else { (file, end) };
         if whole {
@@ -170,12 +179,13 @@ impl SourceBuilder<'_> {
         paths: impl IntoIterator<Item = P>,
         range_bytes: u64,
     ) -> DStream<String> {
+        self.only("files read by ranges", &[]);
         let Self { ctx, name, policy, .. } = self;
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        let label = name.clone();
+        let (label, spec) = (name.clone(), LineRanges::spec(&name, &policy));
         ctx.source_stream(&label, |stream| {
             Box::new(FileRanges {
-                lines: LineRanges::new(name, policy, ctx.engine(), stream),
+                lines: LineRanges::new(name, policy, ctx.engine(), stream, spec),
                 paths,
                 range_bytes: range_bytes.max(1),
                 at: (0, 0),

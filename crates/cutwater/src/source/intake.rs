@@ -40,6 +40,8 @@ struct State<T> {
     dropped: u64,
     malformed: Vec<Malformed>,
     stopped: bool,
+    closed: bool,
+    on_stop: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 /// The program is over; the receiver should return.
@@ -53,6 +55,14 @@ pub(crate) struct Cut<T> {
     pub deferred: u64,
     pub dropped: u64,
     pub malformed: Vec<Malformed>,
+    /// Nothing will be put in after this.
+    pub closed: bool,
+}
+
+/// Why a record was not taken, and the record.
+pub(crate) enum Refused<T> {
+    Full(T),
+    Stopped(T),
 }
 
 impl<T> Intake<T> {
@@ -64,6 +74,8 @@ impl<T> Intake<T> {
             dropped: 0,
             malformed: Vec::new(),
             stopped: false,
+            closed: false,
+            on_stop: Vec::new(),
         };
         Self { shared: Arc::new(Shared { bounds, state: Mutex::new(state), changed: Condvar::new() }) }
     }
@@ -97,6 +109,25 @@ impl<T> Intake<T> {
             state.dropped += 1;
         }
         Ok(room)
+    }
+
+    /// Puts in a record unless that would mean to wait; then its sender has it back.
+    pub(crate) fn try_push(&self, record: T, bytes: usize) -> Result<(), Refused<T>> {
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(Refused::Stopped(record));
+        }
+        if self.is_full(&state) {
+            return Err(Refused::Full(record));
+        }
+        state.records.push(record);
+        state.bytes += bytes;
+        Ok(())
+    }
+
+    /// Counts records that were given up before they could be put in.
+    pub(crate) fn dropped(&self, records: u64) {
+        self.lock().dropped += records;
     }
 
     /// Hands over a record that cannot be understood, for the source's policy to deal with. It takes
@@ -139,8 +170,31 @@ impl<T> Intake<T> {
     }
 
     pub(crate) fn stop(&self) {
-        self.lock().stopped = true;
+        let mut state = self.lock();
+        state.stopped = true;
+        let on_stop = std::mem::take(&mut state.on_stop);
+        drop(state);
         self.shared.changed.notify_all();
+        for wake in on_stop {
+            wake();
+        }
+    }
+
+    /// Has `wake` called when the program is over, at once if it is: for a receiver that waits where
+    /// the intake cannot wake it. One intake has few of them, and none twice.
+    pub(crate) fn on_stop(&self, wake: impl FnOnce() + Send + 'static) {
+        let mut state = self.lock();
+        if state.stopped {
+            drop(state);
+            wake();
+        } else {
+            state.on_stop.push(Box::new(wake));
+        }
+    }
+
+    /// Everything has been put in.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
     }
 
     pub(crate) fn cut(&self) -> Cut<T> {
@@ -151,6 +205,7 @@ impl<T> Intake<T> {
             deferred: std::mem::take(&mut state.deferred),
             dropped: std::mem::take(&mut state.dropped),
             malformed: std::mem::take(&mut state.malformed),
+            closed: state.closed,
         };
         drop(state);
         self.shared.changed.notify_all();

@@ -4,18 +4,45 @@
 //! [`Intake`]; at the end of an interval what is there becomes its blocks. A *replayable* source
 //! (files) reads when the interval is cut and copies nothing it need not. Either way the input of an
 //! interval is fixed before the interval runs.
+//!
+//! Every source has a bound on what an interval takes from it, from the first interval on; behind it
+//! senders wait. What an interval took, deferred, dropped and could not understand is in its
+//! [report](crate::SourceReport), and what becomes of the latter is the [`ErrorPolicy`].
+//!
+//! | source | kind | interval bounded by | offsets of malformed records |
+//! |---|---|---|---|
+//! | [`channel`](SourceBuilder::channel), [`rate`](SourceBuilder::rate) | received | records | none |
+//! | [`socket_lines`](SourceBuilder::socket_lines), [`listen_lines`](SourceBuilder::listen_lines) | received | records, bytes | in the connection |
+//! | [`http_json`](SourceBuilder::http_json) | received | records, bytes | in the answer |
+//! | [`watch_folder`](SourceBuilder::watch_folder) | replayable | bytes | in the file |
+//! | [`replay`](SourceBuilder::replay) | replayable | records, bytes | in the text of the file |
+//! | [`text_files`](SourceBuilder::text_files) | replayable | its own range of bytes | in the file |
+//! | [`receiver`](SourceBuilder::receiver) | received | records, bytes | what it says |
 
 mod builder;
+mod channel;
+mod decode;
 mod files;
+mod folder;
+mod holder;
+mod http;
 mod intake;
+mod lines;
+mod listen;
 mod malformed;
+mod outage;
+mod rate;
 mod received;
+mod replay;
+mod socket;
 
 pub use builder::SourceBuilder;
+pub use channel::{ChannelSender, TrySendError};
+pub(crate) use holder::Holder;
 pub use intake::{Intake, Stopped};
 pub(crate) use malformed::OnMalformed;
 pub use malformed::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
-pub(crate) use received::Received;
+use received::Received;
 pub use received::Receiver;
 
 use cutwater_core::{DatasetId, Time};
@@ -90,9 +117,13 @@ pub struct Taken {
     pub records: u64,
     /// Their bytes, where the source knows them.
     pub bytes: u64,
-    /// Records that had to wait for a later interval because this one was full.
+    /// Records that had to wait for a later interval because this one was full, each counted where it
+    /// first had to wait. A source knows only of those at its door: one for each connection that was
+    /// held up, the record read ahead of replayed files; the ones behind them are still outside. Of a
+    /// watched folder it counts files.
     pub deferred: u64,
-    /// Records that were given up.
+    /// Records that were given up: those that broke off with their connection, or that nobody could be
+    /// made to wait with.
     pub dropped: u64,
     /// Records whose own time lies before the interval; they are in it all the same.
     pub late: u64,

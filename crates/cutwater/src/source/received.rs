@@ -1,19 +1,9 @@
-use std::{
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::thread::{self, JoinHandle};
 
 use cutwater_core::Time;
 
-use super::{ErrorPolicy, Input, Intake, Taken, intake::Bounds};
-use crate::{
-    Record,
-    error::Error,
-    rdd::{held, slices},
-    runtime::Engine,
-    stream::StreamNode,
-    task::{OperatorSpec, panic_message},
-};
+use super::{ErrorPolicy, Holder, Input, Intake, Taken};
+use crate::{Record, error::Error, task::panic_message};
 
 /// The part of a source that takes records from outside, on a thread of its own.
 pub trait Receiver<T>: Send + 'static {
@@ -32,55 +22,62 @@ pub trait Receiver<T>: Send + 'static {
 }
 
 /// A source whose records are received by this process.
+///
+/// The driver's thread calls it; the receiver has a thread of its own, and a channel's senders are
+/// wherever the program puts them. All they share is the intake.
 pub(crate) struct Received<T> {
     name: String,
-    engine: Arc<Engine>,
-    spec: OperatorSpec<T>,
-    stream: Arc<StreamNode<T>>,
+    holder: Holder<T>,
     policy: ErrorPolicy,
     intake: Intake<T>,
-    receiver: Running<T>,
-    source: u32,
-    sequence: u64,
+    origin: Origin<T>,
 }
 
-enum Running<T> {
-    Not(Box<dyn Receiver<T>>),
-    Yes(JoinHandle<Result<(), Error>>),
-    Over,
+/// Who puts records in.
+pub(crate) enum Origin<T> {
+    /// A receiver that has not begun.
+    Receiver(Box<dyn Receiver<T>>),
+    /// A receiver at work.
+    Thread(JoinHandle<Result<(), Error>>),
+    /// The program itself, until it closes the intake.
+    Program,
+    /// Nobody any more.
+    Nobody,
 }
 
 impl<T: Record> Received<T> {
     pub fn new(
         name: String,
-        stream: &Arc<StreamNode<T>>,
-        engine: &Arc<Engine>,
-        spec: OperatorSpec<T>,
+        holder: Holder<T>,
         policy: ErrorPolicy,
-        bounds: Bounds,
-        receiver: Box<dyn Receiver<T>>,
+        intake: Intake<T>,
+        origin: Origin<T>,
     ) -> Self {
-        Self {
-            name,
-            engine: engine.clone(),
-            spec,
-            stream: stream.clone(),
-            policy,
-            intake: Intake::new(bounds),
-            receiver: Running::Not(receiver),
-            source: engine.new_source(),
-            sequence: 0,
-        }
+        Self { name, holder, policy, intake, origin }
     }
 
-    fn put(&mut self, time: Time, records: Vec<T>) {
-        // An interval without records has no partitions, hence no tasks.
-        let parts = u32::try_from(records.len()).unwrap_or(u32::MAX).min(self.engine.parallelism());
-        let slices = if parts == 0 { Vec::new() } else { slices(records, parts) };
-        let count = slices.len() as u64;
-        let rdd = held(&self.engine, &self.spec, self.source, self.sequence, slices);
-        self.sequence += count;
-        self.stream.put(time, Some(rdd));
+    /// What the receiver said when it ended, if it has.
+    fn ended(&mut self) -> Result<(), Error> {
+        let Origin::Thread(thread) = &self.origin else { return Ok(()) };
+        if !thread.is_finished() {
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.origin, Origin::Nobody) {
+            Origin::Thread(thread) => thread.join().unwrap_or_else(|payload| {
+                Err(Error::user(format_args!("the receiver panicked: {}", panic_message(&*payload))))
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<T> Received<T> {
+    fn end(&mut self) {
+        self.intake.stop();
+        if let Origin::Thread(thread) = std::mem::replace(&mut self.origin, Origin::Nobody) {
+            // What it answers after it was told to stop changes nothing; a panic was printed.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -90,8 +87,8 @@ impl<T: Record> Input for Received<T> {
     }
 
     fn faults(&mut self) -> Vec<String> {
-        match &mut self.receiver {
-            Running::Not(receiver) => {
+        match &mut self.origin {
+            Origin::Receiver(receiver) => {
                 receiver.prepare().into_iter().map(|fault| format!("{}: {fault}", self.name)).collect()
             }
             _ => Vec::new(),
@@ -99,27 +96,25 @@ impl<T: Record> Input for Received<T> {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        if let Running::Not(mut receiver) = std::mem::replace(&mut self.receiver, Running::Over) {
-            let intake = self.intake.clone();
-            let thread = thread::Builder::new().name(format!("cutwater-receive-{}", self.source));
-            let handle = thread.spawn(move || receiver.receive(&intake)).map_err(Error::external)?;
-            self.receiver = Running::Yes(handle);
-        }
+        self.origin = match std::mem::replace(&mut self.origin, Origin::Nobody) {
+            Origin::Receiver(mut receiver) => {
+                let intake = self.intake.clone();
+                let thread =
+                    thread::Builder::new().name(format!("cutwater-receive-{}", self.holder.source()));
+                Origin::Thread(thread.spawn(move || receiver.receive(&intake)).map_err(Error::external)?)
+            }
+            other => other,
+        };
         Ok(())
     }
 
     fn cut(&mut self, _: Time, to: Time) -> Result<Taken, Error> {
-        let ended = match &self.receiver {
-            Running::Yes(thread) if thread.is_finished() => {
-                match std::mem::replace(&mut self.receiver, Running::Over) {
-                    Running::Yes(thread) => thread.join(),
-                    _ => Ok(Ok(())),
-                }
-            }
-            _ => Ok(Ok(())),
-        };
+        let ended = self.ended();
         // Looked at only after the receiver has ended or not, so that nothing it put in is missed.
         let cut = self.intake.cut();
+        if cut.closed && matches!(self.origin, Origin::Program) {
+            self.origin = Origin::Nobody;
+        }
         let taken = Taken {
             records: cut.records.len() as u64,
             bytes: cut.bytes as u64,
@@ -128,30 +123,24 @@ impl<T: Record> Input for Received<T> {
             late: 0,
             malformed: cut.malformed,
         };
-        self.put(to, cut.records);
-        let said = ended.map_err(|payload| {
-            Error::user(format_args!("the receiver panicked: {}", panic_message(&*payload)))
-        });
-        said.and_then(|result| result).map_err(|error| error.at(&self.name))?;
-        self.policy.apply(&self.name, to, &taken.malformed)?;
-        Ok(taken)
+        self.holder.put(to, cut.records);
+        // Dead letters are kept whatever became of the receiver.
+        let applied = self.policy.apply(&self.name, to, &taken.malformed);
+        ended.map_err(|error| error.at(&self.name))?;
+        applied.map(|()| taken)
     }
 
     fn set_aside(&mut self, to: Time) {
-        self.put(to, Vec::new());
+        self.holder.put(to, Vec::new());
     }
 
     fn is_exhausted(&self) -> bool {
-        // A receiver that has ended is `Over` once a cut has taken its last records.
-        matches!(self.receiver, Running::Over) && self.intake.is_empty()
+        // A receiver that has ended is nobody once a cut has taken its last records.
+        matches!(self.origin, Origin::Nobody) && self.intake.is_empty()
     }
 
     fn stop(&mut self) {
-        self.intake.stop();
-        if let Running::Yes(thread) = std::mem::replace(&mut self.receiver, Running::Over) {
-            // What it answers after it was told to stop changes nothing; a panic was printed.
-            let _ = thread.join();
-        }
+        self.end();
     }
 
     fn has_pending(&self) -> bool {
@@ -161,9 +150,6 @@ impl<T: Record> Input for Received<T> {
 
 impl<T> Drop for Received<T> {
     fn drop(&mut self) {
-        self.intake.stop();
-        if let Running::Yes(thread) = std::mem::replace(&mut self.receiver, Running::Over) {
-            let _ = thread.join();
-        }
+        self.end();
     }
 }

@@ -19,7 +19,8 @@ impl<K: Key, V: Record> Operator for Entries<K, V> {
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (K, V)>) -> Flow {
         let table: Option<Table<K, V>> = node.only(0, partition)?;
-        table.iter().flat_map(Table::iter).try_for_each(|(key, value)| emit((key.clone(), value.clone())))
+        let mut entries = table.iter().flat_map(Table::iter);
+        entries.try_for_each(|(key, value)| emit(node.call(|| (key.clone(), value.clone()))))
     }
 }
 

@@ -2,7 +2,6 @@ use std::marker::PhantomData;
 
 use crate::{
     DStream, Record,
-    collection::Collection,
     rdd::Count,
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
@@ -29,7 +28,8 @@ impl Operator for Sum {
 }
 
 impl<T: Record> DStream<T> {
-    /// How many records each interval has: one number, 0 for an empty interval (`api.md` §3).
+    /// How many records each interval has: one number, 0 for an empty interval (`api.md` §3). An
+    /// interval without so much as a dataset fails (§4.6).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -44,6 +44,6 @@ impl<T: Record> DStream<T> {
         let count = OperatorSpec::new::<Count<T>>("count", &());
         let sum = OperatorSpec::new::<Sum>("count", &());
         // Each partition's count is the one piece it has for the one partition of the sum.
-        self.derive("count", move |rdd| rdd.pieces(&count, 1).shuffled(&sum, None))
+        self.always("count", move |rdd| rdd.pieces(&count, 1).shuffled(&sum, None))
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     DStream, Key, Record,
     closure::{self, Portable},
     collection::Collection,
-    rdd::{DatasetNode, Rdd},
+    rdd::{DatasetNode, Rdd, reduced},
     state::{
         Table,
         entries::{EmptyTables, Entries},
@@ -42,7 +42,7 @@ impl<K: Key, V: Record, F: Fn(V, V) -> V + Portable> Operator for Enter<K, V, F>
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
         change(node, partition, emit, |known: Option<Windowed<V>>, value| match known {
-            Some((old, n)) => Some((node.call(|| (self.0)(old, value)), n + 1)),
+            Some((old, n)) => Some(((self.0)(old, value), n + 1)),
             None => Some((value, 1)),
         })
     }
@@ -70,7 +70,7 @@ impl<K: Key, V: Record, F: Fn(V, V) -> V + Portable> Operator for Leave<K, V, F>
             if n <= 1 && self.drops_keys {
                 return None;
             }
-            Some((node.call(|| (self.inverse)(old, value)), n.saturating_sub(1)))
+            Some(((self.inverse)(old, value), n.saturating_sub(1)))
         })
     }
 }
@@ -85,7 +85,7 @@ fn change<K: Key, V: Record>(
     let mut table: Table<K, Windowed<V>> = node.only(0, partition)?.unwrap_or_default();
     for parent in 1..node.parents() {
         node.each::<(K, V)>(parent, partition, &mut |(key, value)| {
-            table.alter(key_hash(&key), &key, |known| change(known, value));
+            node.call(|| table.alter(key_hash(&key), &key, |known| change(known, value)));
             Flow::Continue(())
         })?;
     }
@@ -186,7 +186,8 @@ impl<K: Key, V: Record> DStream<(K, V)> {
     {
         const NAME: &str = "reduce_by_key_and_window";
         let Span { window, slide } = self.ctx.window_of(NAME, self.slide(), window, slide);
-        let parent = self.reduce_by_key(f).cache().node;
+        let intervals = reduced(self, NAME, (), self.parallelism(), move |(), a, b| f(a, b));
+        let parent = intervals.cache().node;
         let start = OperatorSpec::new::<EmptyTables<K, Windowed<V>>>(NAME, &());
         let enter = OperatorSpec::new::<Enter<K, V, F>>(NAME, &());
         let leave = OperatorSpec::new::<Leave<K, V, I>>(NAME, &drops_keys);

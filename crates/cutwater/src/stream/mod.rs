@@ -27,6 +27,7 @@ use crate::{
     Record,
     collection::{Collection, With},
     context::Context,
+    placement,
     rdd::Rdd,
 };
 
@@ -63,7 +64,7 @@ impl<T: Record> DStream<T> {
         self.node.slide()
     }
 
-    /// Gives the last operation a name, by which errors and reports call it.
+    /// Gives the last operation a name, by which errors and reports call it. The first name counts.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.node.name(name);
@@ -103,7 +104,7 @@ impl<T: Record> Collection for DStream<T> {
     }
 
     fn parallelism(&self) -> u32 {
-        self.ctx.engine().parallelism()
+        placement::partitions(self.ctx.engine().parallelism(), self.key_groups())
     }
 
     fn key_groups(&self) -> u32 {

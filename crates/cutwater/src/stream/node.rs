@@ -1,5 +1,6 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    panic::Location,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -21,13 +22,18 @@ use crate::{Record, error::Error, rdd::Rdd};
 ///
 /// Only the driver's thread asks. No lock is held while `compute` runs, since it asks other streams.
 pub(crate) struct StreamNode<T> {
-    label: Mutex<Arc<str>>,
+    /// The operation and its place in the program.
+    label: Arc<str>,
+    place: &'static Location<'static>,
+    /// The same with the name that the user gave it.
     named: OnceLock<Arc<str>>,
     slide: Duration,
     parents: Vec<super::Parent>,
     timeline: Arc<Timeline>,
     compute: Box<Compute<T>>,
     generated: Mutex<BTreeMap<Time, Option<Rdd<T>>>>,
+    /// Times whose intervals failed.
+    aside: Mutex<BTreeSet<Time>>,
     remember: Mutex<Duration>,
     /// Whether its dataset at a time is made from the one before.
     has_state: bool,
@@ -57,6 +63,10 @@ impl Timeline {
 pub(crate) trait AnyStream: Send + Sync {
     fn slide(&self) -> Duration;
     fn label(&self) -> Arc<str>;
+    /// Where the program calls the operation.
+    fn place(&self) -> &'static Location<'static>;
+    /// Gives it a name, and the streams inside the same operation too.
+    fn name(&self, name: &str);
     /// Keeps answers for at least `span`, and makes parents keep what that takes.
     fn remember(&self, span: Duration);
     /// Lets answers go that nobody can ask for after `now`.
@@ -68,6 +78,7 @@ pub(crate) trait AnyStream: Send + Sync {
 }
 
 impl<T: Record> StreamNode<T> {
+    #[track_caller]
     pub fn new(
         label: String,
         slide: Duration,
@@ -77,13 +88,15 @@ impl<T: Record> StreamNode<T> {
         compute: Box<Compute<T>>,
     ) -> Self {
         Self {
-            label: Mutex::new(label.into()),
+            label: label.into(),
+            place: Location::caller(),
             named: OnceLock::new(),
             slide,
             parents,
             timeline,
             compute,
             generated: Mutex::default(),
+            aside: Mutex::default(),
             remember: Mutex::new(Duration::ZERO),
             has_state,
         }
@@ -95,6 +108,11 @@ impl<T: Record> StreamNode<T> {
             let slide = self.slide.as_millis().max(1) as i64;
             time > zero && (time.as_ms() - zero.as_ms()) % slide == 0
         })
+    }
+
+    /// The label before the first interval's. `None` before the start.
+    pub fn zero(&self) -> Option<Time> {
+        self.timeline.zero()
     }
 
     /// The dataset at `time`; `None` if there is none.
@@ -126,20 +144,18 @@ impl<T: Record> StreamNode<T> {
         self.lock().get(&time).cloned().flatten()
     }
 
-    pub fn name(&self, name: &str) {
-        let mut label = self.label.lock().unwrap_or_else(PoisonError::into_inner);
-        *label = format!("`{name}`, {label}").into();
-        let _ = self.named.set(label.clone());
-    }
-
     fn generate(&self, time: Time) -> Result<Option<Rdd<T>>, Error> {
         if let Some(known) = self.lock().get(&time) {
             return Ok(known.clone());
         }
         let before = if self.has_state { self.generated(time - self.slide) } else { None };
-        let mut rdd = (self.compute)(time, before)?;
+        let mut rdd = match (self.compute)(time, before.clone()) {
+            // It fails even without records, and its interval has said so already.
+            Err(_) if self.aside().contains(&time) => before,
+            made => made?,
+        };
         if let (Some(rdd), Some(name)) = (&mut rdd, self.named.get()) {
-            rdd.relabel(name);
+            rdd.relabel(&self.label, name);
         }
         self.lock().insert(time, rdd.clone());
         Ok(rdd)
@@ -147,6 +163,10 @@ impl<T: Record> StreamNode<T> {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Time, Option<Rdd<T>>>> {
         self.generated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn aside(&self) -> std::sync::MutexGuard<'_, BTreeSet<Time>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remembered(&self) -> Duration {
@@ -160,7 +180,21 @@ impl<T: Record> AnyStream for StreamNode<T> {
     }
 
     fn label(&self) -> Arc<str> {
-        self.label.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.named.get().unwrap_or(&self.label).clone()
+    }
+
+    fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    fn name(&self, name: &str) {
+        // The first name given counts.
+        let _ = self.named.set(format!("`{name}`, {}", self.label).into());
+        for (parent, _) in &self.parents {
+            if parent.place() == self.place {
+                parent.name(name);
+            }
+        }
     }
 
     fn remember(&self, span: Duration) {
@@ -174,7 +208,15 @@ impl<T: Record> AnyStream for StreamNode<T> {
     }
 
     fn forget(&self, now: Time) {
-        let before = now - self.remembered();
+        let remembered = self.remembered();
+        if self.has_state && !remembered.is_zero() {
+            // Nobody may have asked if the interval failed, or if what is asked for slides slowly. The
+            // next state is made from this one, and what this one is made from may go now. If it
+            // cannot be made, whoever asks next is told.
+            let _ = self.at(now);
+        }
+        let before = now - remembered;
+        self.aside().retain(|time| *time > before);
         let mut generated = self.lock();
         let kept = generated.split_off(&Time::from_ms(before.as_ms() + 1));
         let old = std::mem::replace(&mut *generated, kept);
@@ -195,5 +237,6 @@ impl<T: Record> AnyStream for StreamNode<T> {
     fn retract(&self, time: Time) {
         let gone = self.lock().split_off(&time);
         drop(gone);
+        self.aside().insert(time);
     }
 }

@@ -1,4 +1,7 @@
-use std::fmt::Debug;
+use std::{
+    fmt::Debug,
+    io::{Write, stdout},
+};
 
 use crate::{DStream, Error, Record};
 
@@ -14,15 +17,13 @@ impl<T: Record + Debug> DStream<T> {
     pub fn print_first(&self, n: usize) {
         self.for_each_rdd(move |rdd, time| {
             let records = rdd.take(n + 1)?;
-            println!("── {time} ──");
-            for record in records.iter().take(n) {
-                println!("{record:?}");
-            }
-            if records.len() > n {
-                println!("…");
-            }
-            println!();
-            Ok::<(), Error>(())
+            let mut out = stdout().lock();
+            let mut write = || {
+                writeln!(out, "── {time} ──")?;
+                records.iter().take(n).try_for_each(|record| writeln!(out, "{record:?}"))?;
+                writeln!(out, "{}", if records.len() > n { "…\n" } else { "" })
+            };
+            write().map_err(|error| Error::external(format_args!("cannot print: {error}")))
         });
     }
 }

@@ -3,7 +3,8 @@ use std::time::Duration;
 use crate::{
     DStream, Key, Record,
     closure::{self, Portable},
-    collection::With,
+    collection::{Collection, With},
+    rdd::reduced,
 };
 
 impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
@@ -14,9 +15,11 @@ impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
         F: Fn(&E, V, V) -> V + Portable,
     {
         const { closure::captures_nothing::<F>() };
+        const NAME: &str = "reduce_by_key_and_window";
+        let partitions = self.of.parallelism();
         // Reduced within each interval first, once; then, in the same partitions, across them.
-        let reduced = With::new(self.of, self.values.clone()).reduce_by_key(f);
-        reduced.window(window, slide).with(self.values).reduce_by_key(f)
+        let intervals = reduced(&self.of, NAME, self.values.clone(), partitions, f);
+        reduced(&intervals.windowed(NAME, window, slide), NAME, self.values, partitions, f)
     }
 }
 

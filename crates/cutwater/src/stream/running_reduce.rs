@@ -30,15 +30,17 @@ impl<K: Key, G: Aggregate> Operator for Running<K, G> {
         let before = if node.parents() > 1 { node.only(1, partition)? } else { None };
         let mut table: Table<K, G::Acc> = before.unwrap_or_default();
         node.pieces::<Vec<(K, G::Acc)>>(0, partition, |piece| {
-            for (key, acc) in piece {
-                let merge = |old: Option<G::Acc>| {
-                    Some(match old {
-                        Some(old) => node.call(|| self.0.merge(old, acc.clone())),
-                        None => acc.clone(),
-                    })
-                };
-                table.alter(key_hash(key), key, merge);
-            }
+            node.call(|| {
+                for (key, acc) in piece {
+                    let merge = |old: Option<G::Acc>| {
+                        Some(match old {
+                            Some(old) => self.0.merge(old, acc.clone()),
+                            None => acc.clone(),
+                        })
+                    };
+                    table.alter(key_hash(key), key, merge);
+                }
+            });
             Flow::Continue(())
         })?;
         emit(table)

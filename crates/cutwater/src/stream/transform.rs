@@ -6,7 +6,11 @@ use std::{
 use cutwater_core::Time;
 
 use super::AnyStream;
-use crate::{DStream, Error, Record, rdd::Rdd};
+use crate::{
+    DStream, Error, Record,
+    rdd::Rdd,
+    task::{labelled, on_master},
+};
 
 /// A stream that another is made from, and how much older than the question what it needs may be.
 pub(crate) type Parent = (Arc<dyn AnyStream>, Duration);
@@ -32,10 +36,24 @@ impl<T: Record> DStream<T> {
     {
         let (parent, f) = (self.node.clone(), Mutex::new(f));
         let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
+        let label = labelled("transform");
         self.ctx.stream("transform", self.slide(), parents, move |t| {
             let rdd = parent.required(t)?;
-            (f.lock().unwrap_or_else(PoisonError::into_inner))(rdd, t).map(Some)
+            let mut f = f.lock().unwrap_or_else(PoisonError::into_inner);
+            on_master(|| f(rdd, t)).map(Some).map_err(|error| error.at(&label))
         })
+    }
+
+    /// The same for an operation of ours.
+    #[track_caller]
+    pub(crate) fn always<B: Record>(
+        &self,
+        name: &str,
+        f: impl Fn(&Rdd<T>) -> Rdd<B> + Send + Sync + 'static,
+    ) -> DStream<B> {
+        let parent = self.node.clone();
+        let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
+        self.ctx.stream(name, self.slide(), parents, move |t| Ok(Some(f(&parent.required(t)?))))
     }
 }
 

@@ -29,6 +29,8 @@ impl<T: Record> StreamNode<T> {
     /// everything before zero time.
     pub fn between(&self, from: Time, to: Time) -> Result<Vec<Rdd<T>>, Error> {
         let mut rdds = Vec::new();
+        // A window may be much longer than the program is old.
+        let from = from.max(self.zero().unwrap_or(to));
         for t in Span::times(from, to, super::AnyStream::slide(self)) {
             rdds.extend(self.at(t)?);
         }
@@ -60,14 +62,20 @@ impl<T: Record> DStream<T> {
     /// ```
     #[track_caller]
     pub fn window(&self, window: Duration, slide: Duration) -> DStream<T> {
-        let Span { window, slide } = self.ctx.window_of("window", self.slide(), window, slide);
+        self.windowed("window", window, slide)
+    }
+
+    /// The same as part of the operation `name`.
+    #[track_caller]
+    pub(super) fn windowed(&self, name: &str, window: Duration, slide: Duration) -> DStream<T> {
+        let Span { window, slide } = self.ctx.window_of(name, self.slide(), window, slide);
         // A record is in several windows and computed for the first of them.
         let parent = self.cache().node;
         let parents: Vec<Parent> = vec![(parent.clone(), window)];
         let engine = self.ctx.engine().clone();
-        let spec = OperatorSpec::new::<All<T>>("window", &());
-        let nothing = OperatorSpec::new::<Held<T>>("window", &());
-        self.ctx.stream("window", slide, parents, move |t| {
+        let spec = OperatorSpec::new::<All<T>>(name, &());
+        let nothing = OperatorSpec::new::<Held<T>>(name, &());
+        self.ctx.stream(name, slide, parents, move |t| {
             let rdds = parent.between(t - window, t)?;
             if rdds.is_empty() {
                 return Ok(Some(held(&engine, &nothing, 0, 0, Vec::new())));

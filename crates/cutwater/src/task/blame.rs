@@ -2,6 +2,8 @@
 
 use std::{any::Any, cell::RefCell, mem, panic, sync::Once};
 
+use crate::error::Error;
+
 thread_local! {
     static LAST_PANIC: RefCell<Panic> = const { RefCell::new(Panic { on_task: false, operator: None, place: None }) };
 }
@@ -33,15 +35,21 @@ pub(super) fn in_the_name_of<R>(operator: &str, call: impl FnOnce() -> R) -> R {
 /// Runs a task; a panic inside becomes (operator, message with the place in the source).
 pub(super) fn catching<R>(run: impl FnOnce() -> R) -> Result<R, (Option<String>, String)> {
     hush_tasks();
-    LAST_PANIC.set(Panic { on_task: true, operator: None, place: None });
+    let before = LAST_PANIC.replace(Panic { on_task: true, operator: None, place: None });
     // A task leaves nothing behind but blocks stored whole, so unwinding out of it is safe.
     let result = panic::catch_unwind(panic::AssertUnwindSafe(run));
-    let last = LAST_PANIC.replace(Panic { on_task: false, operator: None, place: None });
+    let last = LAST_PANIC.replace(before);
     result.map_err(|payload| {
         let message = panic_message(&*payload);
         let place = last.place.map(|place| format!(", at {place}")).unwrap_or_default();
         (last.operator, format!("panicked: {message}{place}"))
     })
+}
+
+/// Calls a function of the program that runs on the master; a panic inside becomes an error that says
+/// where, as it does in a task.
+pub(crate) fn on_master<R>(call: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    catching(call).unwrap_or_else(|(_, message)| Err(Error::user(message)))
 }
 
 /// What the panic said.

@@ -7,8 +7,8 @@ mod node;
 mod operator;
 mod plan;
 
-pub(crate) use blame::panic_message;
+pub(crate) use blame::{on_master, panic_message};
 pub(crate) use flow::{Flow, Stop};
 pub(crate) use node::Node;
-pub(crate) use operator::{AnyOperator, AnySpec, Emit, Operator, OperatorSpec};
+pub(crate) use operator::{AnyOperator, AnySpec, Emit, Operator, OperatorSpec, labelled};
 pub(crate) use plan::{Finding, Findings, Outcome, Plan, Step, TaskRun};

@@ -76,7 +76,7 @@ impl<'a> Node<'a> {
         }
         let block = or_stop(self.kept(partition))?;
         for record in or_stop(block.get::<Vec<A>>())? {
-            emit(record.clone())?;
+            emit(self.call(|| record.clone()))?;
         }
         Flow::Continue(())
     }
@@ -122,7 +122,10 @@ impl<'a> Node<'a> {
             return self.each(parent, partition, &mut |(key, value)| read(key, value));
         }
         self.pieces::<Vec<(K, V)>>(parent, partition, |piece| {
-            piece.iter().cloned().try_for_each(|(key, value)| read(key, value))
+            piece.iter().try_for_each(|record| {
+                let (key, value) = self.call(|| record.clone());
+                read(key, value)
+            })
         })
     }
 
@@ -131,7 +134,7 @@ impl<'a> Node<'a> {
         for id in &self.split(partition)?.blocks {
             let block = or_stop(self.run.read(*id))?;
             for record in or_stop(block.get::<Vec<A>>())? {
-                emit(record.clone())?;
+                emit(self.call(|| record.clone()))?;
             }
         }
         Flow::Continue(())

@@ -9,7 +9,7 @@ use std::{
 use cutwater_core::{OpId, TaskError};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Flow, Node, Stop};
+use super::{Flow, Node, Stop, blame};
 use crate::{Record, block::Block, closure::Code, error::Error};
 
 /// Where an operator puts its records, one at a time.
@@ -46,7 +46,9 @@ pub(crate) struct AnySpec {
     pub id: OpId,
     pub label: Arc<str>,
     code: Code,
-    env: Box<[u8]>,
+    /// The values in bytes, or why they have none: found out while the program is built, said when it
+    /// runs.
+    env: Result<Box<[u8]>, postcard::Error>,
     built: OnceLock<AnyOperator>,
 }
 
@@ -54,19 +56,28 @@ impl<T: Record> OperatorSpec<T> {
     /// Describes operator `O`. `name` is what users call it; where they wrote it is added.
     #[track_caller]
     pub fn new<O: Operator<Out = T>>(name: &str, env: &O::Env) -> Self {
+        Self::of::<O>(labelled(name).into(), env)
+    }
+
+    /// The same for an operator that is made anew each interval, long after the user wrote it.
+    pub fn of<O: Operator<Out = T>>(label: Arc<str>, env: &O::Env) -> Self {
         static NEXT: atomic::AtomicU64 = atomic::AtomicU64::new(0);
-        let place = Location::caller();
-        // An environment that cannot be written is found out when it cannot be read.
-        let env = postcard::to_allocvec(env).unwrap_or_default().into();
         let any = AnySpec {
             id: OpId(NEXT.fetch_add(1, atomic::Ordering::Relaxed)),
-            label: format!("`{name}` at {}:{}", place.file(), place.line()).into(),
+            label,
             code: Code::of(build::<O>),
-            env,
+            env: postcard::to_allocvec(env).map(Into::into),
             built: OnceLock::new(),
         };
         Self { any: Arc::new(any), out: PhantomData }
     }
+}
+
+/// An operation by its name and the place in the program where it is called.
+#[track_caller]
+pub(crate) fn labelled(name: &str) -> String {
+    let place = Location::caller();
+    format!("`{name}` at {}:{}", place.file(), place.line())
 }
 
 impl<T> Clone for OperatorSpec<T> {
@@ -81,8 +92,13 @@ impl AnySpec {
         if let Some(built) = self.built.get() {
             return Ok(built);
         }
-        let operator = (self.code.load())(&self.env)
-            .map_err(|error| TaskError::User { operator: self.label.clone(), message: error.to_string() })?;
+        let refused = |message: String| TaskError::User { operator: self.label.clone(), message };
+        let env = self.env.as_ref();
+        let env =
+            env.map_err(|error| refused(format!("the values given by `with` cannot be serialised: {error}")))?;
+        let build = self.code.load();
+        let operator = blame::in_the_name_of(&self.label, || build(env));
+        let operator = operator.map_err(|error| refused(error.to_string()))?;
         Ok(self.built.get_or_init(|| operator))
     }
 }

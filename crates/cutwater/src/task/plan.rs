@@ -47,6 +47,8 @@ pub(crate) struct TaskRun<'a> {
     me: WorkerId,
     task: &'a Task,
     stored: RefCell<Vec<BlockId>>,
+    /// Those of them that nobody had stored before.
+    first: RefCell<Vec<BlockId>>,
     findings: RefCell<Findings>,
 }
 
@@ -86,13 +88,19 @@ impl<'a> TaskRun<'a> {
         me: WorkerId,
         task: &'a Task,
     ) -> Result<Outcome, TaskError> {
-        let run = Self { plan, blocks, me, task, stored: RefCell::default(), findings: RefCell::default() };
+        let run = Self { plan, blocks, me, task, stored: RefCell::default(), first: RefCell::default(), findings: RefCell::default() };
         let result = blame::catching(|| run.target()).unwrap_or_else(|(operator, message)| {
             Err(match operator {
                 Some(operator) => TaskError::User { operator: operator.into(), message },
                 None => TaskError::Internal(message),
             })
-        })?;
+        });
+        if result.is_err() {
+            // The scheduler hears of blocks with the end of the attempt that stored them; of these it
+            // never will, and nobody would ever let them go.
+            blocks.remove(&run.first.into_inner());
+        }
+        let result = result?;
         Ok(Outcome { stored: run.stored.into_inner(), result, findings: run.findings.into_inner() })
     }
 
@@ -145,7 +153,9 @@ impl<'a> TaskRun<'a> {
     }
 
     pub(super) fn store(&self, id: BlockId, block: Block) {
-        self.blocks.put(id, block);
+        if self.blocks.put(id, block) {
+            self.first.borrow_mut().push(id);
+        }
         self.stored.borrow_mut().push(id);
     }
 

@@ -7,8 +7,8 @@ use cutwater_core::Time;
 
 use super::listed::Listed;
 use crate::{
-    Context, DStream, Error, IntervalReport, Record, context::Builder, rdd::Held, runtime::driver::Driver,
-    task::OperatorSpec,
+    Context, DStream, Error, IntervalReport, Record, context::Builder, runtime::driver::Driver,
+    source::Holder,
 };
 
 /// A program under test: intervals end when the test says so, and zero time is 0.
@@ -47,31 +47,29 @@ impl Harness {
     }
 
     /// A stream of the records listed for each interval. After the last, intervals are empty.
+    #[track_caller]
     pub fn input<T: Record>(&self, intervals: impl IntoIterator<Item = Vec<T>>) -> DStream<T> {
         self.input_or_none(intervals.into_iter().map(Some))
     }
 
     /// The same, where `None` stands for an interval at which the stream has no dataset at all.
+    #[track_caller]
     pub fn input_or_none<T: Record>(
         &self,
         intervals: impl IntoIterator<Item = Option<Vec<T>>>,
     ) -> DStream<T> {
-        let engine = self.ctx.engine().clone();
-        let intervals = intervals.into_iter().collect();
+        let (intervals, spec) = (intervals.into_iter().collect(), Holder::spec("input"));
         self.ctx.source_stream("input", |stream| {
             Box::new(Listed {
                 intervals,
                 partitions: self.partitions,
-                stream: stream.clone(),
-                source: engine.new_source(),
-                engine,
-                spec: OperatorSpec::new::<Held<T>>("input", &()),
-                sequence: 0,
+                holder: Holder::new(self.ctx.engine(), spec, stream),
             })
         })
     }
 
     /// Records what `stream` answers.
+    #[track_caller]
     pub fn watch<T: Record>(&self, stream: &DStream<T>) -> Watched<T> {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (watched, node) = (Watched(seen.clone()), stream.node.clone());
@@ -109,6 +107,10 @@ impl Harness {
             Some(driver) => driver,
             none => none.insert(Driver::start_driven(&self.ctx)?),
         };
+        let late = std::mem::take(&mut self.ctx.graph().faults);
+        if !late.is_empty() {
+            return Err(Error::config(&late));
+        }
         Ok(driver.interval(None))
     }
 
@@ -117,6 +119,7 @@ impl Harness {
     ///
     /// # Errors
     /// Those of [`advance`](Self::advance).
+    #[track_caller]
     pub fn run<T: Record>(&self, stream: &DStream<T>, intervals: u64) -> Result<Vec<Vec<T>>, Error> {
         let watched = self.watch(stream);
         self.advance(intervals)?;

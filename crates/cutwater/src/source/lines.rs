@@ -1,0 +1,210 @@
+use super::{Intake, Stopped, decode::Decode};
+
+/// Cuts bytes that arrive in pieces into lines, without holding more than one line of a bounded
+/// length.
+pub(super) struct LineCutter {
+    bytes_max: usize,
+    /// The beginning of a line of which the rest has not arrived.
+    kept: Vec<u8>,
+    /// Where that line begins, in bytes from the beginning of the stream.
+    begins: u64,
+    /// Its beginning was handed on as too long; the rest is passed over.
+    passing: bool,
+    offset: u64,
+}
+
+/// A line without its end (`\n` or `\r\n`).
+pub(super) struct Line<'a> {
+    pub bytes: &'a [u8],
+    /// Where it begins, in bytes from the beginning of the stream.
+    pub offset: u64,
+    /// Whether these are only its first bytes, since it is longer than a line may be.
+    pub too_long: bool,
+}
+
+impl LineCutter {
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, kept: Vec::new(), begins: 0, passing: false, offset: 0 }
+    }
+
+    /// Calls `each` with every line that ends in `bytes`.
+    pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(Line<'_>)) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
+            bytes = rest;
+            let begins = std::mem::replace(&mut self.begins, self.offset + end as u64 + 1);
+            self.offset = self.begins;
+            if std::mem::take(&mut self.passing) {
+                continue;
+            }
+            // Most lines arrive whole and are looked at where they lie.
+            let mut kept = std::mem::take(&mut self.kept);
+            let line = if kept.is_empty() {
+                line
+            } else {
+                kept.extend_from_slice(&line[..line.len().min(self.bytes_max + 2 - kept.len())]);
+                &kept
+            };
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let too_long = line.len() > self.bytes_max;
+            each(Line { bytes: &line[..line.len().min(self.bytes_max)], offset: begins, too_long });
+            kept.clear();
+            self.kept = kept;
+        }
+        self.offset += bytes.len() as u64;
+        if self.passing {
+            return;
+        }
+        // One byte over the bound may still be the first of a line end.
+        let room = self.bytes_max + 1 - self.kept.len();
+        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room {
+            self.passing = true;
+            let kept = std::mem::take(&mut self.kept);
+            each(Line { bytes: &kept[..self.bytes_max], offset: self.begins, too_long: true });
+        }
+    }
+
+    /// The beginning of a line that did not end.
+    pub fn rest(&mut self) -> Option<(Vec<u8>, u64)> {
+        let rest = std::mem::take(&mut self.kept);
+        (!rest.is_empty()).then_some((rest, self.begins))
+    }
+}
+
+/// Makes records of the lines of one connection.
+pub(super) struct LineFeed<T> {
+    cutter: LineCutter,
+    decode: Decode<T>,
+    place: String,
+}
+
+impl<T> LineFeed<T> {
+    pub fn new(place: String, decode: Decode<T>, line_bytes_max: usize) -> Self {
+        Self { cutter: LineCutter::new(line_bytes_max), decode, place }
+    }
+
+    /// Takes what has arrived. If the program is over meanwhile, the lines that it does not take any
+    /// more are counted as dropped.
+    pub fn take(&mut self, bytes: &[u8], intake: &Intake<T>) -> Result<(), Stopped> {
+        let mut refused = 0;
+        self.cutter.feed(bytes, |line| {
+            if refused > 0 || put(line, self.decode, &self.place, intake).is_err() {
+                refused += 1;
+            }
+        });
+        intake.dropped(refused);
+        if refused == 0 { Ok(()) } else { Err(Stopped) }
+    }
+
+    /// The connection has ended as it should: what came last is a line, even without a line end.
+    pub fn end(&mut self, intake: &Intake<T>) -> Result<(), Stopped> {
+        let bytes_max = self.cutter.bytes_max;
+        match self.cutter.rest() {
+            Some((rest, offset)) => {
+                // Without a line feed after it, a carriage return is part of the line.
+                let too_long = rest.len() > bytes_max;
+                put(Line { bytes: &rest, offset, too_long }, self.decode, &self.place, intake)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The connection broke: nobody knows how the line that had begun would have gone on.
+    pub fn broken(&mut self, intake: &Intake<T>) {
+        if self.cutter.rest().is_some() {
+            intake.dropped(1);
+        }
+    }
+}
+
+/// What is wrong with a line that is too long.
+pub(super) const TOO_LONG: &str = "longer than a line may be; these are its first bytes";
+
+/// Puts in what `line` holds.
+pub(super) fn put<T>(
+    line: Line<'_>,
+    decode: Decode<T>,
+    place: &str,
+    intake: &Intake<T>,
+) -> Result<(), Stopped> {
+    if line.too_long {
+        return intake.malformed(line.bytes, place, line.offset, TOO_LONG);
+    }
+    match decode(line.bytes) {
+        Ok(Some(record)) => intake.push(record, line.bytes.len() + 1),
+        Ok(None) => Ok(()),
+        Err(error) => intake.malformed(line.bytes, place, line.offset, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{decode, intake::Bounds};
+
+    /// The lines of `text` when it arrives `piece` bytes at a time.
+    fn cut(text: &str, piece: usize, bytes_max: usize) -> Vec<(String, u64, bool)> {
+        let mut cutter = LineCutter::new(bytes_max);
+        let mut lines = Vec::new();
+        for bytes in text.as_bytes().chunks(piece) {
+            cutter.feed(bytes, |line| {
+                lines.push((String::from_utf8(line.bytes.to_vec()).unwrap(), line.offset, line.too_long));
+            });
+        }
+        if let Some((rest, offset)) = cutter.rest() {
+            lines.push((String::from_utf8(rest).unwrap(), offset, false));
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_arrive() {
+        let text = "one\r\n\ntwo\nabcdefgh\nabcdefghi\nlong, and longer than it may be\r\nlast";
+        let line = |text: &str, offset, too_long| (text.to_owned(), offset, too_long);
+        let expected = [
+            line("one", 0, false),
+            line("", 5, false),
+            line("two", 6, false),
+            line("abcdefgh", 10, false),
+            line("abcdefgh", 19, true),
+            line("long, an", 29, true),
+            line("last", 62, false),
+        ];
+        for piece in 1..=text.len() {
+            assert_eq!(cut(text, piece, 8), expected, "{piece} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn what_came_last_is_a_line_unless_the_connection_broke() {
+        for breaks in [false, true] {
+            let intake = Intake::new(Bounds { records_max: 10, bytes_max: 100 });
+            let mut feed = LineFeed::new("test".to_owned(), decode::text, 10);
+            feed.take(b"one\ntw", &intake).unwrap();
+            if breaks {
+                feed.broken(&intake);
+            } else {
+                feed.end(&intake).unwrap();
+            }
+            let cut = intake.cut();
+            let expected: &[&str] = if breaks { &["one"] } else { &["one", "tw"] };
+            assert_eq!(cut.records, expected);
+            assert_eq!(cut.dropped, u64::from(breaks));
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_more_memory_than_a_line_may() {
+        let mut cutter = LineCutter::new(100);
+        let mut said = 0;
+        for _ in 0..1_000 {
+            cutter.feed(&[b'x'; 1_000], |line| {
+                assert!(line.too_long);
+                said += 1;
+            });
+            assert!(cutter.kept.len() <= 101);
+        }
+        assert_eq!(said, 1);
+    }
+}

@@ -1,0 +1,287 @@
+mod reader;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use cutwater_core::Time;
+
+use self::reader::{RawLine, Reader};
+use super::{ErrorPolicy, Holder, Input, Malformed, SourceBuilder, Taken, intake::Bounds, lines::TOO_LONG};
+use crate::{
+    DStream, Record,
+    error::{Error, ErrorKind},
+    task::panic_message,
+};
+
+/// Files whose records know their time, replayed as it passes in them.
+///
+/// Properties:
+/// - an interval (from, to] takes the records whose time is at most `to`, in the order of the files,
+///   and leaves off at the first that is later or when the interval is full;
+/// - it reads one record ahead and no further, so that memory does not depend on the files;
+/// - the same files give the same intervals in every run, whatever the speed.
+///
+/// The driver's thread reads. If the process dies, a new run begins with the first file.
+struct Replay<T, P, C> {
+    name: String,
+    holder: Holder<T>,
+    policy: ErrorPolicy,
+    bounds: Bounds,
+    reader: Reader,
+    parse: P,
+    time_of: C,
+    /// The record read ahead.
+    next: Option<Dated<T>>,
+    /// What was met that is none, and is in no interval yet.
+    malformed: Vec<Malformed>,
+    /// Up to here everything has been read, so that what still comes of it is late.
+    complete: Option<Time>,
+    /// Faults were found, and there is no point in reading.
+    faulty: bool,
+}
+
+struct Dated<T> {
+    record: T,
+    time: Time,
+    bytes: u64,
+}
+
+impl<T, P, C, E> Replay<T, P, C>
+where
+    T: Record,
+    P: FnMut(&str) -> Result<T, E> + Send + 'static,
+    C: Fn(&T) -> Time + Send + 'static,
+    E: fmt::Display,
+{
+    /// Reads a line, which becomes the next record or is malformed. Answers with the bytes that were
+    /// malformed; `None` if there was no line any more.
+    fn step(&mut self) -> Result<Option<u64>, Error> {
+        let Some(line) = self.reader.next()? else { return Ok(None) };
+        if line.bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Some(0));
+        }
+        let (parse, time_of) = (&mut self.parse, &self.time_of);
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let record = parse(text_of(&line)?).map_err(|error| error.to_string())?;
+            let time = time_of(&record);
+            Ok((record, time))
+        }));
+        match made {
+            Ok(Ok((record, time))) => {
+                self.next = Some(Dated { record, time, bytes: line.length });
+                Ok(Some(0))
+            }
+            Ok(Err(error)) => {
+                self.malformed.push(malformed(&line, error));
+                Ok(Some(line.length))
+            }
+            Err(payload) => {
+                let (path, message) = (line.path.display(), panic_message(&*payload));
+                Err(Error::user(format_args!("panicked at byte {} of {path}: {message}", line.offset)))
+            }
+        }
+    }
+
+    /// Takes the records of interval (from, to].
+    fn take(&mut self, from: Time, to: Time, records: &mut Vec<T>, taken: &mut Taken) -> Result<(), Error> {
+        let mut complete = *self.complete.get_or_insert(from);
+        while !self.is_full(records.len(), taken.bytes) {
+            match self.next.take_if(|next| next.time <= to) {
+                Some(next) => {
+                    // What had to wait for room is of an earlier interval, too, but not late: its
+                    // interval has not been read to the end before.
+                    taken.late += u64::from(next.time <= complete);
+                    taken.bytes += next.bytes;
+                    complete = complete.max(begin_of_interval(next.time, from, to));
+                    self.complete = Some(complete);
+                    records.push(next.record);
+                }
+                // The next record is of a later interval.
+                None if self.next.is_some() => break,
+                None => match self.step()? {
+                    Some(malformed) => taken.bytes += malformed,
+                    None => break,
+                },
+            }
+        }
+        if self.is_full(records.len(), taken.bytes) && self.next.is_none() {
+            // One line more, to be able to say whether anything has to wait.
+            taken.bytes += self.step()?.unwrap_or(0);
+        }
+        if self.next.as_ref().is_some_and(|next| next.time <= to) {
+            taken.deferred = 1;
+        } else {
+            self.complete = Some(to);
+        }
+        Ok(())
+    }
+
+    fn is_full(&self, records: usize, bytes: u64) -> bool {
+        records + self.malformed.len() >= self.bounds.records_max || bytes >= self.bounds.bytes_max as u64
+    }
+}
+
+/// The end of the last interval before the one that `time` is in, where (from, to] is one.
+fn begin_of_interval(time: Time, from: Time, to: Time) -> Time {
+    let length = (to.as_ms() - from.as_ms()).max(1);
+    let back = (to.as_ms() - time.as_ms()).div_euclid(length);
+    Time::from_ms(to.as_ms() - (back + 1) * length)
+}
+
+fn text_of<'a>(line: &RawLine<'a>) -> Result<&'a str, String> {
+    if line.too_long {
+        return Err(TOO_LONG.to_owned());
+    }
+    std::str::from_utf8(line.bytes).map_err(|error| format!("not UTF-8: {error}"))
+}
+
+fn malformed(line: &RawLine<'_>, error: String) -> Malformed {
+    Malformed {
+        bytes: line.bytes.to_owned(),
+        place: line.path.display().to_string(),
+        offset: line.offset,
+        error,
+    }
+}
+
+impl<T, P, C, E> Input for Replay<T, P, C>
+where
+    T: Record,
+    P: FnMut(&str) -> Result<T, E> + Send + 'static,
+    C: Fn(&T) -> Time + Send + 'static,
+    E: fmt::Display,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        let faults = self.reader.faults();
+        self.faulty = !faults.is_empty();
+        faults.into_iter().map(|fault| format!("{}: {fault}", self.name)).collect()
+    }
+
+    fn first_time(&mut self) -> Result<Option<Time>, Error> {
+        while !self.faulty && self.next.is_none() {
+            if self.is_full(0, 0) {
+                // Going on would fill the memory with lines that are none.
+                let (count, first) = (self.malformed.len(), self.malformed.first().map(Malformed::to_string));
+                return Err(Error::new(
+                    ErrorKind::Input,
+                    format_args!(
+                        "{}: none of the first {count} lines is a record: {}",
+                        self.name,
+                        first.unwrap_or_default()
+                    ),
+                ));
+            }
+            if self.step().map_err(|error| error.at(&self.name))?.is_none() {
+                break;
+            }
+        }
+        Ok(self.next.as_ref().map(|next| next.time))
+    }
+
+    fn cut(&mut self, from: Time, to: Time) -> Result<Taken, Error> {
+        let (mut records, mut taken) = (Vec::new(), Taken::default());
+        let result = self.take(from, to, &mut records, &mut taken);
+        taken.records = records.len() as u64;
+        taken.malformed = std::mem::take(&mut self.malformed);
+        self.holder.put(to, records);
+        // Dead letters are kept whatever else went wrong.
+        let applied = self.policy.apply(&self.name, to, &taken.malformed);
+        result.map_err(|error| error.at(&self.name))?;
+        applied.map(|()| taken)
+    }
+
+    fn set_aside(&mut self, to: Time) {
+        self.holder.put(to, Vec::new());
+    }
+
+    fn is_past(&self) -> bool {
+        true
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.next.is_none() && self.reader.is_done()
+    }
+
+    fn progress(&self) -> Option<f64> {
+        Some(self.reader.progress())
+    }
+
+    fn stop(&mut self) {
+        self.next = None;
+        self.reader.stop();
+    }
+}
+
+impl SourceBuilder<'_> {
+    /// Files replayed by the time of their records: `parse` makes a record of a line (blank lines are
+    /// passed over) and `time_of` says when it happened. Files are read in the order given, those that
+    /// end in `.gz` are decompressed; records are expected in the order of their times.
+    ///
+    /// The program's intervals are in the time of the records. They pass as fast as they did then, or
+    /// [faster](crate::Builder::speed), or in [batch mode](crate::Builder::batch) as fast as they can be
+    /// processed, and in each case hold the same records.
+    ///
+    /// A record that comes after records of a later interval is late: it is put into the interval that
+    /// is being made, and counted. What does not fit into an interval comes first in the next; of that
+    /// the source knows, and counts, only the record it has read ahead. A panic of `parse` or `time_of`
+    /// fails the interval; what is left of it comes with the next. A file that cannot be read on fails
+    /// the interval, and the next goes on with the next file.
+    ///
+    /// ```
+    /// # use cutwater::{Context, Time};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("clicks.csv");
+    /// std::fs::write(&path, "ms,page\n1000,/\n1500,/about\n4000,/\n").unwrap();
+    /// let ctx = Context::builder("clicks").threads(1).batch(true).progress(false).build()?;
+    /// let clicks = ctx.source("clicks").header_lines(1).replay(
+    ///     [&path],
+    ///     |line| {
+    ///         let (ms, page) = line.split_once(',').ok_or("no comma")?;
+    ///         Ok::<_, String>((ms.parse::<i64>().map_err(|e| e.to_string())?, page.to_owned()))
+    ///     },
+    ///     |(ms, _)| Time::from_ms(*ms),
+    /// );
+    /// clicks.count().print();
+    /// ctx.run()?;
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn replay<T, Q, E>(
+        self,
+        paths: impl IntoIterator<Item = Q>,
+        parse: impl FnMut(&str) -> Result<T, E> + Send + 'static,
+        time_of: impl Fn(&T) -> Time + Send + 'static,
+    ) -> DStream<T>
+    where
+        T: Record,
+        Q: AsRef<Path>,
+        E: fmt::Display + 'static,
+    {
+        self.only("replayed files", &["line_bytes_max", "header_lines"]);
+        let Self { ctx, name, policy, bounds, line_bytes_max, header_lines, .. } = self;
+        let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        let (label, spec) = (name.clone(), Holder::spec(&name));
+        ctx.source_stream(&label, |stream| {
+            Box::new(Replay {
+                name,
+                holder: Holder::new(ctx.engine(), spec, stream),
+                policy,
+                bounds,
+                reader: Reader::new(paths, header_lines, line_bytes_max),
+                parse,
+                time_of,
+                next: None,
+                malformed: Vec::new(),
+                complete: None,
+                faulty: false,
+            })
+        })
+    }
+}

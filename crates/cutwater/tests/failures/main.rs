@@ -1,0 +1,16 @@
+//! What happens when something goes wrong: who is blamed, what goes on, and what is left behind.
+
+mod after;
+mod blame;
+mod configuration;
+mod leftovers;
+
+use std::time::Duration;
+
+use cutwater::{Context, testing::Harness};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn harness(threads: usize) -> Harness {
+    Harness::with(Context::builder("failing").interval(SECOND).threads(threads), 2)
+}
