@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //!
+//! - [`by_hand`]: the same work in a plain loop, for a ratio
 //! - [`cli`]: the sub-commands and their options
 //! - [`generate`]: the input that the text jobs read
 //! - [`jobs`]: what is measured, one job a file
@@ -16,6 +17,7 @@
 //!
 //! It is a library under a thin executable so that tests can call the parts that a job is checked by.
 
+pub mod by_hand;
 pub mod cli;
 pub mod error;
 pub mod generate;

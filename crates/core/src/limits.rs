@@ -47,3 +47,8 @@ pub const LISTEN_CONNECTIONS_MAX: usize = 256;
 /// Files of a folder are remembered as taken for at least so long, in milliseconds; what is older
 /// is not taken at all (`api.md` §2).
 pub const FOLDER_REMEMBER_MS: u64 = 60_000;
+
+/// Versions of a state in a row that were described and not computed, because no output looked at
+/// them. At so many the newest is computed: all that they are made from is held until then, and the
+/// first to look would have to wait for all of it.
+pub const STATE_BEHIND_MAX: u32 = 10;

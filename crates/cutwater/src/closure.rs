@@ -54,6 +54,8 @@ use crate::{error::Error, task::AnyOperator};
 )]
 pub trait Portable: Copy + Send + Sync + 'static {}
 
+// Whoever captures a `String` is to read the sentence above, and not that it is no `Copy`.
+#[diagnostic::do_not_recommend]
 impl<F: Copy + Send + Sync + 'static> Portable for F {}
 
 /// Stops the compiler at a function that captures. Every operation evaluates it in a `const` block

@@ -60,3 +60,8 @@ pub use rdd::Rdd;
 pub use record::{Key, Record};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 pub use stream::{DStream, Done};
+
+/// The programs of the README compile, and the one that can run does.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -4,6 +4,7 @@ use cutwater::Error;
 
 use super::{Answer, TextJob, lock};
 use crate::{
+    by_hand,
     cli::{Common, Grep},
     error::BenchError,
     reference::count_matching,
@@ -25,10 +26,12 @@ pub fn run(common: &Common, options: &Grep) -> Result<Report, BenchError> {
         Ok::<(), Error>(())
     });
     let (chunks, text) = (job.chunks, &options.text);
-    job.run("grep", common, || {
+    let bytes = job.measured_bytes(common, text);
+    let report = job.run("grep", common, || {
         let expected =
             count_matching(&text.input, 0..chunks * text.chunk_records, options.pattern.as_bytes())?;
         let got = *lock(&answer);
         if got == expected { Ok(got) } else { Err(BenchError::Wrong(format!("{got} lines, not {expected}"))) }
-    })
+    })?;
+    Ok(report.with("by_hand_records_per_s", by_hand::grep(&text.input, bytes, &options.pattern)?.round()))
 }

@@ -60,6 +60,13 @@ impl TextJob {
         Ok(Self { ctx, lines, intervals, chunks })
     }
 
+    /// The bytes of the file that the measured intervals read, or the first half gigabyte of them.
+    pub fn measured_bytes(&self, common: &Common, text: &Text) -> std::ops::Range<u64> {
+        let chunk_bytes = text.chunk_records * RECORD_BYTES;
+        let start = common.warmup * chunk_bytes;
+        start..(self.chunks * chunk_bytes).min(start + (512 << 20) / RECORD_BYTES * RECORD_BYTES)
+    }
+
     /// Runs the program. `check` compares its answer and says the number by which two runs are compared.
     ///
     /// # Errors

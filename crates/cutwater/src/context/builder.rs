@@ -195,6 +195,11 @@ impl Builder {
             };
             let mut value = || inline.clone().or_else(|| args.next());
             builder = match flag.as_str() {
+                "--batch" | "--continue" if inline.is_some() => {
+                    let value = inline.unwrap_or_default();
+                    builder.faults.push(format!("{flag}={value}: {flag} takes no value"));
+                    builder
+                }
                 "--threads" => builder.parsed(&flag, value(), Self::threads),
                 "--interval-ms" => {
                     builder.parsed(&flag, value(), |b, ms| b.interval(Duration::from_millis(ms)))

@@ -115,8 +115,8 @@ impl<T: Record> DStream<T> {
             fs::create_dir_all(&beside).map_err(|error| external("create", error))?;
             let spec = OperatorSpec::of::<WriteLines<T, F>>(label.clone(), &beside);
             let written = rdd.narrow(&spec).compute();
-            let renamed = written
-                .and_then(|_| fs::rename(&beside, &whole).map_err(|error| external("rename", error)));
+            let renamed =
+                written.and_then(|_| fs::rename(&beside, &whole).map_err(|error| external("rename", error)));
             if renamed.is_err() {
                 // What is left of it is of no use, and the error that counts is the first.
                 let _ = fs::remove_dir_all(&beside);

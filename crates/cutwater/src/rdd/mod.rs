@@ -178,14 +178,6 @@ impl<T: Record> Rdd<T> {
         node::relabel(&mut self.node, own, label);
     }
 
-    /// Nobody will ask for it under this name again: what it kept may go, even if its description
-    /// is still part of another's lineage.
-    pub(crate) fn release(&self) {
-        if self.node.dataset.keep {
-            self.node.unpersist();
-        }
-    }
-
     /// Computes every partition: a block of `Vec<T>` for each.
     pub(crate) fn compute(&self) -> Result<Vec<Block>, Error> {
         self.node.compute()

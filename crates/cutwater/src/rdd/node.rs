@@ -127,9 +127,14 @@ impl DatasetNode {
         self.engine.compute(self.dataset.id, steps)
     }
 
+    /// Whether all of it was computed and kept.
+    pub fn is_stored(&self) -> bool {
+        self.dataset.keep && self.engine.is_stored(self.dataset.id, self.dataset.partitions)
+    }
+
     /// Nobody needs what is behind this dataset any longer, if all of it is stored.
     pub fn cut_if_stored(&self) {
-        if self.dataset.keep && self.engine.is_stored(self.dataset.id, self.dataset.partitions) {
+        if self.is_stored() {
             let parents = std::mem::take(&mut *self.parents.lock().unwrap_or_else(PoisonError::into_inner));
             if !parents.is_empty() {
                 self.engine.tell(Event::LineageCut { dataset: self.dataset.id });

@@ -1,6 +1,5 @@
 use std::{
     collections::HashMap,
-    panic::{self, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Instant,
 };
@@ -16,7 +15,7 @@ use crate::{
     context::{Context, Graph, IntervalReport, OnFailure, SourceReport},
     error::{Error, ErrorKind},
     source::Taken,
-    task::panic_message,
+    task::on_master,
 };
 
 /// The loop over intervals.
@@ -250,10 +249,7 @@ impl Driver {
         for output in &mut self.graph.outputs {
             // The function runs on this thread; if it panics, that is an error of the interval as it
             // would be in a task.
-            let done = panic::catch_unwind(AssertUnwindSafe(|| (output.run)(report.time)));
-            let done = done.unwrap_or_else(|payload| {
-                Err(Error::user(format_args!("panicked: {}", panic_message(&*payload))))
-            });
+            let done = on_master(|| (output.run)(report.time));
             report.outputs += usize::from(done.map_err(|error| error.at(&output.label))?);
         }
         Ok(())

@@ -1,11 +1,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::Location,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use cutwater_core::Time;
+use cutwater_core::{Time, limits};
 
 use crate::{Record, error::Error, rdd::Rdd};
 
@@ -37,6 +40,8 @@ pub(crate) struct StreamNode<T> {
     remember: Mutex<Duration>,
     /// Whether its dataset at a time is made from the one before.
     has_state: bool,
+    /// How many of its last datasets were not computed.
+    behind: AtomicU32,
 }
 
 pub(crate) type Compute<T> = dyn Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync;
@@ -99,6 +104,7 @@ impl<T: Record> StreamNode<T> {
             aside: Mutex::default(),
             remember: Mutex::new(Duration::ZERO),
             has_state,
+            behind: AtomicU32::new(0),
         }
     }
 
@@ -161,6 +167,18 @@ impl<T: Record> StreamNode<T> {
         Ok(rdd)
     }
 
+    /// Computes a state if nobody has looked at one for so long that what they are made from piles up.
+    fn catch_up(&self, state: &Rdd<T>) {
+        let node = state.node();
+        let behind = if node.is_stored() { 0 } else { self.behind.load(Ordering::Relaxed) + 1 };
+        self.behind.store(behind, Ordering::Relaxed);
+        // A failure is of the interval in which somebody looks.
+        if behind >= limits::STATE_BEHIND_MAX && state.compute().is_ok() {
+            node.cut_if_stored();
+            self.behind.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Time, Option<Rdd<T>>>> {
         self.generated.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,18 +231,19 @@ impl<T: Record> AnyStream for StreamNode<T> {
             // Nobody may have asked if the interval failed, or if what is asked for slides slowly. The
             // next state is made from this one, and what this one is made from may go now. If it
             // cannot be made, whoever asks next is told.
-            let _ = self.at(now);
+            if let Ok(Some(state)) = self.at(now) {
+                self.catch_up(&state);
+            }
         }
         let before = now - remembered;
         self.aside().retain(|time| *time > before);
         let mut generated = self.lock();
         let kept = generated.split_off(&Time::from_ms(before.as_ms() + 1));
         let old = std::mem::replace(&mut *generated, kept);
-        // Let go without the lock: the end of a dataset has work to do.
+        // Let go without the lock: the end of a dataset has work to do. One that a later dataset is
+        // still to be computed from stays behind that until then.
         drop(generated);
-        for rdd in old.into_values().flatten() {
-            rdd.release();
-        }
+        drop(old);
     }
 
     fn cut_lineage(&self) {

@@ -35,20 +35,14 @@ fn the_failed_interval_counts_as_empty() {
     for threads in [1, 4] {
         let ones = |s: &DStream<i64>| s.map(|n| ('a', n));
         assert_eq!(survivors(threads, DStream::clone), [[1], [2], [4], [5], [6]]);
-        assert_eq!(survivors(threads, |s| s.window(3 * SECOND, SECOND)), [
-            vec![1],
-            vec![1, 2],
-            vec![2, 4],
-            vec![4, 5],
-            vec![4, 5, 6]
-        ]);
-        assert_eq!(survivors(threads, |s| s.count().window(2 * SECOND, SECOND)), [
-            vec![1],
-            vec![1, 1],
-            vec![0, 1],
-            vec![1, 1],
-            vec![1, 1]
-        ]);
+        assert_eq!(
+            survivors(threads, |s| s.window(3 * SECOND, SECOND)),
+            [vec![1], vec![1, 2], vec![2, 4], vec![4, 5], vec![4, 5, 6]]
+        );
+        assert_eq!(
+            survivors(threads, |s| s.count().window(2 * SECOND, SECOND)),
+            [vec![1], vec![1, 1], vec![0, 1], vec![1, 1], vec![1, 1]]
+        );
         let sums = [1, 3, 7, 12, 18].map(|sum| vec![('a', sum)]);
         assert_eq!(survivors(threads, |s| ones(s).running_reduce(|a, b| a + b)), sums);
         let sums = [1, 3, 6, 9, 15].map(|sum| vec![('a', sum)]);
@@ -108,9 +102,8 @@ fn a_transform_that_refuses_one_interval() {
     for threads in [1, 4] {
         let harness = harness(threads);
         let input = harness.input((1..=6).map(|n| vec![('a', n)]));
-        let choosy = input.transform(|rdd, t| {
-            if t.as_ms() == 3000 { Err(Error::user("not at three")) } else { Ok(rdd) }
-        });
+        let choosy = input
+            .transform(|rdd, t| if t.as_ms() == 3000 { Err(Error::user("not at three")) } else { Ok(rdd) });
         let running = harness.watch(&choosy.running_reduce(|a, b| a + b));
         let window = harness.watch(&choosy.window(3 * SECOND, SECOND).map(|(_, n)| n));
         let counts = harness.watch(&choosy.union(&input).count().window(2 * SECOND, SECOND));
@@ -207,4 +200,36 @@ fn a_program_goes_on_if_it_was_told_to() {
     let all = seen.concat();
     assert!(!all.contains(&13) && all.ends_with(&[5]), "{seen:?}");
     assert_eq!(state, [all.iter().sum::<i64>()], "the state is what was seen: {seen:?}");
+}
+
+/// An output need not look at every interval: what it asks for now and then is still all there.
+#[test]
+fn state_that_is_seldom_looked_at() {
+    for threads in [1, 4] {
+        for every in [2, 3, 10, 40] {
+            let harness = harness(threads);
+            let input = harness.input((1..=120).map(|n| vec![('a', n)]));
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let streams = [
+                input.running_reduce(|a, b| a + b),
+                input.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, 4 * SECOND, SECOND),
+                input.reduce_by_key_and_window(|a, b| a + b, 4 * SECOND, SECOND),
+            ];
+            for (stream, at) in streams.iter().zip(0..) {
+                let seen = seen.clone();
+                stream.for_each_rdd(move |rdd, t| {
+                    let n = t.as_ms() as i32 / 1000;
+                    if n % every == 0 {
+                        let window: i32 = (1.max(n - 3)..=n).sum();
+                        let expected = [n * (n + 1) / 2, window, window][at];
+                        assert_eq!(rdd.collect()?, [('a', expected)], "stream {at} at {n}");
+                        seen.lock().unwrap().push(at);
+                    }
+                    Ok::<(), Error>(())
+                });
+            }
+            harness.advance(120).unwrap();
+            assert_eq!(seen.lock().unwrap().len() as i32, 3 * (120 / every));
+        }
+    }
 }

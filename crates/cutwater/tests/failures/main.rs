@@ -1,4 +1,6 @@
 //! What happens when something goes wrong: who is blamed, what goes on, and what is left behind.
+// Where a helper of a test meets an error, the test has failed.
+#![allow(clippy::unwrap_used)]
 
 mod after;
 mod blame;

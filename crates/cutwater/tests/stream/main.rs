@@ -1,4 +1,6 @@
 //! Every operation of streams against tables: what goes in, interval by interval, and what comes out.
+// Where a helper of a test meets an error, the test has failed.
+#![allow(clippy::unwrap_used)]
 
 mod absent;
 mod build;

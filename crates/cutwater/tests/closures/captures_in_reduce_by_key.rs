@@ -1,0 +1,8 @@
+// refused: this closure captures variables, which cannot travel to another machine: hand them over with `.with(values)` and take them as its first parameter
+
+fn main() {
+    let ctx = cutwater::Context::local(1);
+    let cap = 3;
+    let rdd = ctx.parallelize([(1, 2)]).reduce_by_key(move |a, b| cap.min(a + b)); // here
+    drop(rdd);
+}

@@ -1,0 +1,9 @@
+// refused: this closure captures variables, which cannot travel to another machine: hand them over with `.with(values)` and take them as its first parameter
+
+use std::time::Duration;
+
+fn main() {
+    let harness = cutwater::testing::Harness::new(Duration::from_secs(1));
+    let sign = 1;
+    harness.input([vec![1, 2]]).save("somewhere", move |n| format!("{}", n * sign)); // here
+}
