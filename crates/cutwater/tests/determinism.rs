@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use cutwater::{Context, testing::Harness};
+use cutwater::{Context, Time, testing::Harness};
 
 /// One thread and several, and several again, since threads never meet in the same way twice.
 const THREADS: [usize; 8] = [1, 2, 3, 4, 4, 4, 2, 3];
@@ -82,19 +82,17 @@ fn streams_that_follow_the_threads() {
         harness.advance(12).unwrap();
         (running.timed(), inverse.timed(), joined.timed())
     };
-    let sorted = |mut all: (_, _, _)| {
-        fn sort<T: Ord>(timed: &mut Vec<(cutwater::Time, Option<Vec<T>>)>) {
-            timed.iter_mut().filter_map(|(_, records)| records.as_mut()).for_each(|records| records.sort());
-        }
-        sort(&mut all.0);
-        sort(&mut all.1);
-        sort(&mut all.2);
-        all
-    };
+    let sorted =
+        |(running, inverse, joined)| (in_any_order(running), in_any_order(inverse), in_any_order(joined));
     let one = sorted(run(1));
     for threads in 2..=4 {
         let first = run(threads);
         assert!(run(threads) == first && run(threads) == first, "{threads} threads differ from themselves");
         assert!(sorted(first) == one, "{threads} threads and one");
     }
+}
+
+fn in_any_order<T: Ord>(mut timed: Vec<(Time, Option<Vec<T>>)>) -> Vec<(Time, Option<Vec<T>>)> {
+    timed.iter_mut().filter_map(|(_, records)| records.as_mut()).for_each(|records| records.sort());
+    timed
 }

@@ -45,13 +45,30 @@ impl<T: Record> Rdd<T> {
     /// # Ok::<(), cutwater::Error>(())
     /// ```
     #[track_caller]
-    pub fn aggregate<U, F>(&self, zero: U, _add: F, merge: impl FnMut(U, U) -> U) -> Result<U, Error>
+    pub fn aggregate<U, F>(&self, zero: U, add: F, merge: impl FnMut(U, U) -> U) -> Result<U, Error>
     where
         U: Record,
         F: Fn(U, T) -> U + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        let spec = OperatorSpec::new::<FoldPartition<T, U, F>>("aggregate", &zero);
+        self.aggregated("aggregate", zero, add, merge)
+    }
+
+    /// The same for the action `name`.
+    #[track_caller]
+    pub(super) fn aggregated<U, F>(
+        &self,
+        name: &str,
+        zero: U,
+        _add: F,
+        merge: impl FnMut(U, U) -> U,
+    ) -> Result<U, Error>
+    where
+        U: Record,
+        F: Fn(U, T) -> U + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let spec = OperatorSpec::new::<FoldPartition<T, U, F>>(name, &zero);
         let partitions = self.narrow(&spec).collect()?;
         let merge = || Ok(partitions.into_iter().fold(zero, merge));
         on_master(merge).map_err(|error| error.at(&spec.any.label))

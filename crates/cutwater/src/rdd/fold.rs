@@ -20,6 +20,6 @@ impl<T: Record> Rdd<T> {
     #[track_caller]
     pub fn fold<F: Fn(T, T) -> T + Portable>(&self, zero: T, f: F) -> Result<T, Error> {
         const { closure::captures_nothing::<F>() };
-        self.aggregate(zero, f, f)
+        self.aggregated("fold", zero, f, f)
     }
 }

@@ -24,7 +24,8 @@ impl<T: Record> Rdd<T> {
             (Some(a), Some(b)) => Some(f(a, b)),
             (a, b) => a.or(b),
         };
-        let reduced = self.aggregate(None, move |so_far, record| both(so_far, Some(record)), both)?;
+        let add = move |so_far, record| both(so_far, Some(record));
+        let reduced = self.aggregated("reduce", None, add, both)?;
         reduced.ok_or_else(|| {
             Error::user("`reduce` of an empty dataset: there is nothing to answer; use `fold`")
         })

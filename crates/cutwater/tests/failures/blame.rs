@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    panic::Location,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -11,9 +12,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{SECOND, harness};
 
+/// That the error blames `operation` and the line of this file where it is called, which is one of the
+/// next few after the caller's.
+#[track_caller]
+fn assert_blames(text: &str, operation: &str) {
+    let label = format!("`{operation}` at {}:", file!());
+    let at = text.find(&label).unwrap_or_else(|| panic!("{label} is not in: {text}"));
+    let digits: String = text[at + label.len()..].chars().take_while(char::is_ascii_digit).collect();
+    let line: usize = digits.parse().unwrap();
+    let there = include_str!("blame.rs").lines().nth(line - 1).unwrap();
+    assert!(there.contains(&format!(".{operation}")), "line {line} is {there:?}: {text}");
+    let near = Location::caller().line() as usize;
+    assert!(line.abs_diff(near) < 20, "line {line} is not near {near}: {text}");
+}
+
 /// Runs two intervals of a program, of which the first fails with 13 in its input, on one thread and on
-/// four; the error must have all of `wanted` in it. The second interval must be none the worse.
-fn fails_with<T: Record>(wanted: &[&str], program: impl Fn(&DStream<i64>, &Harness) -> DStream<T>) -> String {
+/// four; the error must blame `operation` and have all of `wanted` in it. The second interval must be
+/// none the worse.
+#[track_caller]
+fn fails_with<T: Record>(
+    operation: &str,
+    wanted: &[&str],
+    program: impl Fn(&DStream<i64>, &Harness) -> DStream<T>,
+) -> String {
     let mut text = String::new();
     for threads in [1, 4] {
         let harness = harness(threads);
@@ -23,16 +44,13 @@ fn fails_with<T: Record>(wanted: &[&str], program: impl Fn(&DStream<i64>, &Harne
         assert_eq!(error.kind(), ErrorKind::User, "{error}");
         text = error.to_string();
         assert!(text.starts_with("interval 1970-01-01T00:00:01Z: "), "{text}");
+        assert_blames(&text, operation);
         for wanted in wanted {
             assert!(text.contains(wanted), "{wanted:?} is not in: {text}");
         }
         harness.advance(1).unwrap_or_else(|error| panic!("the next interval fails too: {error}"));
     }
     text
-}
-
-fn at(operation: &str, line: u32) -> String {
-    format!("`{operation}` at {}:{line}:", file!())
 }
 
 fn unlucky(n: i64) -> i64 {
@@ -42,59 +60,41 @@ fn unlucky(n: i64) -> i64 {
 
 #[test]
 fn operations_of_one_record() {
-    let line = line!() + 1;
-    let text = fails_with(&[&at("map", line), "panicked: 13 is unlucky, at "], |s, _| s.map(unlucky));
+    let text = fails_with("map", &["panicked: 13 is unlucky, at "], |s, _| s.map(unlucky));
     assert!(text.contains(&format!(", at {}:", file!())), "the place of the panic: {text}");
 
-    let line = line!() + 1;
-    fails_with(&[&at("filter", line), "unlucky"], |s, _| s.filter(|n| unlucky(*n) > 0));
-    let line = line!() + 1;
-    fails_with(&[&at("flat_map", line), "unlucky"], |s, _| s.flat_map(|n| [unlucky(n)]));
-    let line = line!() + 1;
-    fails_with(&[&at("flat_map", line), "unlucky"], |s, _| s.flat_map(|n| (0..2).map(move |_| unlucky(n))));
-    let line = line!() + 1;
-    fails_with(&[&at("map_partitions", line), "unlucky"], |s, _| {
-        s.map_partitions(|all| all.into_iter().map(unlucky))
-    });
-    let line = line!() + 1;
-    fails_with(&[&at("map", line), "unlucky"], |s, _| s.with(1).map(|one, n| unlucky(n) + one));
-    let line = line!() + 1;
-    fails_with(&[&at("map_values", line), "unlucky"], |s, _| s.map(|n| (n, n)).map_values(unlucky));
+    fails_with("filter", &["unlucky"], |s, _| s.filter(|n| unlucky(*n) > 0));
+    fails_with("flat_map", &["unlucky"], |s, _| s.flat_map(|n| [unlucky(n)]));
+    fails_with("flat_map", &["unlucky"], |s, _| s.flat_map(|n| (0..2).map(move |_| unlucky(n))));
+    fails_with("map_partitions", &["unlucky"], |s, _| s.map_partitions(|all| all.into_iter().map(unlucky)));
+    fails_with("map", &["unlucky"], |s, _| s.with(1).map(|one, n| unlucky(n) + one));
+    fails_with("map_values", &["unlucky"], |s, _| s.map(|n| (n, n)).map_values(unlucky));
 }
 
 /// In a chain that runs as one task, the one to blame is named and nobody else.
 #[test]
 fn the_one_in_the_middle() {
-    let line = line!() + 3;
-    let text = fails_with(&[&at("filter", line)], |s, _| {
+    let text = fails_with("filter", &[], |s, _| {
         s.map(|n| n).filter(|n| unlucky(*n) != 0).flat_map(Some).reduce(|a, b| a + b)
     });
     assert!(!text.contains("`map`") && !text.contains("`flat_map`") && !text.contains("`reduce`"), "{text}");
     // What is cached is computed by the operation that makes it, under its own name.
-    let line = line!() + 1;
-    let text = fails_with(&[&at("map", line)], |s, _| s.map(unlucky).cache().named("kept"));
+    let text = fails_with("map", &[], |s, _| s.map(unlucky).cache().named("kept"));
     assert!(!text.contains("kept"), "{text}");
 }
 
 #[test]
 fn functions_of_keys_and_reductions() {
     let keyed = |s: &DStream<i64>| s.map(|n| (0u8, n));
-    let line = line!() + 1;
-    fails_with(&[&at("reduce_by_key", line), "unlucky"], |s, _| {
-        keyed(s).reduce_by_key(|a, b| unlucky(a) + unlucky(b))
-    });
-    let line = line!() + 1;
-    fails_with(&[&at("reduce", line), "unlucky"], |s, _| s.reduce(|a, b| unlucky(a) + unlucky(b)));
-    let line = line!() + 1;
-    fails_with(&[&at("running_reduce", line), "unlucky"], |s, _| {
+    fails_with("reduce_by_key", &["unlucky"], |s, _| keyed(s).reduce_by_key(|a, b| unlucky(a) + unlucky(b)));
+    fails_with("reduce", &["unlucky"], |s, _| s.reduce(|a, b| unlucky(a) + unlucky(b)));
+    fails_with("running_reduce", &["unlucky"], |s, _| {
         keyed(s).running_reduce(|a, b| unlucky(a) + unlucky(b))
     });
-    let line = line!() + 2;
-    fails_with(&[&at("reduce_by_key_and_window", line), "unlucky"], |s, _| {
+    fails_with("reduce_by_key_and_window", &["unlucky"], |s, _| {
         keyed(s).reduce_by_key_and_window(|a, b| unlucky(a) + unlucky(b), 2 * SECOND, SECOND)
     });
-    let line = line!() + 2;
-    fails_with(&[&at("reduce_by_key_and_window", line), "unlucky"], |s, _| {
+    fails_with("reduce_by_key_and_window", &["unlucky"], |s, _| {
         keyed(s).reduce_by_key_and_window_inverse(
             |a, b| unlucky(a) + unlucky(b),
             |a, b| a - b,
@@ -102,8 +102,7 @@ fn functions_of_keys_and_reductions() {
             SECOND,
         )
     });
-    let line = line!() + 2;
-    fails_with(&[&at("reduce_by_key_and_window", line), "unlucky"], |s, _| {
+    fails_with("reduce_by_key_and_window", &["unlucky"], |s, _| {
         keyed(s).reduce_by_key_and_window_filtered(i64::max, |a, _| a, |_, n| unlucky(*n) > 0, SECOND, SECOND)
     });
 }
@@ -113,7 +112,6 @@ fn functions_of_keys_and_reductions() {
 fn the_inverse_is_blamed_when_it_runs() {
     let harness = harness(2);
     let input = harness.input([vec![('a', 1)], vec![('a', 1)], vec![('a', 1)]]);
-    let line = line!() + 1;
     let sums = input.reduce_by_key_and_window_inverse(
         |a, b| a + b,
         |_, _| panic!("no way back"),
@@ -123,86 +121,70 @@ fn the_inverse_is_blamed_when_it_runs() {
     let _watched = harness.watch(&sums);
     harness.advance(2).unwrap();
     let text = harness.advance(1).unwrap_err().to_string();
-    assert!(text.contains(&at("reduce_by_key_and_window", line)) && text.contains("no way back"), "{text}");
+    assert_blames(&text, "reduce_by_key_and_window");
+    assert!(text.contains("no way back"), "{text}");
 }
 
 #[test]
 fn sort_keys_on_either_side() {
-    let line = line!() + 1;
-    fails_with(&[&at("sort_by", line), "unlucky"], |s, _| s.transform(|rdd, _| rdd.sort_by(|n| unlucky(*n))));
-    let line = line!() + 1;
-    fails_with(&[&at("sort_by", line), "unlucky"], |s, _| {
-        s.transform(|rdd, _| rdd.sort_by_into(1, |n| unlucky(*n)))
-    });
-    let line = line!() + 2;
-    fails_with(&[&at("top", line), "unlucky"], |s, _| {
-        s.transform(|rdd, _| rdd.top_by(1, |n| unlucky(*n)).map(|_| rdd))
-    });
+    fails_with("sort_by", &["unlucky"], |s, _| s.transform(|rdd, _| rdd.sort_by(|n| unlucky(*n))));
+    fails_with("sort_by", &["unlucky"], |s, _| s.transform(|rdd, _| rdd.sort_by_into(1, |n| unlucky(*n))));
+    fails_with("top", &["unlucky"], |s, _| s.transform(|rdd, _| rdd.top_by(1, |n| unlucky(*n)).map(|_| rdd)));
 }
 
 /// Names stand beside the operation and its line, on both sides of a shuffle and for all that an
 /// operation consists of.
 #[test]
 fn names_are_told() {
-    let line = line!() + 1;
-    fails_with(&["`fate`, ", &at("map", line)], |s, _| s.map(unlucky).named("fate"));
+    fails_with("map", &["`fate`, "], |s, _| s.map(unlucky).named("fate"));
     let keyed = |s: &DStream<i64>| s.map(|n| (0u8, n));
-    let line = line!() + 1;
-    fails_with(&["`fate`, ", &at("reduce_by_key", line)], |s, _| {
+    fails_with("reduce_by_key", &["`fate`, "], |s, _| {
         keyed(s).reduce_by_key(|a, b| unlucky(a) + unlucky(b)).named("fate")
     });
-    let line = line!() + 1;
-    fails_with(&["`fate`, ", &at("reduce", line)], |s, _| {
-        s.reduce(|a, b| unlucky(a) + unlucky(b)).named("fate")
-    });
-    let line = line!() + 1;
-    fails_with(&["`fate`, ", &at("running_reduce", line)], |s, _| {
+    fails_with("reduce", &["`fate`, "], |s, _| s.reduce(|a, b| unlucky(a) + unlucky(b)).named("fate"));
+    fails_with("running_reduce", &["`fate`, "], |s, _| {
         keyed(s).running_reduce(|a, b| unlucky(a) + unlucky(b)).named("fate")
     });
-    let line = line!() + 2;
-    fails_with(&["`fate`, ", &at("reduce_by_key_and_window", line)], |s, _| {
+    fails_with("reduce_by_key_and_window", &["`fate`, "], |s, _| {
         keyed(s).reduce_by_key_and_window(|a, b| unlucky(a) + unlucky(b), 2 * SECOND, SECOND).named("fate")
     });
-    let line = line!() + 2;
-    fails_with(&["`fate`, ", &at("reduce_by_key_and_window", line)], |s, _| {
+    fails_with("reduce_by_key_and_window", &["`fate`, "], |s, _| {
         keyed(s)
             .reduce_by_key_and_window_inverse(|a, b| unlucky(a) + unlucky(b), |a, b| a - b, SECOND, SECOND)
             .named("fate")
     });
     // A name is for one operation, even where several stand in a line.
-    let text = fails_with(&["`map` at "], |s, _| s.map(unlucky).map(|n| n).named("innocent"));
+    let text = fails_with("map", &[], |s, _| s.map(unlucky).map(|n| n).named("innocent"));
     assert!(!text.contains("innocent"), "{text}");
 }
 
 /// Functions that run on the master are no different.
 #[test]
 fn functions_on_the_master() {
-    let line = line!() + 1;
-    fails_with(&[&at("transform", line), "panicked: 13 is unlucky, at "], |s, _| {
+    fails_with("transform", &["panicked: 13 is unlucky, at "], |s, _| {
         s.transform(|rdd, _| {
             unlucky(rdd.take(2)?[1..].first().copied().unwrap_or(0));
             Ok(rdd)
         })
     });
-    let line = line!() + 1;
-    fails_with(&[&at("transform", line), "I refuse"], |s, _| {
+    fails_with("transform", &["I refuse"], |s, _| {
         s.transform(|rdd, t| if t.as_ms() == 1000 { Err(Error::user("I refuse")) } else { Ok(rdd) })
     });
 
     for threads in [1, 4] {
         let harness = harness(threads);
         let input = harness.input([vec![1], vec![2], vec![3]]);
-        let line = line!() + 1;
         input.for_each_rdd(|rdd, t| match t.as_ms() {
             1000 => panic!("at {t} with {:?}", rdd.collect()),
             2000 => Err(Error::user("not today")),
             _ => Ok(()),
         });
         let text = harness.advance(1).unwrap_err().to_string();
-        assert!(text.contains(&at("for_each_rdd", line)), "{text}");
+        assert_blames(&text, "for_each_rdd");
         assert!(text.contains("panicked: at 1970-01-01T00:00:01Z with Ok([1]), at "), "{text}");
         let text = harness.advance(1).unwrap_err().to_string();
-        assert!(text.contains(&at("for_each_rdd", line)) && text.ends_with("not today"), "{text}");
+        assert_blames(&text, "for_each_rdd");
+        assert!(text.ends_with("not today"), "{text}");
         harness.advance(1).unwrap();
     }
 }
@@ -214,20 +196,18 @@ fn actions() {
         let ctx = Context::local(threads);
         for partitions in [1, 4] {
             let rdd = ctx.parallelize_into(partitions, [1, 13, 2, 13]);
-            let line = line!() + 2;
             let errors = [
-                ("aggregate", rdd.reduce(|a, b| unlucky(a) + unlucky(b)).unwrap_err()),
-                ("aggregate", rdd.fold(0, |a, b| unlucky(a) + unlucky(b)).unwrap_err()),
+                ("reduce", rdd.reduce(|a, b| unlucky(a) + unlucky(b)).unwrap_err()),
+                ("fold", rdd.fold(0, |a, b| unlucky(a) + unlucky(b)).unwrap_err()),
                 ("aggregate", rdd.aggregate(0, |a, _| a, |_, _| panic!("13 is unlucky")).unwrap_err()),
                 ("foreach", rdd.foreach(|n| assert!(unlucky(n) > 0)).unwrap_err()),
                 ("top", rdd.top_by(2, |n| unlucky(*n)).unwrap_err()),
                 ("sort_by", rdd.sort_by(|n| unlucky(*n)).and_then(|rdd| rdd.collect()).unwrap_err()),
             ];
-            for (n, (operation, error)) in (0..).zip(errors) {
-                let text = error.to_string();
-                assert_eq!(error.kind(), ErrorKind::User, "{text}");
-                assert!(text.contains(&at(operation, line + n)), "{text}");
-                assert!(text.contains("13 is unlucky"), "{text}");
+            for (operation, error) in errors {
+                assert_eq!(error.kind(), ErrorKind::User, "{error}");
+                assert_blames(&error.to_string(), operation);
+                assert!(error.to_string().contains("13 is unlucky"), "{error}");
             }
             assert_eq!(rdd.count().unwrap(), 4, "the engine still works");
         }
@@ -261,18 +241,12 @@ fn traits_of_keys() {
     let keyed = |s: &DStream<i64>| s.map(|n| (Grudge(n), n));
     for (serialises, wanted) in [(true, "13 is like no other"), (false, "13 is not written down")] {
         SERIALISES.store(serialises, Relaxed);
-        let line = line!() + 1;
-        fails_with(&[&at("reduce_by_key", line), wanted], |s, _| keyed(s).reduce_by_key(|a, _| a));
-        let line = line!() + 1;
-        fails_with(&[&at("group_by_key", line), wanted], |s, _| keyed(s).group_by_key());
-        let line = line!() + 1;
-        fails_with(&[&at("running_reduce", line), wanted], |s, _| keyed(s).running_reduce(|a, _| a));
-        let line = line!() + 1;
-        fails_with(&[&at("join", line), wanted], |s, _| keyed(s).join(&keyed(s)));
-        let line = line!() + 1;
-        fails_with(&[&at("cogroup", line), wanted], |s, _| keyed(s).cogroup(&keyed(s)));
-        let line = line!() + 2;
-        fails_with(&[&at("reduce_by_key_and_window", line), wanted], |s, _| {
+        fails_with("reduce_by_key", &[wanted], |s, _| keyed(s).reduce_by_key(|a, _| a));
+        fails_with("group_by_key", &[wanted], |s, _| keyed(s).group_by_key());
+        fails_with("running_reduce", &[wanted], |s, _| keyed(s).running_reduce(|a, _| a));
+        fails_with("join", &[wanted], |s, _| keyed(s).join(&keyed(s)));
+        fails_with("cogroup", &[wanted], |s, _| keyed(s).cogroup(&keyed(s)));
+        fails_with("reduce_by_key_and_window", &[wanted], |s, _| {
             keyed(s).reduce_by_key_and_window_inverse(|a, _| a, |a, _| a, SECOND, SECOND)
         });
     }
@@ -291,12 +265,9 @@ impl Clone for Unique {
 #[test]
 fn copies_of_records() {
     let unique = |s: &DStream<i64>| s.map(|n| (n, Unique(n)));
-    let line = line!() + 1;
-    fails_with(&[&at("group_by_key", line), "unlucky"], |s, _| unique(s).group_by_key());
-    let line = line!() + 1;
-    fails_with(&[&at("repartition", line), "unlucky"], |s, _| unique(s).repartition(3));
-    let line = line!() + 1;
-    fails_with(&[&at("running_reduce", line), "unlucky"], |s, _| unique(s).running_reduce(|a, _| a));
+    fails_with("group_by_key", &["unlucky"], |s, _| unique(s).group_by_key());
+    fails_with("repartition", &["unlucky"], |s, _| unique(s).repartition(3));
+    fails_with("running_reduce", &["unlucky"], |s, _| unique(s).running_reduce(|a, _| a));
 }
 
 /// A value for `with` that does not survive the journey.
@@ -335,7 +306,6 @@ fn values_that_do_not_survive_the_journey() {
         let rdd = ctx.parallelize([1, 2, 3]);
         let labelled = |value| rdd.with(Fragile(value)).map(|value, n| format!("{value} {n}")).collect();
         assert_eq!(labelled("arrives").unwrap(), ["arrives 1", "arrives 2", "arrives 3"]);
-        let line = line!() - 2;
         for (value, wanted) in [
             ("arrived", "did not survive the journey"),
             ("panics", "panicked: it panics on arrival"),
@@ -344,7 +314,8 @@ fn values_that_do_not_survive_the_journey() {
             let error = labelled(value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::User, "{error}");
             let text = error.to_string();
-            assert!(text.contains(&at("map", line)) && text.contains(wanted), "{text}");
+            assert_blames(&text, "map");
+            assert!(text.contains(wanted), "{text}");
         }
         assert_eq!(rdd.count().unwrap(), 3);
     }
