@@ -128,7 +128,8 @@ fn lines_in(
     while offset < end {
         if kept == buffer.len() {
             if kept >= limits::FILE_LINE_BYTES_MAX {
-                let message = format!("the line at byte {offset} is longer than {kept} bytes; is this a text file?");
+                let message =
+                    format!("the line at byte {offset} is longer than {kept} bytes; is this a text file?");
                 return Err(io::Error::other(message));
             }
             buffer.resize(buffer.len() * 2, 0);

@@ -94,8 +94,8 @@ impl AnySpec {
         }
         let refused = |message: String| TaskError::User { operator: self.label.clone(), message };
         let env = self.env.as_ref();
-        let env =
-            env.map_err(|error| refused(format!("the values given by `with` cannot be serialised: {error}")))?;
+        let env = env
+            .map_err(|error| refused(format!("the values given by `with` cannot be serialised: {error}")))?;
         let build = self.code.load();
         let operator = blame::in_the_name_of(&self.label, || build(env));
         let operator = operator.map_err(|error| refused(error.to_string()))?;

@@ -88,7 +88,15 @@ impl<'a> TaskRun<'a> {
         me: WorkerId,
         task: &'a Task,
     ) -> Result<Outcome, TaskError> {
-        let run = Self { plan, blocks, me, task, stored: RefCell::default(), first: RefCell::default(), findings: RefCell::default() };
+        let run = Self {
+            plan,
+            blocks,
+            me,
+            task,
+            stored: RefCell::default(),
+            first: RefCell::default(),
+            findings: RefCell::default(),
+        };
         let result = blame::catching(|| run.target()).unwrap_or_else(|(operator, message)| {
             Err(match operator {
                 Some(operator) => TaskError::User { operator: operator.into(), message },

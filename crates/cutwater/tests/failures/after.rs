@@ -35,20 +35,14 @@ fn the_failed_interval_counts_as_empty() {
     for threads in [1, 4] {
         let ones = |s: &DStream<i64>| s.map(|n| ('a', n));
         assert_eq!(survivors(threads, DStream::clone), [[1], [2], [4], [5], [6]]);
-        assert_eq!(survivors(threads, |s| s.window(3 * SECOND, SECOND)), [
-            vec![1],
-            vec![1, 2],
-            vec![2, 4],
-            vec![4, 5],
-            vec![4, 5, 6]
-        ]);
-        assert_eq!(survivors(threads, |s| s.count().window(2 * SECOND, SECOND)), [
-            vec![1],
-            vec![1, 1],
-            vec![0, 1],
-            vec![1, 1],
-            vec![1, 1]
-        ]);
+        assert_eq!(
+            survivors(threads, |s| s.window(3 * SECOND, SECOND)),
+            [vec![1], vec![1, 2], vec![2, 4], vec![4, 5], vec![4, 5, 6]]
+        );
+        assert_eq!(
+            survivors(threads, |s| s.count().window(2 * SECOND, SECOND)),
+            [vec![1], vec![1, 1], vec![0, 1], vec![1, 1], vec![1, 1]]
+        );
         let sums = [1, 3, 7, 12, 18].map(|sum| vec![('a', sum)]);
         assert_eq!(survivors(threads, |s| ones(s).running_reduce(|a, b| a + b)), sums);
         let sums = [1, 3, 6, 9, 15].map(|sum| vec![('a', sum)]);
@@ -108,9 +102,8 @@ fn a_transform_that_refuses_one_interval() {
     for threads in [1, 4] {
         let harness = harness(threads);
         let input = harness.input((1..=6).map(|n| vec![('a', n)]));
-        let choosy = input.transform(|rdd, t| {
-            if t.as_ms() == 3000 { Err(Error::user("not at three")) } else { Ok(rdd) }
-        });
+        let choosy = input
+            .transform(|rdd, t| if t.as_ms() == 3000 { Err(Error::user("not at three")) } else { Ok(rdd) });
         let running = harness.watch(&choosy.running_reduce(|a, b| a + b));
         let window = harness.watch(&choosy.window(3 * SECOND, SECOND).map(|(_, n)| n));
         let counts = harness.watch(&choosy.union(&input).count().window(2 * SECOND, SECOND));

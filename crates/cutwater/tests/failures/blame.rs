@@ -13,10 +13,7 @@ use crate::{SECOND, harness};
 
 /// Runs two intervals of a program, of which the first fails with 13 in its input, on one thread and on
 /// four; the error must have all of `wanted` in it. The second interval must be none the worse.
-fn fails_with<T: Record>(
-    wanted: &[&str],
-    program: impl Fn(&DStream<i64>, &Harness) -> DStream<T>,
-) -> String {
+fn fails_with<T: Record>(wanted: &[&str], program: impl Fn(&DStream<i64>, &Harness) -> DStream<T>) -> String {
     let mut text = String::new();
     for threads in [1, 4] {
         let harness = harness(threads);
@@ -56,7 +53,9 @@ fn operations_of_one_record() {
     let line = line!() + 1;
     fails_with(&[&at("flat_map", line), "unlucky"], |s, _| s.flat_map(|n| (0..2).map(move |_| unlucky(n))));
     let line = line!() + 1;
-    fails_with(&[&at("map_partitions", line), "unlucky"], |s, _| s.map_partitions(|all| all.into_iter().map(unlucky)));
+    fails_with(&[&at("map_partitions", line), "unlucky"], |s, _| {
+        s.map_partitions(|all| all.into_iter().map(unlucky))
+    });
     let line = line!() + 1;
     fails_with(&[&at("map", line), "unlucky"], |s, _| s.with(1).map(|one, n| unlucky(n) + one));
     let line = line!() + 1;
@@ -68,10 +67,7 @@ fn operations_of_one_record() {
 fn the_one_in_the_middle() {
     let line = line!() + 3;
     let text = fails_with(&[&at("filter", line)], |s, _| {
-        s.map(|n| n)
-            .filter(|n| unlucky(*n) != 0)
-            .flat_map(Some)
-            .reduce(|a, b| a + b)
+        s.map(|n| n).filter(|n| unlucky(*n) != 0).flat_map(Some).reduce(|a, b| a + b)
     });
     assert!(!text.contains("`map`") && !text.contains("`flat_map`") && !text.contains("`reduce`"), "{text}");
     // What is cached is computed by the operation that makes it, under its own name.
@@ -84,18 +80,27 @@ fn the_one_in_the_middle() {
 fn functions_of_keys_and_reductions() {
     let keyed = |s: &DStream<i64>| s.map(|n| (0u8, n));
     let line = line!() + 1;
-    fails_with(&[&at("reduce_by_key", line), "unlucky"], |s, _| keyed(s).reduce_by_key(|a, b| unlucky(a) + unlucky(b)));
+    fails_with(&[&at("reduce_by_key", line), "unlucky"], |s, _| {
+        keyed(s).reduce_by_key(|a, b| unlucky(a) + unlucky(b))
+    });
     let line = line!() + 1;
     fails_with(&[&at("reduce", line), "unlucky"], |s, _| s.reduce(|a, b| unlucky(a) + unlucky(b)));
     let line = line!() + 1;
-    fails_with(&[&at("running_reduce", line), "unlucky"], |s, _| keyed(s).running_reduce(|a, b| unlucky(a) + unlucky(b)));
+    fails_with(&[&at("running_reduce", line), "unlucky"], |s, _| {
+        keyed(s).running_reduce(|a, b| unlucky(a) + unlucky(b))
+    });
     let line = line!() + 2;
     fails_with(&[&at("reduce_by_key_and_window", line), "unlucky"], |s, _| {
         keyed(s).reduce_by_key_and_window(|a, b| unlucky(a) + unlucky(b), 2 * SECOND, SECOND)
     });
     let line = line!() + 2;
     fails_with(&[&at("reduce_by_key_and_window", line), "unlucky"], |s, _| {
-        keyed(s).reduce_by_key_and_window_inverse(|a, b| unlucky(a) + unlucky(b), |a, b| a - b, SECOND, SECOND)
+        keyed(s).reduce_by_key_and_window_inverse(
+            |a, b| unlucky(a) + unlucky(b),
+            |a, b| a - b,
+            SECOND,
+            SECOND,
+        )
     });
     let line = line!() + 2;
     fails_with(&[&at("reduce_by_key_and_window", line), "unlucky"], |s, _| {
@@ -109,7 +114,12 @@ fn the_inverse_is_blamed_when_it_runs() {
     let harness = harness(2);
     let input = harness.input([vec![('a', 1)], vec![('a', 1)], vec![('a', 1)]]);
     let line = line!() + 1;
-    let sums = input.reduce_by_key_and_window_inverse(|a, b| a + b, |_, _| panic!("no way back"), 2 * SECOND, SECOND);
+    let sums = input.reduce_by_key_and_window_inverse(
+        |a, b| a + b,
+        |_, _| panic!("no way back"),
+        2 * SECOND,
+        SECOND,
+    );
     let _watched = harness.watch(&sums);
     harness.advance(2).unwrap();
     let text = harness.advance(1).unwrap_err().to_string();
@@ -121,7 +131,9 @@ fn sort_keys_on_either_side() {
     let line = line!() + 1;
     fails_with(&[&at("sort_by", line), "unlucky"], |s, _| s.transform(|rdd, _| rdd.sort_by(|n| unlucky(*n))));
     let line = line!() + 1;
-    fails_with(&[&at("sort_by", line), "unlucky"], |s, _| s.transform(|rdd, _| rdd.sort_by_into(1, |n| unlucky(*n))));
+    fails_with(&[&at("sort_by", line), "unlucky"], |s, _| {
+        s.transform(|rdd, _| rdd.sort_by_into(1, |n| unlucky(*n)))
+    });
     let line = line!() + 2;
     fails_with(&[&at("top", line), "unlucky"], |s, _| {
         s.transform(|rdd, _| rdd.top_by(1, |n| unlucky(*n)).map(|_| rdd))
@@ -136,18 +148,26 @@ fn names_are_told() {
     fails_with(&["`fate`, ", &at("map", line)], |s, _| s.map(unlucky).named("fate"));
     let keyed = |s: &DStream<i64>| s.map(|n| (0u8, n));
     let line = line!() + 1;
-    fails_with(&["`fate`, ", &at("reduce_by_key", line)], |s, _| keyed(s).reduce_by_key(|a, b| unlucky(a) + unlucky(b)).named("fate"));
+    fails_with(&["`fate`, ", &at("reduce_by_key", line)], |s, _| {
+        keyed(s).reduce_by_key(|a, b| unlucky(a) + unlucky(b)).named("fate")
+    });
     let line = line!() + 1;
-    fails_with(&["`fate`, ", &at("reduce", line)], |s, _| s.reduce(|a, b| unlucky(a) + unlucky(b)).named("fate"));
+    fails_with(&["`fate`, ", &at("reduce", line)], |s, _| {
+        s.reduce(|a, b| unlucky(a) + unlucky(b)).named("fate")
+    });
     let line = line!() + 1;
-    fails_with(&["`fate`, ", &at("running_reduce", line)], |s, _| keyed(s).running_reduce(|a, b| unlucky(a) + unlucky(b)).named("fate"));
+    fails_with(&["`fate`, ", &at("running_reduce", line)], |s, _| {
+        keyed(s).running_reduce(|a, b| unlucky(a) + unlucky(b)).named("fate")
+    });
     let line = line!() + 2;
     fails_with(&["`fate`, ", &at("reduce_by_key_and_window", line)], |s, _| {
         keyed(s).reduce_by_key_and_window(|a, b| unlucky(a) + unlucky(b), 2 * SECOND, SECOND).named("fate")
     });
     let line = line!() + 2;
     fails_with(&["`fate`, ", &at("reduce_by_key_and_window", line)], |s, _| {
-        keyed(s).reduce_by_key_and_window_inverse(|a, b| unlucky(a) + unlucky(b), |a, b| a - b, SECOND, SECOND).named("fate")
+        keyed(s)
+            .reduce_by_key_and_window_inverse(|a, b| unlucky(a) + unlucky(b), |a, b| a - b, SECOND, SECOND)
+            .named("fate")
     });
     // A name is for one operation, even where several stand in a line.
     let text = fails_with(&["`map` at "], |s, _| s.map(unlucky).map(|n| n).named("innocent"));
@@ -158,20 +178,25 @@ fn names_are_told() {
 #[test]
 fn functions_on_the_master() {
     let line = line!() + 1;
-    fails_with(&[&at("transform", line), "panicked: 13 is unlucky, at "], |s, _| s.transform(|rdd, _| { unlucky(rdd.take(2)?[1..].first().copied().unwrap_or(0)); Ok(rdd) }));
+    fails_with(&[&at("transform", line), "panicked: 13 is unlucky, at "], |s, _| {
+        s.transform(|rdd, _| {
+            unlucky(rdd.take(2)?[1..].first().copied().unwrap_or(0));
+            Ok(rdd)
+        })
+    });
     let line = line!() + 1;
-    fails_with(&[&at("transform", line), "I refuse"], |s, _| s.transform(|rdd, t| if t.as_ms() == 1000 { Err(Error::user("I refuse")) } else { Ok(rdd) }));
+    fails_with(&[&at("transform", line), "I refuse"], |s, _| {
+        s.transform(|rdd, t| if t.as_ms() == 1000 { Err(Error::user("I refuse")) } else { Ok(rdd) })
+    });
 
     for threads in [1, 4] {
         let harness = harness(threads);
         let input = harness.input([vec![1], vec![2], vec![3]]);
         let line = line!() + 1;
-        input.for_each_rdd(|rdd, t| {
-            match t.as_ms() {
-                1000 => panic!("at {t} with {:?}", rdd.collect()),
-                2000 => Err(Error::user("not today")),
-                _ => Ok(()),
-            }
+        input.for_each_rdd(|rdd, t| match t.as_ms() {
+            1000 => panic!("at {t} with {:?}", rdd.collect()),
+            2000 => Err(Error::user("not today")),
+            _ => Ok(()),
         });
         let text = harness.advance(1).unwrap_err().to_string();
         assert!(text.contains(&at("for_each_rdd", line)), "{text}");

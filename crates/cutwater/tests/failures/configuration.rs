@@ -16,7 +16,10 @@ fn refused(ctx: &Context) -> String {
 fn a_program_needs_an_output_and_a_source() {
     let ctx = Context::local(1);
     let text = refused(&ctx);
-    assert!(text.contains("for 2 reasons") && text.contains("no output") && text.contains("no source"), "{text}");
+    assert!(
+        text.contains("for 2 reasons") && text.contains("no output") && text.contains("no source"),
+        "{text}"
+    );
 
     let ctx = Context::local(1);
     let (_sender, numbers) = ctx.channel::<i32>("numbers");
@@ -27,7 +30,8 @@ fn a_program_needs_an_output_and_a_source() {
 
 #[test]
 fn every_bad_setting_is_listed() {
-    let args = ["program", "--threads", "many", "--speed", "-1", "--interval-ms", "0", "--wrong", "--intervals"];
+    let args =
+        ["program", "--threads", "many", "--speed", "-1", "--interval-ms", "0", "--wrong", "--intervals"];
     let ctx = Context::builder("wrong")
         .interval(Duration::from_micros(1500))
         .threads(0)

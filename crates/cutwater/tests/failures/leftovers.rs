@@ -131,7 +131,12 @@ fn memory_of_a_long_run_is_bounded() {
             let streams = [
                 counted.running_reduce(sum),
                 counted.reduce_by_key_and_window(sum, 5 * SECOND, SECOND),
-                counted.reduce_by_key_and_window_inverse(sum, |a, b| Counted::new(a.0 - b.0), 5 * SECOND, SECOND),
+                counted.reduce_by_key_and_window_inverse(
+                    sum,
+                    |a, b| Counted::new(a.0 - b.0),
+                    5 * SECOND,
+                    SECOND,
+                ),
                 counted.window(5 * SECOND, 2 * SECOND),
                 counted.join(&counted.running_reduce(sum)).map(|(k, (v, _))| (k, v)),
                 counted.cache().transform(|rdd, _| rdd.sort_by(|r| r.0)),

@@ -117,10 +117,11 @@ fn foreach_sees_every_record() {
         })
         .unwrap();
         assert_eq!(SUM.load(Relaxed), data.iter().sum::<i64>());
-        rdd.with(-1).foreach(|sign, n| {
-            SUM.fetch_add(sign * n, Relaxed);
-        })
-        .unwrap();
+        rdd.with(-1)
+            .foreach(|sign, n| {
+                SUM.fetch_add(sign * n, Relaxed);
+            })
+            .unwrap();
         assert_eq!(SUM.load(Relaxed), 0);
     });
 }

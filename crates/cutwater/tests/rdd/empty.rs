@@ -55,10 +55,10 @@ fn every_operation_of_nothing_is_nothing() {
                 assert_eq!(rdd.aggregate(7, |n, _| n + 1, |a, _| a).unwrap(), 7);
             }
             assert_eq!(sorted(&nothing.union(&some)), sorted(&some));
-            assert_eq!(sorted(&some.cogroup(&nothing)), [
-                ("a".to_owned(), (vec![1], vec![])),
-                ("b".to_owned(), (vec![2], vec![]))
-            ]);
+            assert_eq!(
+                sorted(&some.cogroup(&nothing)),
+                [("a".to_owned(), (vec![1], vec![])), ("b".to_owned(), (vec![2], vec![]))]
+            );
         }
     }
 }

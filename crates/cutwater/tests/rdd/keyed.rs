@@ -22,15 +22,17 @@ fn key_by_and_map_values() {
         let expected: Vec<_> = data.iter().cloned().map(|(k, v)| (k, v * 2)).collect();
         assert_eq!(doubled.collect().unwrap(), expected);
         let scaled = ctx.parallelize_into(partitions, data.clone()).with(3).map_values(|by, v| v * by);
-        assert_eq!(scaled.reduce(|a, b| (a.0, a.1 + b.1)).unwrap().1, 3 * data.iter().map(|r| r.1).sum::<i64>());
+        assert_eq!(
+            scaled.reduce(|a, b| (a.0, a.1 + b.1)).unwrap().1,
+            3 * data.iter().map(|r| r.1).sum::<i64>()
+        );
     });
 }
 
 #[test]
 fn reduce_by_key() {
     let data = pairs(100);
-    let expected: Vec<_> =
-        grouped(&data).into_iter().map(|(k, vs)| (k, vs.iter().sum::<i64>())).collect();
+    let expected: Vec<_> = grouped(&data).into_iter().map(|(k, vs)| (k, vs.iter().sum::<i64>())).collect();
     grid(|ctx, partitions| {
         let rdd = ctx.parallelize_into(partitions, data.clone());
         assert_eq!(sorted(&rdd.reduce_by_key(|a, b| a + b)), expected);

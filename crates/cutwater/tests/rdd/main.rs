@@ -25,7 +25,8 @@ fn grid(check: impl Fn(&Context, u32)) {
 
 /// Numbers without any order, the same ones each time; some of them more than once.
 fn numbers(n: usize) -> Vec<i64> {
-    let step = |x: &u64| Some(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+    let step =
+        |x: &u64| Some(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
     std::iter::successors(Some(42), step).skip(1).take(n).map(|x| (x >> 33) as i64 % 500 - 250).collect()
 }
 
@@ -47,7 +48,10 @@ fn assert_placed<K: Record + Eq + Debug, V: Record>(rdd: &Rdd<(K, V)>) {
     for (at, records) in partitions.iter().enumerate() {
         for (key, _) in records {
             for (other, elsewhere) in partitions.iter().enumerate() {
-                assert!(other == at || elsewhere.iter().all(|(k, _)| k != key), "{key:?} is in {at} and {other}");
+                assert!(
+                    other == at || elsewhere.iter().all(|(k, _)| k != key),
+                    "{key:?} is in {at} and {other}"
+                );
             }
         }
     }

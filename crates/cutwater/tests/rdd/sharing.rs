@@ -154,7 +154,10 @@ fn actions_from_many_threads() {
             scope.spawn(|| {
                 for _ in 0..5 {
                     assert_eq!(kept.count().unwrap(), 1000);
-                    assert_eq!(kept.reduce_by_key(|a, b| a + b).map(|r| r.1).reduce(|a, b| a + b).unwrap(), 499_500);
+                    assert_eq!(
+                        kept.reduce_by_key(|a, b| a + b).map(|r| r.1).reduce(|a, b| a + b).unwrap(),
+                        499_500
+                    );
                 }
             });
         }

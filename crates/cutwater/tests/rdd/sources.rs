@@ -7,7 +7,10 @@ use crate::grid;
 #[test]
 fn vectors_ranges_and_iterators() {
     grid(|ctx, partitions| {
-        assert_eq!(ctx.parallelize_into(partitions, vec!["a".to_owned(), "b".to_owned()]).collect().unwrap(), ["a", "b"]);
+        assert_eq!(
+            ctx.parallelize_into(partitions, vec!["a".to_owned(), "b".to_owned()]).collect().unwrap(),
+            ["a", "b"]
+        );
         assert_eq!(ctx.parallelize_into(partitions, 5..=9u8).collect().unwrap(), [5, 6, 7, 8, 9]);
         assert_eq!(ctx.parallelize_into(partitions, (0..9).step_by(4)).collect().unwrap(), [0, 4, 8]);
         assert_eq!(ctx.parallelize_into(partitions, Some(1.5)).collect().unwrap(), [1.5]);

@@ -20,13 +20,8 @@ fn map_filter_and_flat_map() {
         assert_eq!(repeated.collect().unwrap(), expected);
 
         let chain = rdd.map(|n| n + 1).filter(|n| n % 3 != 0).flat_map(|n| [n, -n]).map(|n| n * 2);
-        let expected: Vec<_> = data
-            .iter()
-            .map(|n| n + 1)
-            .filter(|n| n % 3 != 0)
-            .flat_map(|n| [n, -n])
-            .map(|n| n * 2)
-            .collect();
+        let expected: Vec<_> =
+            data.iter().map(|n| n + 1).filter(|n| n % 3 != 0).flat_map(|n| [n, -n]).map(|n| n * 2).collect();
         assert_eq!(chain.collect().unwrap(), expected);
         assert_eq!(chain.num_partitions(), partitions);
     });
@@ -38,7 +33,8 @@ fn values_are_handed_over() {
     let names = vec!["low".to_owned(), "high".to_owned()];
     grid(|ctx, partitions| {
         let rdd = ctx.parallelize_into(partitions, data.clone());
-        let named = rdd.with((names.clone(), 100)).map(|(names, limit), n| names[usize::from(n > *limit)].clone());
+        let named =
+            rdd.with((names.clone(), 100)).map(|(names, limit), n| names[usize::from(n > *limit)].clone());
         let expected: Vec<_> = data.iter().map(|n| names[usize::from(*n > 100)].clone()).collect();
         assert_eq!(named.collect().unwrap(), expected);
         assert_eq!(rdd.with(100).filter(|limit, n| n > limit).count().unwrap() as usize, {
@@ -61,7 +57,8 @@ fn partitions_are_contiguous_slices() {
         assert_eq!(rdd.collect_partitions().unwrap(), expected);
 
         let sums = rdd.map_partitions(|part| [part.iter().sum::<i64>(), part.len() as i64]);
-        let expected: Vec<_> = expected.iter().flat_map(|p| [p.iter().sum::<i64>(), p.len() as i64]).collect();
+        let expected: Vec<_> =
+            expected.iter().flat_map(|p| [p.iter().sum::<i64>(), p.len() as i64]).collect();
         assert_eq!(sums.collect().unwrap(), expected);
     });
 }
@@ -70,7 +67,8 @@ fn partitions_are_contiguous_slices() {
 fn a_union_is_one_after_the_other() {
     let (left, right) = (numbers(30), numbers(11));
     grid(|ctx, partitions| {
-        let union = ctx.parallelize_into(partitions, left.clone()).union(&ctx.parallelize_into(2, right.clone()));
+        let union =
+            ctx.parallelize_into(partitions, left.clone()).union(&ctx.parallelize_into(2, right.clone()));
         assert_eq!(union.num_partitions(), partitions + 2);
         assert_eq!(union.collect().unwrap(), [left.clone(), right.clone()].concat());
         let self_union = union.union(&union);
@@ -156,8 +154,7 @@ fn a_sort_of_equal_keys_ends_in_one_partition() {
 
 #[test]
 fn a_large_sort() {
-    let data: Vec<u64> =
-        (0..200_000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20).collect();
+    let data: Vec<u64> = (0..200_000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20).collect();
     let mut expected = data.clone();
     expected.sort_unstable();
     for (threads, partitions) in [(1, 3), (4, 7)] {

@@ -15,7 +15,9 @@ fn what_works_on_one_dataset_passes_it_through() {
     check(SECOND, [Some(vec![1]), None, Some(vec![])], |h| gaps(h).filter(|n| *n == 1));
     check(SECOND, [Some(vec![1, 1]), None, Some(vec![2, 2])], |h| gaps(h).flat_map(|n| [n, n]));
     check(SECOND, [Some(vec![1]), None, Some(vec![2])], |h| gaps(h).map_partitions(|all| all));
-    check(SECOND, [Some(vec![(1, 1)]), None, Some(vec![(2, 2)])], |h| gaps(h).key_by(|n| *n).map_values(|v| v));
+    check(SECOND, [Some(vec![(1, 1)]), None, Some(vec![(2, 2)])], |h| {
+        gaps(h).key_by(|n| *n).map_values(|v| v)
+    });
     check(SECOND, [Some(vec![(1, 1)]), None, Some(vec![(2, 1)])], |h| {
         gaps(h).map(|n| (n, 1)).reduce_by_key(|a, b| a + b)
     });
@@ -39,13 +41,7 @@ fn a_window_passes_over_it_and_is_empty_at_worst() {
     });
     check_all(SECOND, keyed, |h| {
         let ones = h.input_or_none(input.clone()).map(|n| (n, 1));
-        ones.reduce_by_key_and_window_filtered(
-            |a, b| a + b,
-            |a, b| a - b,
-            |_, n| *n != 0,
-            2 * SECOND,
-            SECOND,
-        )
+        ones.reduce_by_key_and_window_filtered(|a, b| a + b, |a, b| a - b, |_, n| *n != 0, 2 * SECOND, SECOND)
     });
 }
 

@@ -28,7 +28,8 @@ fn every_span_that_is_not_a_multiple_is_listed() {
         let half = input.window(SECOND / 2, SECOND);
         let odd = half.window(2 * SECOND, SECOND * 3 / 2);
         let sums = odd.reduce_by_key_and_window(|a, b| a + b, SECOND, Duration::ZERO);
-        let inverse = sums.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, SECOND * 7 / 2, SECOND);
+        let inverse =
+            sums.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, SECOND * 7 / 2, SECOND);
         inverse.print();
     });
     mentions(&text, "window", at + 3);

@@ -10,7 +10,9 @@ fn map_filter_and_flat_map() {
     check_all(SECOND, [vec![1, 1, 2, 2, 3, 3], vec![], vec![4, 4, 5, 5], vec![]], |h| {
         h.input(input()).flat_map(|n| [n, n])
     });
-    check_all(SECOND, [vec![3], vec![], vec![4, 5]], |h| h.input(input()).with(3).filter(|least, n| n >= least));
+    check_all(SECOND, [vec![3], vec![], vec![4, 5]], |h| {
+        h.input(input()).with(3).filter(|least, n| n >= least)
+    });
     check_all(SECOND, [vec![11, 12, 13], vec![], vec![14, 15]], |h| {
         h.input(input()).with(10).map(|add, n| n + add)
     });
@@ -31,19 +33,15 @@ fn reduce_by_key_and_group_by_key() {
     check_all(SECOND, keyed([&[("a", 3), ("b", 2)], &[], &[("b", 7)]]), |h| {
         h.input(input()).with(7).reduce_by_key(|cap, a, b| if a + b < *cap { 3 } else { *cap })
     });
-    check_all(
-        SECOND,
-        keyed([&[("a", vec![1, 3]), ("b", vec![2])], &[], &[("b", vec![4, 5])], &[]]),
-        |h| h.input(input()).group_by_key(),
-    );
+    check_all(SECOND, keyed([&[("a", vec![1, 3]), ("b", vec![2])], &[], &[("b", vec![4, 5])], &[]]), |h| {
+        h.input(input()).group_by_key()
+    });
     check_all(SECOND, keyed([&[("a", 10), ("a", 30), ("b", 20)], &[], &[("b", 40), ("b", 50)]]), |h| {
         h.input(input()).map_values(|v| v * 10)
     });
-    check_all(
-        SECOND,
-        [vec![(1, "x".to_owned()), (2, "yy".to_owned())], vec![]],
-        |h| h.input(words([&["x", "yy"]])).key_by(String::len),
-    );
+    check_all(SECOND, [vec![(1, "x".to_owned()), (2, "yy".to_owned())], vec![]], |h| {
+        h.input(words([&["x", "yy"]])).key_by(String::len)
+    });
 }
 
 /// An empty interval counts 0, and is reduced to nothing (`edge_semantics/012`).
@@ -108,12 +106,21 @@ fn running_reduce_keeps_every_key() {
         &[("a", 7), ("b", 1), ("c", 1)],
     ]);
     check_all(SECOND, all, |h| h.input(input()).running_reduce(|a, b| a + b));
-    check_all(SECOND, keyed([&[("a", 1), ("b", 1)], &[("a", 2), ("b", 1)], &[("a", 2), ("b", 1)], &[("a", 3), ("b", 1), ("c", 1)]]), |h| {
-        h.input(input()).with(3).running_reduce(|cap, a, b| (a + b).min(*cap))
-    });
+    check_all(
+        SECOND,
+        keyed([
+            &[("a", 1), ("b", 1)],
+            &[("a", 2), ("b", 1)],
+            &[("a", 2), ("b", 1)],
+            &[("a", 3), ("b", 1), ("c", 1)],
+        ]),
+        |h| h.input(input()).with(3).running_reduce(|cap, a, b| (a + b).min(*cap)),
+    );
     // Values are put together in the order in which they came.
     check_all(SECOND, keyed([&[("a", "12".to_owned())], &[("a", "123".to_owned())]]), |h| {
-        h.input(keyed([&[("a", 1), ("a", 2)], &[("a", 3)]])).map_values(|v| v.to_string()).running_reduce(|a, b| a + &b)
+        h.input(keyed([&[("a", 1), ("a", 2)], &[("a", 3)]]))
+            .map_values(|v| v.to_string())
+            .running_reduce(|a, b| a + &b)
     });
     // State of state.
     check_all(SECOND, [vec![(1, 1)], vec![(1, 1), (2, 1)], vec![(1, 1), (2, 2)]], |h| {

@@ -112,7 +112,10 @@ fn reduce_by_key_and_window() {
     };
     sums(&[&[("a", 1), ("a", 3)]], &[&[("a", 4)], &[("a", 4)], &[], &[]]);
     sums(&[&[("a", 1)], &[("a", 1)]], &[&[("a", 1)], &[("a", 2)], &[("a", 1)], &[]]);
-    sums(&[&[("a", 1)], &[("a", 1), ("b", 1)]], &[&[("a", 1)], &[("a", 2), ("b", 1)], &[("a", 1), ("b", 1)], &[]]);
+    sums(
+        &[&[("a", 1)], &[("a", 1), ("b", 1)]],
+        &[&[("a", 1)], &[("a", 2), ("b", 1)], &[("a", 1), ("b", 1)], &[]],
+    );
     sums(
         &[&[("c", 1), ("c", 3), ("n", 4), ("n", 1)], &[("c", 5), ("c", 5), ("n", 3), ("n", 1)]],
         &[&[("c", 4), ("n", 5)], &[("c", 14), ("n", 9)], &[("c", 10), ("n", 4)], &[]],
@@ -180,7 +183,12 @@ fn with_an_inverse_keys_stay() {
         &[("a", 1), ("b", 0), ("c", 0)],
     ]);
     check_all(SECOND, expected, |h| {
-        h.input(keyed(TWELVE)).reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, 2 * SECOND, SECOND)
+        h.input(keyed(TWELVE)).reduce_by_key_and_window_inverse(
+            |a, b| a + b,
+            |a, b| a - b,
+            2 * SECOND,
+            SECOND,
+        )
     });
 }
 
