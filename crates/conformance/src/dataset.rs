@@ -4,7 +4,7 @@ mod basic;
 mod pairs;
 mod sorting;
 
-use cutwater::{Context, Error, Rdd};
+use cutwater::{Context, Error, ErrorKind, Rdd};
 use serde_json::Value as Json;
 
 use crate::{Case, Options, Value, Verdict};
@@ -17,7 +17,7 @@ pub fn run(case: &Case, options: &Options) -> Verdict {
         }
         Err(Trouble::Inexpressible(why)) => Verdict::Skipped(why),
         Err(Trouble::Refused(_)) if case.field("expected") == "error" => Verdict::Passed,
-        Err(Trouble::Refused(why)) => {
+        Err(Trouble::Refused(why) | Trouble::Broken(why)) => {
             Verdict::differs(None, case.expected_text(), format!("an error: {why}"))
         }
         Ok(got) => match expected(case) {
@@ -89,6 +89,8 @@ fn with_lists_sorted(group: Value) -> Value {
 enum Trouble {
     /// cutwater refused: what some cases expect.
     Refused(String),
+    /// cutwater failed for a reason of its own, which nobody expects.
+    Broken(String),
     /// There is no such operation.
     Inexpressible(String),
     /// The case does not say what it should.
@@ -97,7 +99,10 @@ enum Trouble {
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        Self::Refused(error.to_string())
+        match error.kind() {
+            ErrorKind::User | ErrorKind::Config => Self::Refused(error.to_string()),
+            _ => Self::Broken(error.to_string()),
+        }
     }
 }
 

@@ -10,8 +10,8 @@ const TABLES: [(&str, usize); 3] =
 fn all_pass(threads: usize) {
     let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("tables");
     for (name, cases) in TABLES {
-        let table =
-            Table::parse(&fs::read_to_string(tables.join(name).with_extension("json")).unwrap()).unwrap();
+        let text = fs::read_to_string(tables.join(name).with_extension("json")).expect("the table is there");
+        let table = Table::parse(&text).expect("it is a table");
         let mut report = Report::default();
         let mut lines = Vec::new();
         for case in &table.cases {

@@ -76,6 +76,8 @@ mod sum;
 mod take;
 mod take_ordered;
 mod take_sample;
+#[cfg(test)]
+mod tests;
 mod text_file;
 mod to_local_iterator;
 mod top;
