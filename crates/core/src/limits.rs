@@ -6,7 +6,7 @@
 pub const TASK_ATTEMPTS_MAX: u32 = 4;
 
 /// Key groups into which keyed data is hashed; also the largest number of partitions of a keyed
-/// dataset. Many more than cores, so that a lost worker's groups spread over all the others.
+/// dataset that hold anything. Many more than cores, so that a lost worker's groups spread over all the others.
 pub const KEY_GROUPS: u32 = 256;
 
 /// Runs of one task that failed because a block could not be read, before its job fails. Such a

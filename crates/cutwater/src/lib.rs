@@ -56,7 +56,7 @@ pub use collection::{Collection, With};
 pub use context::{Builder, Context, IntervalReport, OnFailure, SourceReport};
 pub use cutwater_core::{Time, TimeError};
 pub use error::{Error, ErrorKind};
-pub use rdd::Rdd;
+pub use rdd::{Estimate, Rdd, Stats};
 pub use record::{Key, Record};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 pub use stream::{DStream, Done};

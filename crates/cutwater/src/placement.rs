@@ -24,10 +24,17 @@ pub(crate) fn partition(hash: u64, groups: u32, partitions: u32) -> u32 {
     (group * u128::from(partitions) / u128::from(groups)) as u32
 }
 
-/// How many partitions keys can be spread over if somebody wants `wanted`: at least one, and none
-/// that could never have a key.
+/// How many partitions keys can be spread over if nobody says: of the `wanted`, at least one, and
+/// none that could never have a key.
 pub(crate) fn partitions(wanted: u32, groups: u32) -> u32 {
     wanted.clamp(1, groups)
+}
+
+/// How many partitions a shuffle by key makes if somebody says `wanted`, or has a dataset of so
+/// many: as many, since that is what they count on (`api.md` §12), even if those beyond the key
+/// groups never have a key. At least one: into none, everything would go without a word.
+pub(crate) fn partitions_asked_for(wanted: u32) -> u32 {
+    wanted.max(1)
 }
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,3 +1,5 @@
 //! Where results go.
 
 mod save;
+
+pub(crate) use save::write_folder;

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     DStream, Error, Record,
     closure::{self, Portable},
-    rdd::unless_enough,
+    rdd::{Rdd, unless_enough},
     task::{Emit, Flow, Node, Operator, OperatorSpec, Stop, labelled},
 };
 
@@ -71,6 +71,33 @@ fn finish(writer: BufWriter<File>) -> io::Result<()> {
     writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
+/// Writes a file for each partition into a folder beside `whole`, which gets that name when all are
+/// there. `label` is whoever asked, long before perhaps.
+pub(crate) fn write_folder<T, F>(rdd: &Rdd<T>, label: Arc<str>, whole: &Path, _line: F) -> Result<(), Error>
+where
+    T: Record,
+    F: Fn(&T) -> String + Portable,
+{
+    let name = whole.file_name().unwrap_or_default().to_string_lossy();
+    let beside = whole.with_file_name(format!(".{name}.partial"));
+    let external = |what: &str, error: io::Error| {
+        Error::external(format_args!("cannot {what} {}: {error}", beside.display()))
+    };
+    match fs::remove_dir_all(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(external("clear", error)),
+        _ => {}
+    }
+    fs::create_dir_all(&beside).map_err(|error| external("create", error))?;
+    let spec = OperatorSpec::of::<WriteLines<T, F>>(label, &beside);
+    let written = rdd.narrow(&spec).compute();
+    let renamed = written.and_then(|_| fs::rename(&beside, whole).map_err(|error| external("rename", error)));
+    if renamed.is_err() {
+        // What is left of it is of no use, and the error that counts is the first.
+        let _ = fs::remove_dir_all(&beside);
+    }
+    renamed
+}
+
 impl<T: Record> DStream<T> {
     /// Saves every interval as text: a folder `into/<time in ms>` with a file `part-<partition>` for
     /// each partition, a line for each record, as `line` writes it.
@@ -91,7 +118,7 @@ impl<T: Record> DStream<T> {
     /// # Ok::<(), cutwater::Error>(())
     /// ```
     #[track_caller]
-    pub fn save<F: Fn(&T) -> String + Portable>(&self, into: impl AsRef<Path>, _line: F) {
+    pub fn save<F: Fn(&T) -> String + Portable>(&self, into: impl AsRef<Path>, line: F) {
         const { closure::captures_nothing::<F>() };
         let (into, node) = (into.as_ref().to_owned(), self.node.clone());
         let label: Arc<str> = labelled("save").into();
@@ -102,26 +129,7 @@ impl<T: Record> DStream<T> {
                 tracing::info!(interval = %t, folder = %whole.display(), "saved before; left as it is");
                 return Ok(true);
             }
-            let beside = into.join(format!(".{}.partial", t.as_ms()));
-            let external = |what: &str, error: io::Error| {
-                Error::external(format_args!("cannot {what} {}: {error}", beside.display()))
-            };
-            match fs::remove_dir_all(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(external("clear", error));
-                }
-                _ => {}
-            }
-            fs::create_dir_all(&beside).map_err(|error| external("create", error))?;
-            let spec = OperatorSpec::of::<WriteLines<T, F>>(label.clone(), &beside);
-            let written = rdd.narrow(&spec).compute();
-            let renamed =
-                written.and_then(|_| fs::rename(&beside, &whole).map_err(|error| external("rename", error)));
-            if renamed.is_err() {
-                // What is left of it is of no use, and the error that counts is the first.
-                let _ = fs::remove_dir_all(&beside);
-            }
-            renamed.map(|()| true)
+            write_folder(&rdd, label.clone(), &whole, line).map(|()| true)
         });
     }
 }

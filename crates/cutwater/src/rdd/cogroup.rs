@@ -66,7 +66,7 @@ pub(crate) fn cogrouping<K: Key, V: Record, W: Record>(
     partitions: u32,
     groups: u32,
 ) -> impl Fn(&Rdd<(K, V)>, &Rdd<(K, W)>) -> Rdd<(K, (Vec<V>, Vec<W>))> + Send + Sync + 'static {
-    let partitions = placement::partitions(partitions, groups);
+    let partitions = placement::partitions_asked_for(partitions);
     let left = split_by_key::<K, V>(name, partitions, groups);
     let right = split_by_key::<K, W>(name, partitions, groups);
     let spec = OperatorSpec::new::<Cogroup<K, V, W>>(name, &());
@@ -80,7 +80,7 @@ pub(crate) fn cogrouping<K: Key, V: Record, W: Record>(
 }
 
 /// One side: as it lies if it is partitioned right, across a shuffle otherwise.
-fn side<K: Key, V: Record>(
+pub(super) fn side<K: Key, V: Record>(
     rdd: &Rdd<(K, V)>,
     split: &impl Fn(&Rdd<(K, V)>) -> (Rdd<Vec<(K, V)>>, Partitioner),
     target: Partitioner,
@@ -109,10 +109,10 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
     /// ```
     #[track_caller]
     pub fn cogroup<W: Record>(&self, other: &Rdd<(K, W)>) -> Rdd<(K, (Vec<V>, Vec<W>))> {
-        self.cogroup_into(other, self.engine().parallelism())
+        self.cogroup_into(other, self.larger_of(other))
     }
 
-    /// The same into a given number of partitions, from one to the number of key groups.
+    /// The same into a given number of partitions, at least one.
     #[track_caller]
     pub fn cogroup_into<W: Record>(
         &self,

@@ -151,7 +151,7 @@ impl<K: Key, G: Aggregate> Operator for MergeCombined<K, G> {
 }
 
 /// Both sides at once, for records that are where their keys belong already.
-struct CombineInPlace<K, G>(G, PhantomData<fn(K)>);
+pub(super) struct CombineInPlace<K, G>(G, PhantomData<fn(K)>);
 
 impl<K: Key, G: Aggregate> Operator for CombineInPlace<K, G> {
     type Env = G::Env;
@@ -177,7 +177,7 @@ pub(crate) struct Combined<K, G: Aggregate> {
 impl<K: Key, G: Aggregate> Combined<K, G> {
     #[track_caller]
     pub fn new(name: &str, env: G::Env, partitions: u32, groups: u32) -> Self {
-        let partitions = placement::partitions(partitions, groups);
+        let partitions = placement::partitions_asked_for(partitions);
         let split = OperatorSpec::new::<CombineAndSplit<K, G>>(name, &(env.clone(), partitions, groups));
         let merge = OperatorSpec::new::<MergeCombined<K, G>>(name, &env);
         let in_place = OperatorSpec::new::<CombineInPlace<K, G>>(name, &env);

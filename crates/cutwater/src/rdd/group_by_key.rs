@@ -34,7 +34,7 @@ impl<K: Key, V: Record> Operator for Group<K, V> {
 
 #[track_caller]
 fn grouped<K: Key, V: Record, C: Collection<Item = (K, V)>>(of: &C, partitions: u32) -> C::Of<(K, Vec<V>)> {
-    let partitions = placement::partitions(partitions, of.key_groups());
+    let partitions = placement::partitions_asked_for(partitions);
     let split = split_by_key("group_by_key", partitions, of.key_groups());
     let group = OperatorSpec::new::<Group<K, V>>("group_by_key", &());
     of.derive("group_by_key", move |rdd| {
@@ -61,7 +61,7 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
         grouped(self, self.parallelism())
     }
 
-    /// The same into a given number of partitions, from one to the number of key groups.
+    /// The same into a given number of partitions, at least one.
     #[track_caller]
     pub fn group_by_key_into(&self, partitions: u32) -> Rdd<(K, Vec<V>)> {
         grouped(self, partitions)

@@ -55,10 +55,10 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
     /// ```
     #[track_caller]
     pub fn join<W: Record>(&self, other: &Rdd<(K, W)>) -> Rdd<(K, (V, W))> {
-        self.join_into(other, self.engine().parallelism())
+        self.join_into(other, self.larger_of(other))
     }
 
-    /// The same into a given number of partitions, from one to the number of key groups.
+    /// The same into a given number of partitions, at least one.
     #[track_caller]
     pub fn join_into<W: Record>(&self, other: &Rdd<(K, W)>, partitions: u32) -> Rdd<(K, (V, W))> {
         joining(partitions, self.engine().key_groups())(self, other)

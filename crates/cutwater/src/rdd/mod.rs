@@ -8,33 +8,87 @@
 //! [`With`](crate::With).
 
 mod aggregate;
+mod aggregate_by_key;
 mod cache;
+mod cartesian;
 mod coalesce;
 mod cogroup;
+mod cogroup3;
 mod collect;
+mod collect_as_map;
 mod combine_by_key;
+mod combine_with;
 mod count;
+mod count_approx;
+mod count_approx_distinct;
+mod count_approx_distinct_by_key;
+mod count_by_key;
+mod count_by_value;
+mod distinct;
 mod filter;
+mod filter_by_range;
+mod filter_map;
 mod flat_map;
+mod flat_map_values;
 mod fold;
+mod fold_by_key;
 mod foreach;
+mod foreach_partition;
+mod glom;
+mod group_by;
 mod group_by_key;
+mod histogram;
+mod intersection;
+mod is_empty;
 mod join;
 mod key_by;
+mod keys;
+mod lookup;
 mod map;
 mod map_partitions;
+mod map_partitions_with_index;
 mod map_values;
+mod max;
+mod min;
 mod node;
+mod outer_join;
 mod parallelize;
 mod partition_by;
+mod pipe;
+mod random;
+mod random_split;
 mod reduce;
 mod reduce_by_key;
+mod reduce_by_key_locally;
+mod refused;
 mod repartition;
+mod repartition_and_sort;
+mod sample;
+mod sample_by_key;
+mod save_as_text;
+mod sketch;
 mod sort_by;
+mod sort_by_key;
+mod stats;
+mod subtract;
+mod subtract_by_key;
+mod sum;
 mod take;
+mod take_ordered;
+mod take_sample;
+#[cfg(test)]
+mod tests;
 mod text_file;
+mod to_local_iterator;
 mod top;
+mod tree_aggregate;
+mod tree_reduce;
 mod union;
+mod values;
+mod zip;
+mod zip_partitions;
+mod zip_with_index;
+mod zip_with_unique_id;
 
 use std::{fmt, sync::Arc};
 
@@ -43,9 +97,11 @@ use cutwater_core::{Parent, PartitionMap, Shape};
 pub(crate) use cogroup::cogrouping;
 pub(crate) use combine_by_key::{Aggregate, Combined, Reduction, combined_into_one, reduced};
 pub(crate) use count::Count;
+pub use count_approx::Estimate;
 pub(crate) use join::joining;
 pub(crate) use node::{DatasetNode, Partitioner};
 pub(crate) use parallelize::{Held, held, slices};
+pub use stats::Stats;
 pub(crate) use text_file::{LineSplit, Lines, is_gzip};
 pub(crate) use union::{All, union_of};
 
@@ -54,7 +110,6 @@ use crate::{
     block::Block,
     collection::{Collection, With},
     error::Error,
-    placement,
     runtime::Engine,
     task::{Flow, OperatorSpec, Stop},
 };
@@ -148,6 +203,28 @@ impl<T: Record> Rdd<T> {
         node.of(spec)
     }
 
+    /// `spec` over `partitions` partitions of this dataset, from number `from` on.
+    pub(crate) fn some_partitions<B: Record>(
+        &self,
+        from: u32,
+        partitions: u32,
+        spec: &OperatorSpec<B>,
+    ) -> Rdd<B> {
+        let parents = vec![(self.node.clone(), PartitionMap::Skip(from))];
+        DatasetNode::narrow(self.engine(), partitions, parents, &spec.any).of(spec)
+    }
+
+    /// How many partitions a shuffle of this dataset makes unless it is told: as many as there are
+    /// (`api.md` §12).
+    pub(crate) fn default_partitions(&self) -> u32 {
+        self.num_partitions().max(1)
+    }
+
+    /// The same for a shuffle of two datasets: as many as the larger has.
+    pub(crate) fn larger_of<B: Record>(&self, other: &Rdd<B>) -> u32 {
+        self.default_partitions().max(other.num_partitions())
+    }
+
     /// The write side of a shuffle into `pieces` partitions: `spec` emits that many pieces for
     /// each partition of this dataset.
     pub(crate) fn pieces<P: Record>(&self, spec: &OperatorSpec<P>, pieces: u32) -> Rdd<P> {
@@ -198,7 +275,7 @@ impl<T: Record> Collection for Rdd<T> {
     }
 
     fn parallelism(&self) -> u32 {
-        placement::partitions(self.engine().parallelism(), self.key_groups())
+        self.default_partitions()
     }
 
     fn key_groups(&self) -> u32 {

@@ -5,7 +5,7 @@ use cutwater_core::{BlockId, Split};
 use crate::{
     Context, Record,
     block::Block,
-    rdd::{DatasetNode, Rdd},
+    rdd::{DatasetNode, Rdd, refused::refused},
     runtime::Engine,
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
@@ -68,7 +68,19 @@ impl Context {
         self.parallelize_into(self.engine().parallelism(), records)
     }
 
-    /// The same in a given number of partitions: contiguous slices, as equal as can be.
+    /// The same in a given number of partitions: contiguous slices, as equal as can be. In no
+    /// partitions there can be no records: of none, that is a dataset without partitions.
+    ///
+    /// # Errors
+    /// The action that uses it fails if there are records and `partitions` is 0.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// let ctx = Context::local(2);
+    /// assert_eq!(ctx.parallelize_into(2, 0..5).collect_partitions()?, [vec![0, 1], vec![2, 3, 4]]);
+    /// assert!(ctx.parallelize_into(0, 0..5).collect().is_err());
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn parallelize_into<T: Record>(
         &self,
@@ -77,6 +89,18 @@ impl Context {
     ) -> Rdd<T> {
         let spec = OperatorSpec::new::<Held<T>>("parallelize", &());
         let engine = self.engine();
-        held(engine, &spec, engine.new_source(), 0, slices(records.into_iter().collect(), partitions))
+        let records: Vec<T> = records.into_iter().collect();
+        let slices = match (partitions, records.len()) {
+            (0, 0) => Vec::new(),
+            (0, n) => {
+                return refused(
+                    engine,
+                    "parallelize",
+                    format_args!("{n} records do not fit into no partitions"),
+                );
+            }
+            _ => slices(records, partitions),
+        };
+        held(engine, &spec, engine.new_source(), 0, slices)
     }
 }

@@ -38,7 +38,7 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
     /// ```
     #[track_caller]
     pub fn partition_by(&self, partitions: u32) -> Rdd<(K, V)> {
-        let partitions = placement::partitions(partitions, self.engine().key_groups());
+        let partitions = placement::partitions_asked_for(partitions);
         if self.partitioner() == Some(Partitioner::KeyGroups { partitions }) {
             return self.clone();
         }

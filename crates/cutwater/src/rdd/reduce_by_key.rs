@@ -18,7 +18,7 @@ impl<K: Key, V: Record, C: Collection<Item = (K, V)>, E: Record> With<C, E> {
         self.reduce_by_key_into(partitions, f)
     }
 
-    /// The same into a given number of partitions, from one to the number of key groups.
+    /// The same into a given number of partitions, at least one.
     #[track_caller]
     pub fn reduce_by_key_into<F>(self, partitions: u32, f: F) -> C::Of<(K, V)>
     where
@@ -46,6 +46,13 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
     pub fn reduce_by_key<F: Fn(V, V) -> V + Portable>(&self, f: F) -> Rdd<(K, V)> {
         const { closure::captures_nothing::<F>() };
         self.with(()).reduce_by_key(move |(), a, b| f(a, b))
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn reduce_by_key_into<F: Fn(V, V) -> V + Portable>(&self, partitions: u32, f: F) -> Rdd<(K, V)> {
+        const { closure::captures_nothing::<F>() };
+        self.with(()).reduce_by_key_into(partitions, move |(), a, b| f(a, b))
     }
 }
 

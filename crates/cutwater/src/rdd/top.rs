@@ -29,18 +29,18 @@ impl<T: Record, O: Ord + 'static, F: Fn(&T) -> O + Portable> Operator for Top<T,
 }
 
 /// The `n` highest of what it is offered; of equals, those offered first.
-struct Highest<O, T> {
+pub(super) struct Highest<O, T> {
     n: u64,
     offered: u64,
     heap: BinaryHeap<Reverse<Ranked<O, T>>>,
 }
 
 impl<O: Ord, T> Highest<O, T> {
-    fn new(n: u64) -> Self {
+    pub fn new(n: u64) -> Self {
         Self { n, offered: 0, heap: BinaryHeap::new() }
     }
 
-    fn offer(&mut self, rank: O, record: T) {
+    pub fn offer(&mut self, rank: O, record: T) {
         let order = Reverse(self.offered);
         self.offered += 1;
         if (self.heap.len() as u64) < self.n {
@@ -52,7 +52,7 @@ impl<O: Ord, T> Highest<O, T> {
         }
     }
 
-    fn into_sorted(self) -> impl Iterator<Item = T> {
+    pub fn into_sorted(self) -> impl Iterator<Item = T> {
         // Ascending by `Reverse` is descending by rank.
         self.heap.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.record)
     }

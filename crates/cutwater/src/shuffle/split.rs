@@ -40,7 +40,7 @@ pub(crate) fn split_by_key<K: Key, V: Record>(
     partitions: u32,
     groups: u32,
 ) -> impl Fn(&Rdd<(K, V)>) -> (Rdd<Vec<(K, V)>>, Partitioner) + Clone + Send + Sync + 'static {
-    let partitions = placement::partitions(partitions, groups);
+    let partitions = placement::partitions_asked_for(partitions);
     let spec = OperatorSpec::new::<SplitByKey<K, V>>(name, &(partitions, groups));
     move |rdd| (rdd.pieces(&spec, partitions), Partitioner::KeyGroups { partitions })
 }

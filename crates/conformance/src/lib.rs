@@ -1,0 +1,65 @@
+//! Runs the tables of expected answers, `tables/*.json`, through the public API of cutwater.
+//!
+//! A table holds cases: some input, one operation, and what must come of it. Every case that has an
+//! `operation` is run; those without are rules for a single component and are tested there. A case
+//! that cannot be expressed is *skipped* with the reason, and never passed over in silence.
+//!
+//! ```
+//! use cutwater_conformance::{Options, Table, Verdict, run};
+//!
+//! let table = Table::parse(
+//!     r#"{"cases": [{"id": "sum", "data": [1, 2, 3], "partitions": 2, "unordered": false,
+//!                    "operation": {"op": "reduce", "fn": "add"}, "expected": 6}]}"#,
+//! )?;
+//! let verdict = run(&table.cases[0], &Options::default());
+//! assert!(matches!(verdict, Some(Verdict::Passed)));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
+//! # Layout
+//! - [`case`]: a table and its cases, as they are written;
+//! - [`value`]: a record of any of the types that tables use;
+//! - [`functions`]: the functions that tables name;
+//! - [`dataset`]: cases of one dataset and one operation;
+//! - [`stream`]: cases of streams over intervals;
+//! - [`report`]: what came of them, line by line.
+
+pub mod case;
+pub mod dataset;
+pub mod functions;
+pub mod report;
+pub mod stream;
+pub mod value;
+
+use std::panic::{self, AssertUnwindSafe};
+
+pub use case::{Case, Table};
+pub use report::{Difference, Report, Verdict};
+pub use value::Value;
+
+/// How cases are run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Compute threads.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    /// Two threads: enough for tasks to overtake each other.
+    fn default() -> Self {
+        Self { threads: 2 }
+    }
+}
+
+/// Runs a case; `None` if it has no operation and so is not for this runner.
+pub fn run(case: &Case, options: &Options) -> Option<Verdict> {
+    case.operation.as_ref()?;
+    let run = || if case.is_stream() { stream::run(case, options) } else { dataset::run(case, options) };
+    // A case that breaks the engine must not take the others with it. Each has a context of its own,
+    // so nothing that was left half done is seen again.
+    Some(panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Verdict::differs(None, case.expected_text(), format!("a panic: {}", text.unwrap_or_default()))
+    }))
+}

@@ -1,0 +1,54 @@
+//! Runs tables and says what differs. The exit status is 0 only if nothing failed and nothing was
+//! skipped.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use cutwater_conformance::{Options, Report, Table, run};
+
+/// Runs tables of expected answers through the public API of cutwater.
+#[derive(Parser)]
+struct Cli {
+    /// Compute threads.
+    #[arg(long, default_value_t = Options::default().threads, value_name = "N")]
+    threads: usize,
+    /// Tables to run.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run_all(&cli, &mut io::stdout().lock()) {
+        Ok(report) if report.is_clean() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(message) => {
+            // Nothing is left to tell anybody if standard error is gone too.
+            let _ = writeln!(io::stderr(), "cutwater-conformance: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run_all(cli: &Cli, out: &mut impl Write) -> Result<Report, String> {
+    let options = Options { threads: cli.threads };
+    let mut report = Report::default();
+    for file in &cli.files {
+        let text =
+            fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        let table = Table::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        for case in &table.cases {
+            let Some(verdict) = run(case, &options) else { continue };
+            for line in report.add(&case.id, &verdict) {
+                writeln!(out, "{line}").map_err(|error| format!("cannot print: {error}"))?;
+            }
+        }
+    }
+    writeln!(out, "{report}").map_err(|error| format!("cannot print: {error}"))?;
+    Ok(report)
+}

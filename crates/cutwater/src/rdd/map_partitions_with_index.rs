@@ -1,0 +1,78 @@
+use std::marker::PhantomData;
+
+use crate::{
+    Record,
+    closure::{self, Portable},
+    collection::{Collection, With},
+    rdd::Rdd,
+    task::{Emit, Flow, Node, Operator, OperatorSpec},
+};
+
+/// A function applied to whole partitions and their numbers.
+struct MapPartitionsWithIndex<A, I, E, F>(E, F, PhantomData<fn(A) -> I>);
+
+impl<A, I, E, F> Operator for MapPartitionsWithIndex<A, I, E, F>
+where
+    A: Record,
+    I: IntoIterator<Item: Record> + 'static,
+    E: Record,
+    F: Fn(&E, u32, Vec<A>) -> I + Portable,
+{
+    type Env = E;
+    type Out = I::Item;
+
+    fn rebuild(values: E) -> Self {
+        Self(values, closure::conjure(), PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, I::Item>) -> Flow {
+        let Self(values, f, _) = self;
+        let mut records = Vec::new();
+        node.each(0, partition, &mut |record| {
+            records.push(record);
+            Flow::Continue(())
+        })?;
+        let mut all = node.call(|| f(values, partition, records).into_iter());
+        while let Some(next) = node.call(|| all.next()) {
+            emit(next)?;
+        }
+        Flow::Continue(())
+    }
+}
+
+impl<C: Collection, E: Record> With<C, E> {
+    /// [`Rdd::map_partitions_with_index`] with the values handed over.
+    #[track_caller]
+    pub fn map_partitions_with_index<I, F>(self, _f: F) -> C::Of<I::Item>
+    where
+        I: IntoIterator<Item: Record> + 'static,
+        F: Fn(&E, u32, Vec<C::Item>) -> I + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let name = "map_partitions_with_index";
+        let spec = OperatorSpec::new::<MapPartitionsWithIndex<C::Item, I, E, F>>(name, &self.values);
+        self.of.derive(name, move |rdd| rdd.narrow(&spec))
+    }
+}
+
+impl<T: Record> Rdd<T> {
+    /// Each partition replaced by everything in `f` of its number and its records (`api.md` §12).
+    /// The partition is held in memory.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(2);
+    /// let sums = ctx.parallelize(1..=4).map_partitions_with_index(|p, part| [(p, part.iter().sum::<i32>())]);
+    /// assert_eq!(sums.collect()?, [(0, 3), (1, 7)]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_partitions_with_index<I, F>(&self, f: F) -> Rdd<I::Item>
+    where
+        I: IntoIterator<Item: Record> + 'static,
+        F: Fn(u32, Vec<T>) -> I + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        self.with(()).map_partitions_with_index(move |(), partition, records| f(partition, records))
+    }
+}
