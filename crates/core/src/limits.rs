@@ -52,3 +52,10 @@ pub const FOLDER_REMEMBER_MS: u64 = 60_000;
 /// them. At so many the newest is computed: all that they are made from is held until then, and the
 /// first to look would have to wait for all of it.
 pub const STATE_BEHIND_MAX: u32 = 10;
+
+/// Records that an interval takes from one source unless the program says otherwise: some seconds of a
+/// fast source.
+pub const INTERVAL_RECORDS_MAX: usize = 10_000_000;
+
+/// The same in bytes: well below the memory of a small machine.
+pub const INTERVAL_BYTES_MAX: usize = 1 << 30;

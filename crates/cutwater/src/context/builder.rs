@@ -1,5 +1,7 @@
 use std::{num::NonZero, str::FromStr, thread, time::Duration};
 
+use cutwater_core::limits;
+
 use crate::{Context, error::Error};
 
 /// The settings of a program, one call each, and its command line.
@@ -51,12 +53,6 @@ pub enum OnFailure {
     Continue,
 }
 
-/// What an interval may take from one source unless the program says otherwise: some seconds of a
-/// fast source, and well below the memory of a small machine.
-const INTERVAL_RECORDS_MAX: usize = 10_000_000;
-/// The same in bytes.
-const INTERVAL_BYTES_MAX: usize = 1 << 30;
-
 const USAGE: &str = "options:
   --threads N      compute threads (default: all cores)
   --interval-ms N  length of an interval in milliseconds
@@ -77,8 +73,8 @@ impl Builder {
             batch: false,
             on_failure: OnFailure::Stop,
             handle_signals: true,
-            interval_records_max: INTERVAL_RECORDS_MAX,
-            interval_bytes_max: INTERVAL_BYTES_MAX,
+            interval_records_max: limits::INTERVAL_RECORDS_MAX,
+            interval_bytes_max: limits::INTERVAL_BYTES_MAX,
             remember: Duration::ZERO,
             progress: true,
             arguments: Vec::new(),
