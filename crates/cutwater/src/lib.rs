@@ -59,4 +59,5 @@ pub use error::{Error, ErrorKind};
 pub use rdd::Rdd;
 pub use record::{Key, Record};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
-pub use stream::{DStream, Done};
+pub use state::State;
+pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream};
