@@ -118,8 +118,12 @@ impl<K: Key, S: Record, T: Mark> Tracked<K, S, T> {
         });
         let (before, after) = (before.and_then(|m| visit.deadline(m)), after.and_then(|m| visit.deadline(m)));
         if before != after {
-            before.map(|deadline| self.timers.remove(deadline, hash, key));
-            after.map(|deadline| self.timers.add(deadline, hash, key));
+            if let Some(deadline) = before {
+                self.timers.remove(deadline, hash, key);
+            }
+            if let Some(deadline) = after {
+                self.timers.add(deadline, hash, key);
+            }
         }
         result.expect("a table calls what changes a key once")
     }

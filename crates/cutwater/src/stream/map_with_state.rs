@@ -46,7 +46,8 @@ where
 /// A stream that was mapped with state: what the function gave out, and the state by itself.
 ///
 /// It is used as the stream of what the function gave out; [`state_snapshots`](Self::state_snapshots)
-/// is the other. Both come from one run of the function for each record.
+/// is the other. Both come from one run of the function for each record. See
+/// [`DStream::map_with_state`].
 pub struct MapWithState<K, S, M> {
     mapped: DStream<M>,
     states: StateStream<K, S>,
@@ -57,7 +58,24 @@ impl<K, S, M> MapWithState<K, S, M> {
         Self { mapped, states }
     }
 
-    /// The stream of what the function gave out, by itself.
+    /// The stream of what the function gave out, by itself (`api.md` §5).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{DStream, State, testing::Harness};
+    /// # let harness = Harness::new(Duration::from_secs(1));
+    /// fn sums(sales: &DStream<(char, i32)>) -> DStream<i32> {
+    ///     let sum = sales.map_with_state(|_, price, sum: &mut State<i32>| {
+    ///         *sum.get_or_insert_with(|| 0) += price;
+    ///         *sum.get()
+    ///     });
+    ///     sum.mapped().named("sums")
+    /// }
+    ///
+    /// let sums = sums(&harness.input([vec![('a', 5)], vec![('a', 7)]]));
+    /// assert_eq!(harness.run(&sums, 2)?, [[5], [12]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     pub fn mapped(&self) -> DStream<M> {
         self.mapped.clone()
     }

@@ -49,12 +49,33 @@ impl<K, S> Deref for StateStream<K, S> {
 
 impl<K, S> StateStream<K, S> {
     /// The stream of keys and states by itself.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{DStream, testing::Harness};
+    /// # let second = Duration::from_secs(1);
+    /// # let harness = Harness::new(second);
+    /// let clicks = harness.input([vec![('a', 1)], vec![]]);
+    /// let sums: DStream<(char, i32)> =
+    ///     clicks.track(|_, n| n, |_, sum, n| Some(sum + n), 60 * second).entries();
+    /// assert_eq!(harness.run(&sums, 2)?, [[('a', 1)], [('a', 1)]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     pub fn entries(&self) -> DStream<(K, S)> {
         self.entries.clone()
     }
 
     /// How many keys there are: what [`DStream::count`] says of it (`api.md` §3), for the price of
     /// looking at each partition once.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// # let harness = Harness::new(Duration::from_secs(1));
+    /// let open = harness.input([vec![(1, 'x'), (2, 'x')], vec![]]).sessions(Duration::ZERO).state_snapshots();
+    /// assert_eq!(harness.run(&open.count(), 2)?, [[2], [0]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn count(&self) -> DStream<u64> {
         self.sizes.reduce(|a, b| a + b)

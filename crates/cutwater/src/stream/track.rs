@@ -88,11 +88,10 @@ impl<K: Key, V: Record> DStream<(K, V)> {
     /// # use cutwater::testing::Harness;
     /// let second = Duration::from_secs(1);
     /// let harness = Harness::new(second);
-    /// let (look, leave) = ('l', 'x');
-    /// let events = harness.input([vec![(1, look), (2, look)], vec![(3, look), (1, leave)]]);
-    /// let sessions = events.with(leave).track(
-    ///     |_, _, _| 1,
-    ///     |leave, _, looks, event| if event == *leave { None } else { Some(looks + 1) },
+    /// let events = harness.input([vec![(1, '?'), (2, '?')], vec![(3, '?'), (1, 'X')]]);
+    /// let sessions = events.track(
+    ///     |_, _| 1,
+    ///     |_, questions, event| if event == 'X' { None } else { Some(questions + 1) },
     ///     2 * second,
     /// );
     /// // Client 1 leaves; 2 is not heard of for more than two seconds, and then 3.
