@@ -28,7 +28,8 @@ pub struct Dataset {
     pub partitions: u32,
     /// What its partitions are made from, in the order in which the operator asks for them.
     pub parents: Vec<Parent>,
-    /// For a source: what partition `i` reads. Empty for everything else.
+    /// For a source: what partition `i` reads. For an operator that has to know its interval: which one
+    /// it is. Empty for everything else.
     pub splits: Arc<[Split]>,
     /// What one task leaves behind.
     pub shape: Shape,

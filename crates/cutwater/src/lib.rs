@@ -59,7 +59,8 @@ pub use error::{Error, ErrorKind};
 pub use rdd::{Estimate, Rdd, Stats};
 pub use record::{Key, Record};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
-pub use stream::{DStream, Done};
+pub use state::State;
+pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream};
 
 /// The programs of the README compile, and the one that can run does.
 #[cfg(doctest)]

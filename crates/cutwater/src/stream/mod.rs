@@ -5,22 +5,34 @@
 //! those that look across intervals or streams, and outputs.
 
 mod count;
+mod evolve;
 mod for_each_rdd;
 mod inverse_window;
 mod join;
+mod map_with_state;
 mod node;
 mod print;
 mod reduce;
 mod reduce_by_key_and_window;
 mod running_reduce;
+mod sessions;
+mod state_spec;
+mod state_stream;
+mod stateful;
+mod track;
 mod transform;
 mod union;
+mod update_state_by_key;
 pub(crate) mod window;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use for_each_rdd::Done;
+pub use map_with_state::MapWithState;
 pub(crate) use node::{AnyStream, StreamNode, Timeline};
+pub use sessions::Session;
+pub use state_spec::StateSpec;
+pub use state_stream::StateStream;
 pub(crate) use transform::Parent;
 
 use crate::{

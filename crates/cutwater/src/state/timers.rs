@@ -1,0 +1,96 @@
+//! Which keys are to be looked at when: an ordered index of deadlines (D7).
+
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use cutwater_core::Time;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use self::tree::Tree;
+use super::Table;
+use crate::Key;
+
+/// Keys by deadline. Like a [`Table`], its versions share structure: a clone costs nothing, and a
+/// change copies only the way to what is changed.
+///
+/// Properties:
+/// - adding, removing and moving a key costs the logarithm of the deadlines and of the keys of one;
+/// - [`take_due`](Self::take_due) costs by what is due, however many keys are not;
+/// - its order is (deadline, order of the table of that deadline's keys), which depends on the content
+///   alone, except among keys of equal hash (see [`Table`]);
+/// - a key takes about as much room as in a table without values.
+///
+/// Keys that share a deadline share a table: in a stream, deadlines are interval times plus a fixed
+/// span, so that there are far fewer deadlines than keys, and whole tables of keys fall due at once.
+/// The deadlines themselves are the nodes of a search tree.
+///
+/// Threading and failure: those of a [`Table`].
+#[derive(Clone, Debug)]
+pub(crate) struct Timers<K> {
+    tree: Tree<K>,
+}
+
+/// The keys of one deadline.
+pub(crate) type Keys<K> = Table<K, ()>;
+
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Self { tree: None }
+    }
+}
+
+impl<K: Key> Timers<K> {
+    /// Puts a key under a deadline. It may stand under others too; which of them count is for the
+    /// caller to know.
+    pub fn add(&mut self, deadline: Time, hash: u64, key: &K) {
+        tree::keys_mut(&mut self.tree, deadline).insert(hash, key.clone(), ());
+    }
+
+    /// Takes a key away from a deadline; says whether it was there.
+    pub fn remove(&mut self, deadline: Time, hash: u64, key: &K) -> bool {
+        // Looked up first, so that what is not there copies nothing.
+        let found = tree::find(&self.tree, deadline).is_some_and(|keys| keys.get(hash, key).is_some());
+        if found {
+            tree::remove(&mut self.tree, deadline, hash, key);
+        }
+        found
+    }
+
+    /// Takes every key out whose deadline is strictly before `now`: deadlines in order, each with its
+    /// keys.
+    pub fn take_due(&mut self, now: Time) -> Vec<(Time, Keys<K>)> {
+        let (due, later) = tree::split(self.tree.take(), now);
+        self.tree = later;
+        let mut all = Vec::new();
+        tree::each(&due, &mut |deadline, keys| all.push((deadline, keys.clone())));
+        all
+    }
+
+    /// All deadlines in order, each with its keys.
+    pub fn all(&self) -> Vec<(Time, &Keys<K>)> {
+        let mut all = Vec::new();
+        tree::each(&self.tree, &mut |deadline, keys| all.push((deadline, keys)));
+        all
+    }
+}
+
+/// The bytes are those of a sequence of deadlines, each with a sequence of keys.
+impl<K: Key> Serialize for Timers<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.all())
+    }
+}
+
+impl<'de, K: Key> Deserialize<'de> for Timers<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut timers = Self::default();
+        for (deadline, keys) in Vec::<(Time, Keys<K>)>::deserialize(deserializer)? {
+            // Nothing comes of a deadline without keys.
+            if !keys.is_empty() {
+                *tree::keys_mut(&mut timers.tree, deadline) = keys;
+            }
+        }
+        Ok(timers)
+    }
+}

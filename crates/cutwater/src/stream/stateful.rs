@@ -1,0 +1,155 @@
+//! Streams of state: each dataset is made from the one before and the interval's records, both
+//! partitioned by key. What is the same for all operations that keep state is here.
+
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cutwater_core::{Parent as Edge, PartitionMap, Split, TaskError, Time};
+use serde::{Deserialize, Serialize};
+
+use super::{Parent, StateSpec};
+use crate::{
+    DStream, Error, Key, Record,
+    collection::Collection,
+    rdd::{DatasetNode, Partitioner, Rdd},
+    shuffle::split_by_key,
+    task::{Flow, Node, OperatorSpec, Stop},
+};
+
+/// What differs from one interval's dataset to the next: its time, and which parents it has (in the
+/// order of these fields).
+///
+/// The operator and its values are those of all intervals, so that they travel once; this travels with
+/// the dataset, as what a source's partitions read does.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Interval {
+    time: Time,
+    has_records: bool,
+    has_before: bool,
+    has_initial: bool,
+}
+
+/// What a task finds that computes a partition of such a stream.
+pub(super) struct Found<'a> {
+    pub node: Node<'a>,
+    partition: u32,
+    interval: Interval,
+}
+
+impl<'a> Found<'a> {
+    pub fn new(node: Node<'a>, partition: u32) -> ControlFlow<Stop, Self> {
+        match postcard::from_bytes(&node.split(partition)?.place) {
+            Ok(interval) => ControlFlow::Continue(Self { node, partition, interval }),
+            Err(error) => ControlFlow::Break(
+                TaskError::Internal(format!("{} does not know its interval: {error}", node.label())).into(),
+            ),
+        }
+    }
+
+    /// The interval's time.
+    pub fn time(&self) -> Time {
+        self.interval.time
+    }
+
+    /// What the partition was in the interval before.
+    pub fn before<P: Record>(&self) -> ControlFlow<Stop, Option<P>> {
+        if !self.interval.has_before {
+            return ControlFlow::Continue(None);
+        }
+        self.node.only(usize::from(self.interval.has_records), self.partition)
+    }
+
+    /// The interval's records, in the order of the partitions that they come from.
+    pub fn records<K: Key, V: Record>(&self, read: &mut dyn FnMut(K, V) -> Flow) -> Flow {
+        if !self.interval.has_records {
+            return Flow::Continue(());
+        }
+        self.node.keyed(0, self.partition, read)
+    }
+
+    /// The states to begin with, if this is the beginning.
+    pub fn initial<K: Key, S: Record>(&self, read: &mut dyn FnMut(K, S) -> Flow) -> Flow {
+        let Interval { has_records, has_before, has_initial, .. } = self.interval;
+        if !has_initial {
+            return Flow::Continue(());
+        }
+        self.node.keyed(usize::from(has_records) + usize::from(has_before), self.partition, read)
+    }
+}
+
+/// When a stream of state has its first dataset.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// With the first interval.
+    AtOnce,
+    /// With the first dataset of the stream that it is made from.
+    WithTheFirstDataset,
+}
+
+/// A stream of one record a partition: what `spec` makes of the one before and of `of`'s records.
+#[track_caller]
+pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
+    of: &DStream<(K, V)>,
+    name: &str,
+    spec: OperatorSpec<P>,
+    options: StateSpec<K, S>,
+    begins: Begins,
+) -> DStream<P> {
+    let partitions = options.partitions_for(of, name);
+    let target = Partitioner::KeyGroups { partitions };
+    let split_records = split_by_key::<K, V>(name, partitions, of.key_groups());
+    let split_initial = split_by_key::<K, S>(name, partitions, of.key_groups());
+    let (engine, parent, initial) = (of.ctx.engine().clone(), of.node.clone(), Mutex::new(options.initial));
+    let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
+    of.ctx.stateful_stream(name, of.slide(), parents, move |time, before| {
+        let records = parent.at(time)?;
+        if begins == Begins::WithTheFirstDataset && before.is_none() && records.is_none() {
+            return Ok(None);
+        }
+        let mut initial = initial.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.is_some() {
+            // The first dataset remembers it for as long as it needs it.
+            *initial = None;
+        }
+        let records = records.map(|rdd| by_key(&rdd, &split_records, target));
+        let before = before.map(|rdd| in_place(&rdd));
+        let initial = initial.as_ref().map(|rdd| by_key(rdd, &split_initial, target));
+        let interval = Interval {
+            time,
+            has_records: records.is_some(),
+            has_before: before.is_some(),
+            has_initial: initial.is_some(),
+        };
+        let edges = [records, before, initial].into_iter().flatten().collect();
+        let mut node = DatasetNode::new(&engine, partitions, edges, &spec.any);
+        node.partitioner = Some(target);
+        let place: Arc<[u8]> = postcard::to_allocvec(&interval).map_err(Error::internal)?.into();
+        let dataset = node.dataset_mut();
+        dataset.splits =
+            (0..partitions).map(|_| Split { blocks: Vec::new(), place: place.clone() }).collect();
+        dataset.keep = true;
+        Ok(Some(node.of(&spec)))
+    })
+}
+
+type ParentEdge = (Arc<DatasetNode>, Edge);
+
+/// A dataset as it lies if it is partitioned right, and across a shuffle otherwise.
+fn by_key<K: Key, V: Record>(
+    rdd: &Rdd<(K, V)>,
+    split: &impl Fn(&Rdd<(K, V)>) -> (Rdd<Vec<(K, V)>>, Partitioner),
+    target: Partitioner,
+) -> ParentEdge {
+    if rdd.partitioner() == Some(target) {
+        return in_place(rdd);
+    }
+    let (pieces, _) = split(rdd);
+    (pieces.node().clone(), Edge::Shuffle { dataset: pieces.node().dataset.id })
+}
+
+fn in_place<T: Record>(rdd: &Rdd<T>) -> ParentEdge {
+    (rdd.node().clone(), Edge::Narrow { dataset: rdd.node().dataset.id, map: PartitionMap::Same })
+}
