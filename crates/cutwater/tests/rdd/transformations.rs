@@ -82,9 +82,10 @@ fn coalesce_never_grows_and_lays_neighbours_together() {
     grid(|ctx, partitions| {
         let rdd = ctx.parallelize_into(partitions, data.clone());
         let before = rdd.collect_partitions().unwrap();
-        for wanted in [0, 1, 2, 3, 5, 7, 100] {
+        assert!(rdd.coalesce(0).collect().is_err(), "there is no room in no partitions");
+        for wanted in [1, 2, 3, 5, 7, 100] {
             let few = rdd.coalesce(wanted);
-            assert_eq!(few.num_partitions(), wanted.clamp(1, partitions));
+            assert_eq!(few.num_partitions(), wanted.min(partitions));
             let after = few.collect_partitions().unwrap();
             assert_eq!(after.concat(), data);
             // Every partition is whole partitions of before, one after the other.
