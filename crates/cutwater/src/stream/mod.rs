@@ -5,15 +5,20 @@
 //! those that look across intervals or streams, and outputs.
 
 mod count;
+mod count_by_value_and_window;
+mod count_by_window;
 mod evolve;
 mod for_each_rdd;
+mod group_by_key_and_window;
 mod inverse_window;
 mod join;
 mod map_with_state;
 mod node;
+mod partials;
 mod print;
 mod reduce;
 mod reduce_by_key_and_window;
+mod reduce_by_window;
 mod running_reduce;
 mod sessions;
 mod state_spec;

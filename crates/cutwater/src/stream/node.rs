@@ -110,10 +110,12 @@ impl<T: Record> StreamNode<T> {
 
     /// Whether the stream has anything to say at `time` (`api.md` §4.2).
     pub fn is_valid(&self, time: Time) -> bool {
-        self.timeline.zero().is_some_and(|zero| {
-            let slide = self.slide.as_millis().max(1) as i64;
-            time > zero && (time.as_ms() - zero.as_ms()) % slide == 0
-        })
+        self.timeline.zero().is_some_and(|zero| time > zero && Self::is_aligned(time, zero, self.slide))
+    }
+
+    /// Whether `time` is a multiple of `slide` from `zero`.
+    pub fn is_aligned(time: Time, zero: Time, slide: Duration) -> bool {
+        (time.as_ms() - zero.as_ms()) % slide.as_millis().max(1) as i64 == 0
     }
 
     /// The label before the first interval's. `None` before the start.
