@@ -163,7 +163,8 @@ impl Builder {
     }
 
     /// Keeps the datasets of every stream for at least this long, for
-    /// [`slice`](crate::DStream) and the like; operations that look back keep what they need anyway.
+    /// [`slice`](crate::DStream::slice) and the like; operations that look back keep what they need
+    /// anyway (`api.md` §4.10).
     #[must_use]
     pub fn remember(mut self, span: Duration) -> Self {
         self.settings.remember = span;

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -43,8 +43,9 @@ pub(crate) struct Engine {
 /// What the master's thread writes for the driver to read.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// How many partitions of each kept dataset are stored.
-    pub stored: Mutex<HashMap<DatasetId, u32>>,
+    /// Which partitions of each kept dataset are stored. Two tasks may both have stored the same one, so
+    /// a count would say too much.
+    pub stored: Mutex<HashMap<DatasetId, HashSet<u32>>>,
     /// What tasks found since the driver last asked.
     pub findings: Mutex<Vec<(DatasetId, Finding)>>,
 }
@@ -122,7 +123,7 @@ impl Engine {
     /// Whether all `partitions` of a kept dataset are stored, so that what is behind them may go.
     pub fn is_stored(&self, dataset: DatasetId, partitions: u32) -> bool {
         let stored = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        stored.get(&dataset).copied().unwrap_or(0) >= partitions
+        stored.get(&dataset).map_or(0, HashSet::len) >= partitions as usize
     }
 
     /// What tasks found since the last call, each thing once.

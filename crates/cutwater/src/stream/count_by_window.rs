@@ -46,8 +46,10 @@ impl<T: Record> DStream<T> {
     /// ```
     #[track_caller]
     pub fn count_by_window(&self, window: Duration, slide: Duration) -> DStream<u64> {
-        let spec = OperatorSpec::new::<CountAny<T>>("count_by_window", &());
-        let counts = self.derive("count_by_window", move |rdd| rdd.narrow(&spec));
-        counts.reduce_by_window_inverse(|a, b| a + b, |a, b| a - b, window, slide)
+        const NAME: &str = "count_by_window";
+        let spec = OperatorSpec::new::<CountAny<T>>(NAME, &());
+        let counts = self.derive(NAME, move |rdd| rdd.narrow(&spec)).unkeyed(NAME);
+        let functions = (|a, b| a + b, |a, b| a - b, |(): &(), _: &u64| true);
+        counts.inverse_window(NAME, 1, functions, false, (window, slide)).bare(NAME)
     }
 }

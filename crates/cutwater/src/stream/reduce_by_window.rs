@@ -90,7 +90,7 @@ impl<T: Record> DStream<T> {
 
     /// Every record under the same key.
     #[track_caller]
-    fn unkeyed(&self, name: &'static str) -> DStream<((), T)> {
+    pub(super) fn unkeyed(&self, name: &'static str) -> DStream<((), T)> {
         let spec = OperatorSpec::new::<Unkeyed<T>>(name, &());
         self.derive(name, move |rdd| rdd.narrow(&spec))
     }
@@ -99,7 +99,7 @@ impl<T: Record> DStream<T> {
 impl<T: Record> DStream<((), T)> {
     /// And without that key again.
     #[track_caller]
-    fn bare(&self, name: &'static str) -> DStream<T> {
+    pub(super) fn bare(&self, name: &'static str) -> DStream<T> {
         let spec = OperatorSpec::new::<Bare<T>>(name, &());
         self.derive(name, move |rdd| rdd.narrow(&spec))
     }
