@@ -54,8 +54,9 @@ pub(super) struct Shared {
 const EMBEDDED: WorkerId = WorkerId(0);
 
 impl Engine {
-    /// Starts the threads: one for the master and `threads` to compute.
-    pub fn start(threads: usize) -> Result<Arc<Self>, Error> {
+    /// Starts the threads: one for the master and `threads` to compute, which run every task `twice` if
+    /// the program is to be tested for determinism.
+    pub fn start(threads: usize, twice: bool) -> Result<Arc<Self>, Error> {
         let threads = threads.max(1);
         // Neither channel needs a bound of its own: to a worker go at most as many tasks as it has
         // slots, and to the master what those answer and what waiting threads ask.
@@ -63,7 +64,7 @@ impl Engine {
         let (to_worker, work) = unbounded();
         let blocks = Arc::new(BlockStore::default());
         let shared = Arc::new(Shared::default());
-        let mut handles = worker::start(EMBEDDED, threads, &work, &to_master, &blocks)?;
+        let mut handles = worker::start(EMBEDDED, threads, &work, &to_master, &blocks, twice)?;
         let master = Master::new(to_worker, shared.clone());
         handles.push(worker::spawn("cutwater-master", move || master.run(&events))?);
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
