@@ -66,6 +66,7 @@ mod repartition_and_sort;
 mod sample;
 mod sample_by_key;
 mod save_as_text;
+mod saved_records;
 mod sketch;
 mod sort_by;
 mod sort_by_key;
