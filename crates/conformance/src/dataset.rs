@@ -31,7 +31,8 @@ pub fn run(case: &Case, options: &Options) -> Verdict {
 }
 
 fn answer(case: &Case, options: &Options) -> Result<Value, Trouble> {
-    let ctx = Context::builder("conformance").threads(options.threads).build()?;
+    let ctx =
+        Context::builder("conformance").threads(options.threads).run_twice(options.run_twice).build()?;
     let subject = Subject { case, ctx };
     for operations in [basic::run, pairs::run, sorting::run] {
         if let Some(value) = operations(&subject)? {

@@ -3,6 +3,10 @@
 //!
 //! They panic when given what they are not made for.
 
+mod state;
+
+pub use state::*;
+
 use crate::Value;
 
 /// Uses the function that is called `$name`, of those listed, as `$f` in `$body`; `None` if it is

@@ -42,12 +42,14 @@ pub use value::Value;
 pub struct Options {
     /// Compute threads.
     pub threads: usize,
+    /// Whether every task is run twice and what it gives compared.
+    pub run_twice: bool,
 }
 
 impl Default for Options {
     /// Two threads: enough for tasks to overtake each other.
     fn default() -> Self {
-        Self { threads: 2 }
+        Self { threads: 2, run_twice: false }
     }
 }
 

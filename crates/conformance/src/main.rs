@@ -17,6 +17,9 @@ struct Cli {
     /// Compute threads.
     #[arg(long, default_value_t = Options::default().threads, value_name = "N")]
     threads: usize,
+    /// Run every task twice and compare what it gives.
+    #[arg(long)]
+    run_twice: bool,
     /// Tables to run.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run_all(cli: &Cli, out: &mut impl Write) -> Result<Report, String> {
-    let options = Options { threads: cli.threads };
+    let options = Options { threads: cli.threads, run_twice: cli.run_twice };
     let mut report = Report::default();
     for file in &cli.files {
         let text =

@@ -60,7 +60,7 @@ pub use rdd::{Estimate, Rdd, Stats};
 pub use record::{Key, Record};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 pub use state::State;
-pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream};
+pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream, StorageLevel, Streams};
 
 /// The programs of the README compile, and the one that can run does.
 #[cfg(doctest)]

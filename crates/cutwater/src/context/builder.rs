@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub interval_records_max: usize,
     pub interval_bytes_max: usize,
     pub remember: Duration,
+    pub run_twice: bool,
     pub progress: bool,
     pub arguments: Vec<String>,
 }
@@ -60,6 +61,7 @@ const USAGE: &str = "options:
   --batch          past data: as fast as it goes, with a progress bar
   --speed X        replay past data X times faster than it happened
   --continue       go on after an interval that failed
+  --run-twice      run every task twice and compare: is the program deterministic?
   --help           this text";
 
 impl Builder {
@@ -76,6 +78,7 @@ impl Builder {
             interval_records_max: limits::INTERVAL_RECORDS_MAX,
             interval_bytes_max: limits::INTERVAL_BYTES_MAX,
             remember: Duration::ZERO,
+            run_twice: false,
             progress: true,
             arguments: Vec::new(),
         };
@@ -163,10 +166,31 @@ impl Builder {
     }
 
     /// Keeps the datasets of every stream for at least this long, for
-    /// [`slice`](crate::DStream) and the like; operations that look back keep what they need anyway.
+    /// [`slice`](crate::DStream::slice) and the like; operations that look back keep what they need
+    /// anyway (`api.md` §4.10).
     #[must_use]
     pub fn remember(mut self, span: Duration) -> Self {
         self.settings.remember = span;
+        self
+    }
+
+    /// Whether every task is run twice and what it gives compared, to find functions that are not
+    /// deterministic: those that read a clock, draw random numbers or depend on the order of a `HashMap`.
+    /// Recovery would have them give one answer now and another later. A difference fails the interval
+    /// and names the operation. Whatever functions do besides, they do twice.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// static SEEN: AtomicU32 = AtomicU32::new(0);
+    /// let ctx = Context::builder("test").threads(1).run_twice(true).build()?;
+    /// let numbered = ctx.parallelize(['a', 'b']).map(|c| (SEEN.fetch_add(1, Relaxed), c));
+    /// assert!(numbered.collect().unwrap_err().to_string().contains("not deterministic"));
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn run_twice(mut self, twice: bool) -> Self {
+        self.settings.run_twice = twice;
         self
     }
 
@@ -191,7 +215,7 @@ impl Builder {
             };
             let mut value = || inline.clone().or_else(|| args.next());
             builder = match flag.as_str() {
-                "--batch" | "--continue" if inline.is_some() => {
+                "--batch" | "--continue" | "--run-twice" if inline.is_some() => {
                     let value = inline.unwrap_or_default();
                     builder.faults.push(format!("{flag}={value}: {flag} takes no value"));
                     builder
@@ -207,6 +231,7 @@ impl Builder {
                 "--speed" => builder.parsed(&flag, value(), Self::speed),
                 "--batch" => builder.batch(true),
                 "--continue" => builder.on_failure(OnFailure::Continue),
+                "--run-twice" => builder.run_twice(true),
                 "--help" | "-h" => {
                     println!("{}\n\n{USAGE}", builder.settings.name);
                     std::process::exit(0);

@@ -87,7 +87,7 @@ impl Context {
     }
 
     pub(crate) fn with(settings: Settings, faults: Vec<String>) -> Result<Self, Error> {
-        let engine = Engine::start(settings.threads)?;
+        let engine = Engine::start(settings.threads, settings.run_twice)?;
         let inner = Inner {
             engine,
             settings,
@@ -215,7 +215,13 @@ impl Context {
         name: &str,
         input: impl FnOnce(&Arc<StreamNode<T>>) -> Box<dyn Input>,
     ) -> DStream<T> {
-        let stream = self.stream(name, self.interval(), Vec::new(), |_| Ok(None));
+        let label = labelled(name);
+        // What it was cut into is put there interval by interval, so whoever gets here asks too late.
+        let stream = self.stream(name, self.interval(), Vec::new(), move |t| {
+            Err(Error::user(format_args!(
+                "{label} has let go of its records of {t}; keep them for longer with `remember`"
+            )))
+        });
         let input = input(&stream.node);
         self.graph().inputs.push(input);
         stream

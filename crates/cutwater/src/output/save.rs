@@ -1,19 +1,15 @@
 use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
+use super::part::{fill_folder, folder_of, write_part};
 use crate::{
     DStream, Error, Record,
     closure::{self, Portable},
-    rdd::{Rdd, unless_enough},
-    task::{Emit, Flow, Node, Operator, OperatorSpec, Stop, labelled},
+    rdd::Rdd,
+    task::{Emit, Flow, Node, Operator, OperatorSpec, labelled},
 };
 
 /// Writes a partition to a file of its own in a folder, and emits the file's name.
@@ -28,47 +24,12 @@ impl<T: Record, F: Fn(&T) -> String + Portable> Operator for WriteLines<T, F> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, String>) -> Flow {
-        // Several attempts may write at the same time, each to a name of its own; the last to rename
-        // puts the same bytes in place as the first.
-        static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
-        let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("part-{partition:05}");
-        let beside = self.0.join(format!(".{name}.{}-{attempt}", std::process::id()));
-        let whole = self.0.join(&name);
-
-        let mut failed = None;
-        let file = match File::create(&beside) {
-            Ok(file) => file,
-            Err(error) => return node.external(format_args!("cannot create {}: {error}", beside.display())),
+        let write = |file: &mut dyn std::io::Write, record| {
+            file.write_all(node.call(|| (self.1)(&record)).as_bytes())?;
+            file.write_all(b"\n")
         };
-        let mut writer = BufWriter::new(file);
-        unless_enough(node.each::<T>(0, partition, &mut |record| {
-            let line = node.call(|| (self.1)(&record));
-            match writer.write_all(line.as_bytes()).and_then(|()| writer.write_all(b"\n")) {
-                Ok(()) => Flow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    Flow::Break(Stop::Enough)
-                }
-            }
-        }))?;
-        let written = failed
-            .map_or(Ok(()), Err)
-            .and_then(|()| finish(writer))
-            .and_then(|()| fs::rename(&beside, &whole));
-        match written {
-            Ok(()) => emit(name),
-            Err(error) => {
-                // The attempt's own file, of no use to anyone now.
-                let _ = fs::remove_file(&beside);
-                node.external(format_args!("cannot write {}: {error}", whole.display()))
-            }
-        }
+        write_part(node, partition, &self.0, b"", write, emit)
     }
-}
-
-fn finish(writer: BufWriter<File>) -> io::Result<()> {
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// Writes a file for each partition into a folder beside `whole`, which gets that name when all are
@@ -78,24 +39,7 @@ where
     T: Record,
     F: Fn(&T) -> String + Portable,
 {
-    let name = whole.file_name().unwrap_or_default().to_string_lossy();
-    let beside = whole.with_file_name(format!(".{name}.partial"));
-    let external = |what: &str, error: io::Error| {
-        Error::external(format_args!("cannot {what} {}: {error}", beside.display()))
-    };
-    match fs::remove_dir_all(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(external("clear", error)),
-        _ => {}
-    }
-    fs::create_dir_all(&beside).map_err(|error| external("create", error))?;
-    let spec = OperatorSpec::of::<WriteLines<T, F>>(label, &beside);
-    let written = rdd.narrow(&spec).compute();
-    let renamed = written.and_then(|_| fs::rename(&beside, whole).map_err(|error| external("rename", error)));
-    if renamed.is_err() {
-        // What is left of it is of no use, and the error that counts is the first.
-        let _ = fs::remove_dir_all(&beside);
-    }
-    renamed
+    fill_folder(rdd, whole, |beside| OperatorSpec::of::<WriteLines<T, F>>(label, beside))
 }
 
 impl<T: Record> DStream<T> {
@@ -124,12 +68,10 @@ impl<T: Record> DStream<T> {
         let label: Arc<str> = labelled("save").into();
         self.ctx.output("save", self.node.clone(), move |t| {
             let Some(rdd) = node.at(t)? else { return Ok(false) };
-            let whole = into.join(t.as_ms().to_string());
-            if whole.exists() {
-                tracing::info!(interval = %t, folder = %whole.display(), "saved before; left as it is");
-                return Ok(true);
+            if let Some(whole) = folder_of(&into, t) {
+                write_folder(&rdd, label.clone(), &whole, line)?;
             }
-            write_folder(&rdd, label.clone(), &whole, line).map(|()| true)
+            Ok(true)
         });
     }
 }

@@ -84,7 +84,7 @@ impl<G: Aggregate> Merge<G::Value> for Adding<'_, G> {
 }
 
 /// What partitions have kept for a key put together.
-struct Merging<'a, G>(&'a G);
+pub(crate) struct Merging<'a, G>(pub &'a G);
 
 impl<G: Aggregate> Merge<G::Acc> for Merging<'_, G> {
     type Acc = G::Acc;
@@ -242,7 +242,7 @@ pub(crate) fn combined_into_one<C: Collection<Item = G::Value>, G: Aggregate>(
 }
 
 /// Every record under the same key.
-struct Unkeyed<T>(PhantomData<fn(T)>);
+pub(crate) struct Unkeyed<T>(PhantomData<fn(T)>);
 
 impl<T: Record> Operator for Unkeyed<T> {
     type Env = ();
@@ -258,7 +258,7 @@ impl<T: Record> Operator for Unkeyed<T> {
 }
 
 /// And without that key again.
-struct Bare<T>(PhantomData<fn(T)>);
+pub(crate) struct Bare<T>(PhantomData<fn(T)>);
 
 impl<T: Record> Operator for Bare<T> {
     type Env = ();

@@ -5,6 +5,7 @@ use crate::{
     closure::{self, Portable},
     collection::{Collection, With},
     rdd::Rdd,
+    stream::DStream,
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
 
@@ -68,6 +69,29 @@ impl<T: Record> Rdd<T> {
     /// ```
     #[track_caller]
     pub fn map_partitions_with_index<I, F>(&self, f: F) -> Rdd<I::Item>
+    where
+        I: IntoIterator<Item: Record> + 'static,
+        F: Fn(u32, Vec<T>) -> I + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        self.with(()).map_partitions_with_index(move |(), partition, records| f(partition, records))
+    }
+}
+
+impl<T: Record> DStream<T> {
+    /// Each partition of each interval replaced by everything in `f` of its number and its records
+    /// (`api.md` §12, for every interval). The partition is held in memory.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1)); // inputs are in two partitions
+    /// let lengths = harness.input([vec!['a', 'b', 'c']]).map_partitions_with_index(|p, part| [(p, part.len())]);
+    /// assert_eq!(harness.run(&lengths, 1)?, [[(0, 1), (1, 2)]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_partitions_with_index<I, F>(&self, f: F) -> DStream<I::Item>
     where
         I: IntoIterator<Item: Record> + 'static,
         F: Fn(u32, Vec<T>) -> I + Portable,

@@ -66,6 +66,7 @@ mod repartition_and_sort;
 mod sample;
 mod sample_by_key;
 mod save_as_text;
+mod saved_records;
 mod sketch;
 mod sort_by;
 mod sort_by_key;
@@ -95,12 +96,15 @@ use std::{fmt, sync::Arc};
 use cutwater_core::{Parent, PartitionMap, Shape};
 
 pub(crate) use cogroup::cogrouping;
-pub(crate) use combine_by_key::{Aggregate, Combined, Reduction, combined_into_one, reduced};
+pub(crate) use combine_by_key::{
+    Aggregate, Bare, Combined, Merging, Reduction, Unkeyed, combined_into_one, reduced,
+};
 pub(crate) use count::Count;
 pub use count_approx::Estimate;
 pub(crate) use join::joining;
 pub(crate) use node::{DatasetNode, Partitioner};
 pub(crate) use parallelize::{Held, held, slices};
+pub(crate) use partition_by::Gather;
 pub use stats::Stats;
 pub(crate) use text_file::{LineSplit, Lines, is_gzip};
 pub(crate) use union::{All, union_of};

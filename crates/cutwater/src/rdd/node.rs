@@ -142,8 +142,13 @@ impl DatasetNode {
         }
     }
 
-    /// Lets the blocks of a kept dataset go; they are made again if somebody asks.
+    /// Lets the blocks of a kept dataset go; they are made again if somebody asks. After its lineage was
+    /// cut they cannot be, so they stay until nothing is made from the dataset any more.
     pub fn unpersist(&self) {
+        let cut = !self.dataset.parents.is_empty() && self.parents().is_empty();
+        if cut {
+            return;
+        }
         self.engine.tell(Event::Unpersisted { dataset: self.dataset.id });
     }
 

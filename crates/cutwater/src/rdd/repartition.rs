@@ -61,6 +61,15 @@ impl<T: Record> Rdd<T> {
 impl<T: Record> DStream<T> {
     /// Each interval's records spread evenly over `partitions` partitions (`api.md` §3). An interval
     /// without so much as a dataset fails (§4.6).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let spread = harness.input([(0..30).collect::<Vec<_>>()]).repartition(3);
+    /// assert_eq!(harness.run(&spread.map_partitions(|part| [part.len()]), 1)?, [[10, 10, 10]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn repartition(&self, partitions: u32) -> DStream<T> {
         self.always("repartition", repartitioning(partitions))

@@ -129,7 +129,12 @@ impl Driver {
     fn begin(ctx: &Context, mut graph: Graph, zero: Time, clock: Clock) -> Result<Self, Error> {
         ctx.timeline().begin(zero);
         for output in &graph.outputs {
-            output.stream.remember(ctx.settings().remember.max(output.stream.slide()));
+            output.stream.remember(output.stream.slide());
+        }
+        if !ctx.settings().remember.is_zero() {
+            for stream in &graph.streams {
+                stream.remember(ctx.settings().remember);
+            }
         }
         for input in &mut graph.inputs {
             input.start()?;
@@ -202,7 +207,9 @@ impl Driver {
             delay: began.elapsed(),
             failure: None,
         };
-        let result = self.cut(from, &mut report).and_then(|()| self.outputs(&mut report));
+        let cut = self.cut(from, &mut report);
+        self.ctx.timeline().reach(to);
+        let result = cut.and_then(|()| self.outputs(&mut report));
         let result = self.settle(&mut report).and(result);
         if let Err(error) = result {
             self.set_aside(&mut report, &error);

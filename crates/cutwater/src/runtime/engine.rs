@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -43,8 +43,9 @@ pub(crate) struct Engine {
 /// What the master's thread writes for the driver to read.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// How many partitions of each kept dataset are stored.
-    pub stored: Mutex<HashMap<DatasetId, u32>>,
+    /// Which partitions of each kept dataset are stored. Two tasks may both have stored the same one, so
+    /// a count would say too much.
+    pub stored: Mutex<HashMap<DatasetId, HashSet<u32>>>,
     /// What tasks found since the driver last asked.
     pub findings: Mutex<Vec<(DatasetId, Finding)>>,
 }
@@ -53,8 +54,9 @@ pub(super) struct Shared {
 const EMBEDDED: WorkerId = WorkerId(0);
 
 impl Engine {
-    /// Starts the threads: one for the master and `threads` to compute.
-    pub fn start(threads: usize) -> Result<Arc<Self>, Error> {
+    /// Starts the threads: one for the master and `threads` to compute, which run every task `twice` if
+    /// the program is to be tested for determinism.
+    pub fn start(threads: usize, twice: bool) -> Result<Arc<Self>, Error> {
         let threads = threads.max(1);
         // Neither channel needs a bound of its own: to a worker go at most as many tasks as it has
         // slots, and to the master what those answer and what waiting threads ask.
@@ -62,7 +64,7 @@ impl Engine {
         let (to_worker, work) = unbounded();
         let blocks = Arc::new(BlockStore::default());
         let shared = Arc::new(Shared::default());
-        let mut handles = worker::start(EMBEDDED, threads, &work, &to_master, &blocks)?;
+        let mut handles = worker::start(EMBEDDED, threads, &work, &to_master, &blocks, twice)?;
         let master = Master::new(to_worker, shared.clone());
         handles.push(worker::spawn("cutwater-master", move || master.run(&events))?);
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
@@ -122,7 +124,7 @@ impl Engine {
     /// Whether all `partitions` of a kept dataset are stored, so that what is behind them may go.
     pub fn is_stored(&self, dataset: DatasetId, partitions: u32) -> bool {
         let stored = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        stored.get(&dataset).copied().unwrap_or(0) >= partitions
+        stored.get(&dataset).map_or(0, HashSet::len) >= partitions as usize
     }
 
     /// What tasks found since the last call, each thing once.

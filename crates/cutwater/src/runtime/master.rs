@@ -181,19 +181,19 @@ impl Master {
     }
 
     fn note_stored(&self, stored: &[BlockId]) {
-        let mut counts = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
         for block in stored {
-            if let BlockId::Partition { dataset, .. } = block {
-                *counts.entry(*dataset).or_default() += 1;
+            if let BlockId::Partition { dataset, partition } = block {
+                partitions.entry(*dataset).or_default().insert(*partition);
             }
         }
     }
 
     fn note_dropped(&self, blocks: &[BlockId]) {
-        let mut counts = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
         for block in blocks {
             if let BlockId::Partition { dataset, .. } = block {
-                counts.remove(dataset);
+                partitions.remove(dataset);
             }
         }
     }

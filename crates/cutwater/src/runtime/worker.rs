@@ -29,6 +29,7 @@ pub(super) fn start(
     work: &Receiver<ToWorker>,
     to_master: &Sender<ToMaster>,
     blocks: &Arc<BlockStore>,
+    twice: bool,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let start_one = |n| {
         let (work, to_master, blocks) = (work.clone(), to_master.clone(), blocks.clone());
@@ -36,7 +37,7 @@ pub(super) fn start(
             for message in work {
                 match message {
                     ToWorker::Run { plan, task } => {
-                        let result = TaskRun::run(&plan, &blocks, me, &task);
+                        let result = TaskRun::run(&plan, &blocks, me, &task, twice);
                         // The master may be gone already; then nobody waits for the result.
                         let _ = to_master.send(ToMaster::Ran { worker: me, attempt: task.attempt, result });
                     }

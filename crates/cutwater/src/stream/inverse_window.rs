@@ -26,6 +26,8 @@ use crate::{
 // stands how many intervals contribute to it, so that a key is known to be gone by its
 // contributions and not by a value that happens to look like nothing (D7).
 
+const NAME: &str = "reduce_by_key_and_window";
+
 /// What is known of a key in the window.
 type Windowed<V> = (V, u32);
 
@@ -143,7 +145,7 @@ impl<K: Key, V: Record> DStream<(K, V)> {
     {
         const { closure::captures_nothing::<F>() };
         const { closure::captures_nothing::<I>() };
-        self.inverse_window(f, inverse, |_, _| true, false, window, slide)
+        self.inverse_window(NAME, self.parallelism(), (f, inverse, |_, _| true), false, (window, slide))
     }
 
     /// The same, showing only the keys and values for which `visible` holds. A key leaves when its last
@@ -166,35 +168,35 @@ impl<K: Key, V: Record> DStream<(K, V)> {
         const { closure::captures_nothing::<F>() };
         const { closure::captures_nothing::<I>() };
         const { closure::captures_nothing::<P>() };
-        self.inverse_window(f, inverse, visible, true, window, slide)
+        self.inverse_window(NAME, self.parallelism(), (f, inverse, visible), true, (window, slide))
     }
 
+    /// The window of which the others are made: `f`, its inverse and what is shown; whether a key goes
+    /// with its last contribution; the window and its slide.
     #[track_caller]
-    fn inverse_window<F, I, P>(
+    pub(super) fn inverse_window<F, I, P>(
         &self,
-        f: F,
-        _inverse: I,
-        _visible: P,
+        name: &'static str,
+        partitions: u32,
+        (f, _, _): (F, I, P),
         drops_keys: bool,
-        window: Duration,
-        slide: Duration,
+        (window, slide): (Duration, Duration),
     ) -> DStream<(K, V)>
     where
         F: Fn(V, V) -> V + Portable,
         I: Fn(V, V) -> V + Portable,
         P: Fn(&K, &V) -> bool + Portable,
     {
-        const NAME: &str = "reduce_by_key_and_window";
-        let Span { window, slide } = self.ctx.window_of(NAME, self.slide(), window, slide);
-        let intervals = reduced(self, NAME, (), self.parallelism(), move |(), a, b| f(a, b));
+        let Span { window, slide } = self.ctx.window_of(name, self.slide(), window, slide);
+        let intervals = reduced(self, name, (), partitions, move |(), a, b| f(a, b));
         let parent = intervals.cache().node;
-        let start = OperatorSpec::new::<EmptyTables<K, Windowed<V>>>(NAME, &());
-        let enter = OperatorSpec::new::<Enter<K, V, F>>(NAME, &());
-        let leave = OperatorSpec::new::<Leave<K, V, I>>(NAME, &drops_keys);
+        let start = OperatorSpec::new::<EmptyTables<K, Windowed<V>>>(name, &());
+        let enter = OperatorSpec::new::<Enter<K, V, F>>(name, &());
+        let leave = OperatorSpec::new::<Leave<K, V, I>>(name, &drops_keys);
         // What leaves now entered a window and a slide ago.
         let parents: Vec<Parent> = vec![(parent.clone(), window + slide)];
-        let (engine, partitions) = (self.ctx.engine().clone(), self.parallelism());
-        let tables = self.ctx.stateful_stream(NAME, slide, parents, move |t, before| {
+        let engine = self.ctx.engine().clone();
+        let tables = self.ctx.stateful_stream(name, slide, parents, move |t, before| {
             let mut table = match before {
                 Some(before) => before,
                 None => DatasetNode::narrow(&engine, partitions, Vec::new(), &start.any).of(&start),
@@ -207,9 +209,9 @@ impl<K: Key, V: Record> DStream<(K, V)> {
             let entering = parent.between(before_to.max(now_from), t)?;
             Ok(Some(changed(&table, &entering, &enter).cache()))
         });
-        let entries = OperatorSpec::new::<Entries<K, Windowed<V>>>(NAME, &());
-        let visible = OperatorSpec::new::<Visible<K, V, P>>(NAME, &());
-        tables.derive(NAME, move |tables| tables.narrow_in_place(&entries).narrow_in_place(&visible))
+        let entries = OperatorSpec::new::<Entries<K, Windowed<V>>>(name, &());
+        let visible = OperatorSpec::new::<Visible<K, V, P>>(name, &());
+        tables.derive(name, move |tables| tables.narrow_in_place(&entries).narrow_in_place(&visible))
     }
 }
 

@@ -5,22 +5,33 @@
 //! those that look across intervals or streams, and outputs.
 
 mod count;
+mod count_by_value_and_window;
+mod count_by_window;
 mod evolve;
 mod for_each_rdd;
+mod group_by_key_and_window;
 mod inverse_window;
 mod join;
 mod map_with_state;
 mod node;
+mod partials;
+mod persist;
 mod print;
 mod reduce;
 mod reduce_by_key_and_window;
+mod reduce_by_window;
+mod remember;
 mod running_reduce;
 mod sessions;
+mod slice;
 mod state_spec;
 mod state_stream;
 mod stateful;
+#[cfg(test)]
+mod tests;
 mod track;
 mod transform;
+mod transform_many;
 mod union;
 mod update_state_by_key;
 pub(crate) mod window;
@@ -30,10 +41,12 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use for_each_rdd::Done;
 pub use map_with_state::MapWithState;
 pub(crate) use node::{AnyStream, StreamNode, Timeline};
+pub use persist::StorageLevel;
 pub use sessions::Session;
 pub use state_spec::StateSpec;
 pub use state_stream::StateStream;
 pub(crate) use transform::Parent;
+pub use transform_many::Streams;
 
 use crate::{
     Record,

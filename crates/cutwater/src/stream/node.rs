@@ -42,14 +42,17 @@ pub(crate) struct StreamNode<T> {
     has_state: bool,
     /// How many of its last datasets were not computed.
     behind: AtomicU32,
+    /// Whether its records lie in kept datasets of its parents, so that it need not keep them again.
+    kept_in_parents: OnceLock<()>,
 }
 
 pub(crate) type Compute<T> = dyn Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync;
 
-/// When the program began.
+/// When the program began and how far it is.
 #[derive(Default)]
 pub(crate) struct Timeline {
     zero: OnceLock<Time>,
+    now: Mutex<Option<Time>>,
 }
 
 impl Timeline {
@@ -61,6 +64,16 @@ impl Timeline {
     /// The label before the first interval's. `None` before the start.
     pub fn zero(&self) -> Option<Time> {
         self.zero.get().copied()
+    }
+
+    /// The input of the interval `now` is fixed.
+    pub fn reach(&self, now: Time) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// The last interval of which the input is fixed: what lies after it cannot be asked for yet.
+    pub fn now(&self) -> Option<Time> {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,15 +118,18 @@ impl<T: Record> StreamNode<T> {
             remember: Mutex::new(Duration::ZERO),
             has_state,
             behind: AtomicU32::new(0),
+            kept_in_parents: OnceLock::new(),
         }
     }
 
     /// Whether the stream has anything to say at `time` (`api.md` §4.2).
     pub fn is_valid(&self, time: Time) -> bool {
-        self.timeline.zero().is_some_and(|zero| {
-            let slide = self.slide.as_millis().max(1) as i64;
-            time > zero && (time.as_ms() - zero.as_ms()) % slide == 0
-        })
+        self.timeline.zero().is_some_and(|zero| time > zero && Self::is_aligned(time, zero, self.slide))
+    }
+
+    /// Whether `time` is a multiple of `slide` from `zero`.
+    pub fn is_aligned(time: Time, zero: Time, slide: Duration) -> bool {
+        (time.as_ms() - zero.as_ms()) % slide.as_millis().max(1) as i64 == 0
     }
 
     /// The label before the first interval's. `None` before the start.
@@ -148,6 +164,20 @@ impl<T: Record> StreamNode<T> {
     /// The answer for `time` if it was given already.
     pub fn generated(&self, time: Time) -> Option<Rdd<T>> {
         self.lock().get(&time).cloned().flatten()
+    }
+
+    /// Its records are those of its parents, which keep them.
+    pub fn keep_in_parents(&self) {
+        let _ = self.kept_in_parents.set(());
+    }
+
+    pub fn is_kept_in_parents(&self) -> bool {
+        self.kept_in_parents.get().is_some()
+    }
+
+    /// The times of which there is still an answer, oldest first.
+    pub fn held(&self) -> Vec<Time> {
+        self.lock().keys().copied().collect()
     }
 
     fn generate(&self, time: Time) -> Result<Option<Rdd<T>>, Error> {
@@ -187,7 +217,8 @@ impl<T: Record> StreamNode<T> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self) -> Duration {
+    /// For how long answers are kept.
+    pub fn remembered(&self) -> Duration {
         *self.remember.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

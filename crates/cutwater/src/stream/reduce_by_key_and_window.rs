@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use super::partials::window_of_partials;
 use crate::{
     DStream, Key, Record,
     closure::{self, Portable},
     collection::{Collection, With},
-    rdd::reduced,
+    rdd::Reduction,
 };
 
 impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
@@ -14,21 +15,41 @@ impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
     where
         F: Fn(&E, V, V) -> V + Portable,
     {
-        const { closure::captures_nothing::<F>() };
-        const NAME: &str = "reduce_by_key_and_window";
         let partitions = self.of.parallelism();
-        // Reduced within each interval first, once; then, in the same partitions, across them.
-        let intervals = reduced(&self.of, NAME, self.values.clone(), partitions, f);
-        reduced(&intervals.windowed(NAME, window, slide), NAME, self.values, partitions, f)
+        self.reduce_by_key_and_window_into(partitions, f, window, slide)
+    }
+
+    /// The same into a given number of partitions.
+    #[track_caller]
+    pub fn reduce_by_key_and_window_into<F>(
+        self,
+        partitions: u32,
+        _f: F,
+        window: Duration,
+        slide: Duration,
+    ) -> DStream<(K, V)>
+    where
+        F: Fn(&E, V, V) -> V + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        window_of_partials::<K, Reduction<V, E, F>>(
+            &self.of,
+            "reduce_by_key_and_window",
+            self.values,
+            partitions,
+            (window, slide),
+        )
     }
 }
 
 impl<K: Key, V: Record> DStream<(K, V)> {
     /// Every `slide`, one record for each key of the last `window`: its values reduced by the
-    /// associative function `f`. Both are multiples of this stream's own slide (`api.md` §3, §4.4).
+    /// associative function `f`, the oldest first (`api.md` §3). Both are multiples of this stream's own
+    /// slide; if they are not, the program does not start (§4.4).
     ///
-    /// If `f` can be undone,
-    /// [`reduce_by_key_and_window_inverse`](Self::reduce_by_key_and_window_inverse) does less work.
+    /// A slide costs by the logarithm of the intervals in the window, not by their number. If `f` can be
+    /// undone, [`reduce_by_key_and_window_inverse`](Self::reduce_by_key_and_window_inverse) does less
+    /// work still.
     ///
     /// ```
     /// # use std::time::Duration;

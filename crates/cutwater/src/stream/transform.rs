@@ -18,7 +18,8 @@ pub(crate) type Parent = (Arc<dyn AnyStream>, Duration);
 impl<T: Record> DStream<T> {
     /// Each interval's dataset replaced by what `f` makes of it: any operation of datasets, or of
     /// this one and others, in the middle of a stream (`api.md` §3). `f` runs on the master, so it
-    /// may capture what it likes.
+    /// may capture what it likes. If it answers with an error, or if there is no dataset for it, the
+    /// interval fails (§4.6, §4.7).
     ///
     /// ```
     /// # use std::time::Duration;

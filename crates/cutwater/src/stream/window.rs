@@ -5,7 +5,6 @@ use cutwater_core::Time;
 use super::{Parent, StreamNode};
 use crate::{
     DStream, Error, Record,
-    collection::Collection,
     rdd::{All, Held, Rdd, held, union_of},
     task::OperatorSpec,
 };
@@ -39,17 +38,10 @@ impl<T: Record> StreamNode<T> {
 }
 
 impl<T: Record> DStream<T> {
-    /// The same stream, whose partitions stay in memory once they are computed, for as long as
-    /// somebody may ask for them.
-    #[track_caller]
-    #[must_use = "`cache` leaves the stream as it is and returns one that is kept"]
-    pub fn cache(&self) -> DStream<T> {
-        self.derive("cache", Rdd::cache)
-    }
-
     /// Every `slide`, the records of the last `window`. Both are multiples of this stream's own
     /// slide (`api.md` §4.4). The first windows, which reach back before the start, hold what there
-    /// is; if there is nothing they are empty and not absent.
+    /// is; if there is nothing they are empty and not absent (§4.5). If a span is not a multiple, the
+    /// program does not start.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -75,12 +67,14 @@ impl<T: Record> DStream<T> {
         let engine = self.ctx.engine().clone();
         let spec = OperatorSpec::new::<All<T>>(name, &());
         let nothing = OperatorSpec::new::<Held<T>>(name, &());
-        self.ctx.stream(name, slide, parents, move |t| {
+        let windows = self.ctx.stream(name, slide, parents, move |t| {
             let rdds = parent.between(t - window, t)?;
             if rdds.is_empty() {
                 return Ok(Some(held(&engine, &nothing, 0, 0, Vec::new())));
             }
             Ok(Some(union_of(&spec, &rdds)))
-        })
+        });
+        windows.node.keep_in_parents();
+        windows
     }
 }

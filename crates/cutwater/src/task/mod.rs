@@ -6,6 +6,7 @@ mod flow;
 mod node;
 mod operator;
 mod plan;
+mod twice;
 
 pub(crate) use blame::{on_master, panic_message};
 pub(crate) use flow::{Flow, Stop};

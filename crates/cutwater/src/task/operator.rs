@@ -9,7 +9,10 @@ use std::{
 use cutwater_core::{OpId, TaskError};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Flow, Node, Stop, blame};
+use super::{
+    Flow, Node, Stop, blame,
+    twice::{Digest, Watch},
+};
 use crate::{Record, block::Block, closure::Code, error::Error};
 
 /// Where an operator puts its records, one at a time.
@@ -117,7 +120,7 @@ impl AnyOperator {
     /// Computes a partition into `emit`; `T` must be what the operator emits.
     pub fn run<T: Record>(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         match self.0.as_any().downcast_ref::<Typed<T>>() {
-            Some(typed) => typed.0.run(node, partition, emit),
+            Some(typed) => typed.run(node, partition, emit),
             None => Flow::Break(Stop::from(TaskError::Internal(format!(
                 "{} does not emit {}",
                 node.label(),
@@ -162,8 +165,26 @@ impl<O: Operator> Run<O::Out> for O {
 struct Typed<T>(Box<dyn Run<T>>);
 
 impl<T: Record> Typed<T> {
-    fn each(&self, node: Node<'_>, partition: u32, mut f: impl FnMut(T)) -> Result<(), TaskError> {
+    #[inline]
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        match node.run.watch() {
+            None => self.0.run(node, partition, emit),
+            Some(watch) => self.run_watched(watch, node, partition, emit),
+        }
+    }
+
+    fn run_watched(&self, watch: &Watch, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        let mut digest = Digest::default();
         let flow = self.0.run(node, partition, &mut |record| {
+            digest.add(&record);
+            emit(record)
+        });
+        watch.digests.borrow_mut().push(((node.step.dataset.id, partition), digest.finish()));
+        flow
+    }
+
+    fn each(&self, node: Node<'_>, partition: u32, mut f: impl FnMut(T)) -> Result<(), TaskError> {
+        let flow = self.run(node, partition, &mut |record| {
             f(record);
             Flow::Continue(())
         });

@@ -2,7 +2,11 @@ use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use cutwater_core::{BlockId, Dataset, DatasetId, Shape, Stage, Task, TaskError, WorkerId};
 
-use super::{Node, blame, operator::AnySpec};
+use super::{
+    Node, blame,
+    operator::AnySpec,
+    twice::{Again, Watch},
+};
 use crate::block::{Block, BlockStore};
 
 /// What all tasks of a stage share: its datasets, each with its operator.
@@ -50,6 +54,8 @@ pub(crate) struct TaskRun<'a> {
     /// Those of them that nobody had stored before.
     first: RefCell<Vec<BlockId>>,
     findings: RefCell<Findings>,
+    /// Set while tasks are run twice.
+    watch: Option<Watch>,
 }
 
 /// What an attempt leaves behind.
@@ -81,28 +87,17 @@ pub(crate) enum Finding {
 }
 
 impl<'a> TaskRun<'a> {
-    /// Runs `task` to its end on this thread of worker `me`.
+    /// Runs `task` to its end on this thread of worker `me`; `twice`, if what it gives is to be compared
+    /// with what it gives the next time (the debug switch of D5).
     pub fn run(
         plan: &'a Plan,
         blocks: &'a BlockStore,
         me: WorkerId,
         task: &'a Task,
+        twice: bool,
     ) -> Result<Outcome, TaskError> {
-        let run = Self {
-            plan,
-            blocks,
-            me,
-            task,
-            stored: RefCell::default(),
-            first: RefCell::default(),
-            findings: RefCell::default(),
-        };
-        let result = blame::catching(|| run.target()).unwrap_or_else(|(operator, message)| {
-            Err(match operator {
-                Some(operator) => TaskError::User { operator: operator.into(), message },
-                None => TaskError::Internal(message),
-            })
-        });
+        let run = Self::new(plan, blocks, me, task, twice.then(Watch::default));
+        let result = run.once().and_then(|result| run.is_repeatable().map(|()| result));
         if result.is_err() {
             // The scheduler hears of blocks with the end of the attempt that stored them; of these it
             // never will, and nobody would ever let them go.
@@ -110,6 +105,56 @@ impl<'a> TaskRun<'a> {
         }
         let result = result?;
         Ok(Outcome { stored: run.stored.into_inner(), result, findings: run.findings.into_inner() })
+    }
+
+    fn new(
+        plan: &'a Plan,
+        blocks: &'a BlockStore,
+        me: WorkerId,
+        task: &'a Task,
+        watch: Option<Watch>,
+    ) -> Self {
+        let (stored, first, findings) = Default::default();
+        Self { plan, blocks, me, task, stored, first, findings, watch }
+    }
+
+    fn once(&self) -> Result<Option<Block>, TaskError> {
+        blame::catching(|| self.target()).unwrap_or_else(|(operator, message)| {
+            Err(match operator {
+                Some(operator) => TaskError::User { operator: operator.into(), message },
+                None => TaskError::Internal(message),
+            })
+        })
+    }
+
+    /// Runs the task again, if it is watched, and compares what each operator gave.
+    fn is_repeatable(&self) -> Result<(), TaskError> {
+        let Some(watch) = &self.watch else { return Ok(()) };
+        let again = Watch::again(self.stored.borrow().clone());
+        let again = Self::new(self.plan, self.blocks, self.me, self.task, Some(again));
+        let blame = |dataset, message| {
+            let step = self.plan.steps.get(&dataset);
+            let operator = step.map_or_else(|| "an operator".into(), |step| step.dataset.label.clone());
+            Err(TaskError::User { operator, message })
+        };
+        match again.once() {
+            Ok(_) => {}
+            // A block that was there a moment ago is not: no fault of the program.
+            Err(error @ (TaskError::FetchFailed { .. } | TaskError::External { .. })) => return Err(error),
+            Err(error) => {
+                let message = format!("not deterministic: run again on the same input, it failed: {error}");
+                return blame(self.plan.target, message);
+            }
+        }
+        match again.watch.and_then(|again| watch.difference(&again)) {
+            None => Ok(()),
+            Some((dataset, partition)) => blame(
+                dataset,
+                format!(
+                    "not deterministic: run again on the same input, it gave other records for partition {partition}"
+                ),
+            ),
+        }
     }
 
     fn target(&self) -> Result<Option<Block>, TaskError> {
@@ -149,6 +194,12 @@ impl<'a> TaskRun<'a> {
 
     /// A block that may or may not exist.
     pub(super) fn find(&self, id: BlockId) -> Result<Option<Block>, TaskError> {
+        if let Some(again) = self.again() {
+            let own = again.own.borrow().get(&id).cloned();
+            if own.is_some() || again.hidden.contains(&id) {
+                return Ok(own);
+            }
+        }
         Ok(self.blocks.get(id))
     }
 
@@ -161,10 +212,23 @@ impl<'a> TaskRun<'a> {
     }
 
     pub(super) fn store(&self, id: BlockId, block: Block) {
+        if let Some(again) = self.again() {
+            again.own.borrow_mut().insert(id, block);
+            return;
+        }
         if self.blocks.put(id, block) {
             self.first.borrow_mut().push(id);
         }
         self.stored.borrow_mut().push(id);
+    }
+
+    /// What was given by operators so far, if anybody wants to know.
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    fn again(&self) -> Option<&Again> {
+        self.watch.as_ref()?.again.as_ref()
     }
 
     pub(super) fn report(&self, dataset: DatasetId, partition: u32, finding: Finding) {

@@ -84,6 +84,16 @@ impl Harness {
         watched
     }
 
+    /// The times of which `stream` still holds its answer, oldest first (`api.md` §4.10).
+    pub fn held<T: Record>(&self, stream: &DStream<T>) -> Vec<Time> {
+        stream.node.held()
+    }
+
+    /// For how long `stream` keeps its datasets; settled when the program starts (`api.md` §4.10).
+    pub fn remembered<T: Record>(&self, stream: &DStream<T>) -> Duration {
+        stream.node.remembered()
+    }
+
     /// Runs `intervals` more intervals; the first call starts the program.
     ///
     /// # Errors
