@@ -83,6 +83,8 @@ pub enum Job {
     Topk(Windowed),
     /// Run a stateful program with 10,000 keys of state and no input: what an interval costs by itself
     Empty,
+    /// Keep state for many keys of which each interval touches a few
+    State(StateOptions),
 }
 
 impl Job {
@@ -95,6 +97,7 @@ impl Job {
             Self::Window(_) => "window",
             Self::Topk(_) => "topk",
             Self::Empty => "empty",
+            Self::State(_) => "state",
         }
     }
 }
@@ -151,6 +154,18 @@ pub struct Windowed {
     pub window: u64,
 }
 
+/// Options of `state`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct StateOptions {
+    /// Keys that have state
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..))]
+    pub keys: u64,
+
+    /// Keys that each interval touches, all different
+    #[arg(long, value_name = "T", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..))]
+    pub touched: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -188,7 +203,7 @@ mod tests {
             let mut arguments = vec![command.get_name()];
             match command.get_name() {
                 "generate" => arguments.extend(["--records", "1", "--out", "f"]),
-                "empty" => {}
+                "empty" | "state" => {}
                 _ => arguments.extend(["--input", "f"]),
             }
             assert_eq!(parse(&arguments).unwrap().job.name(), command.get_name());
@@ -205,6 +220,9 @@ mod tests {
     fn nothing_that_must_be_positive_may_be_zero() {
         for option in ["--threads", "--intervals", "--interval-ms"] {
             assert!(parse(&["empty", option, "0"]).is_err(), "{option}");
+        }
+        for option in ["--keys", "--touched"] {
+            assert!(parse(&["state", option, "0"]).is_err(), "{option}");
         }
         for option in ["--chunk-records", "--window"] {
             assert!(parse(&["window", "--input", "f", option, "0"]).is_err(), "{option}");

@@ -67,3 +67,16 @@ fn worker_processes_are_refused() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("worker processes come with the cluster"), "{message}");
 }
+
+#[test]
+fn state_touches_what_it_was_told_to_and_says_how_large_it_is() {
+    let output =
+        bench(&["state", "--keys", "50000", "--touched", "700", "--intervals", "9", "--warmup", "1"]);
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["intervals"], &report["records"]), (&9.into(), &6_300.into()));
+    assert_eq!(report["state_bytes"], 800_000);
+
+    let output = bench(&["state", "--keys", "10", "--touched", "11"]);
+    assert_eq!(output.status.code(), Some(1));
+}
