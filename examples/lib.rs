@@ -74,7 +74,7 @@ impl Board {
         // On a terminal in place of what was there, elsewhere one after the other.
         let clear = if out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         // Whoever read this may be gone; the program is not there for the board.
-        let _ = write!(out, "{clear}{}\n", self.lock().render()).and_then(|()| out.flush());
+        let _ = writeln!(out, "{clear}{}", self.lock().render()).and_then(|()| out.flush());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
