@@ -1,5 +1,7 @@
 //! The examples, run as a user would, on real records.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read},

@@ -1,5 +1,7 @@
 //! How a program ends when it is told to: real processes, real signals.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
