@@ -80,7 +80,7 @@ pub(crate) fn cogrouping<K: Key, V: Record, W: Record>(
 }
 
 /// One side: as it lies if it is partitioned right, across a shuffle otherwise.
-pub(super) fn side<K: Key, V: Record>(
+pub(crate) fn side<K: Key, V: Record>(
     rdd: &Rdd<(K, V)>,
     split: &impl Fn(&Rdd<(K, V)>) -> (Rdd<Vec<(K, V)>>, Partitioner),
     target: Partitioner,

@@ -47,6 +47,12 @@ impl DatasetNode {
         parents: Vec<(Arc<DatasetNode>, Parent)>,
         spec: &Arc<AnySpec>,
     ) -> Self {
+        // Their ids would be taken for each other's.
+        assert!(
+            parents.iter().all(|(node, _)| Arc::ptr_eq(&node.engine, engine)),
+            "{}: datasets of different contexts cannot be brought together; make them in one",
+            spec.label
+        );
         let (nodes, parents) = parents.into_iter().unzip();
         let dataset = Dataset {
             id: engine.new_dataset(),

@@ -14,7 +14,7 @@ use super::{Parent, StateSpec};
 use crate::{
     DStream, Error, Key, Record,
     collection::Collection,
-    rdd::{DatasetNode, Partitioner, Rdd},
+    rdd::{DatasetNode, Partitioner, Rdd, side},
     shuffle::split_by_key,
     task::{Flow, Node, OperatorSpec, Stop},
 };
@@ -114,9 +114,9 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
             // The first dataset remembers it for as long as it needs it.
             *initial = None;
         }
-        let records = records.map(|rdd| by_key(&rdd, &split_records, target));
+        let records = records.map(|rdd| side(&rdd, &split_records, target));
         let before = before.map(|rdd| in_place(&rdd));
-        let initial = initial.as_ref().map(|rdd| by_key(rdd, &split_initial, target));
+        let initial = initial.as_ref().map(|rdd| side(rdd, &split_initial, target));
         let interval = Interval {
             time,
             has_records: records.is_some(),
@@ -135,21 +135,6 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
     })
 }
 
-type ParentEdge = (Arc<DatasetNode>, Edge);
-
-/// A dataset as it lies if it is partitioned right, and across a shuffle otherwise.
-fn by_key<K: Key, V: Record>(
-    rdd: &Rdd<(K, V)>,
-    split: &impl Fn(&Rdd<(K, V)>) -> (Rdd<Vec<(K, V)>>, Partitioner),
-    target: Partitioner,
-) -> ParentEdge {
-    if rdd.partitioner() == Some(target) {
-        return in_place(rdd);
-    }
-    let (pieces, _) = split(rdd);
-    (pieces.node().clone(), Edge::Shuffle { dataset: pieces.node().dataset.id })
-}
-
-fn in_place<T: Record>(rdd: &Rdd<T>) -> ParentEdge {
+fn in_place<T: Record>(rdd: &Rdd<T>) -> (Arc<DatasetNode>, Edge) {
     (rdd.node().clone(), Edge::Narrow { dataset: rdd.node().dataset.id, map: PartitionMap::Same })
 }

@@ -119,3 +119,10 @@ fn nothing_is_declared_from_within() {
     let error = ctx.run_for(5).unwrap_err();
     assert!(error.to_string().contains("was declared after the program started"), "{error}");
 }
+
+#[test]
+#[should_panic(expected = "datasets of different contexts cannot be brought together")]
+fn datasets_of_two_contexts_are_kept_apart() {
+    let (one, other) = (Context::local(1), Context::local(1));
+    let _ = one.parallelize([1]).union(&other.parallelize([2]));
+}
