@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 /// let json = serde_json::json!(["a", 1, 2.5, null, {"some": true}, {"f64": "inf"}]);
 /// let value = Value::from_json(&json)?;
 /// assert_eq!(value.to_json(), json);
-/// assert_ne!(Value::from(1), Value::from(1.0));
+/// assert_ne!(Value::from(1i64), Value::from(1.0));
 /// # Ok::<(), String>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
