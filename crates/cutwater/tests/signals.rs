@@ -25,6 +25,7 @@ struct Numbers;
 
 impl Receiver<u64> for Numbers {
     fn receive(&mut self, intake: &Intake<u64>) -> Result<(), Error> {
+        println!("\nreceiving");
         while intake.push(1, 8).is_ok() {
             RECEIVED.fetch_add(1, SeqCst);
             if intake.sleep(Duration::from_millis(1)).is_err() {
@@ -50,7 +51,6 @@ fn program() {
         }
         Ok::<(), Error>(())
     });
-    println!("\nstarted");
     ctx.run().unwrap();
     println!("\nended {} {}", RECEIVED.load(SeqCst), PROCESSED.load(SeqCst));
 }
@@ -117,7 +117,7 @@ fn so_does_sigterm() {
 
 #[test]
 fn a_program_that_waits_for_its_interval_stops_too() {
-    stops_gracefully("INT", "waiting", "started");
+    stops_gracefully("INT", "waiting", "receiving");
 }
 
 #[test]

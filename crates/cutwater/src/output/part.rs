@@ -73,18 +73,28 @@ pub(super) fn fill_folder<T: Record>(
     let external = |what: &str, error: io::Error| {
         Error::external(format_args!("cannot {what} {}: {error}", beside.display()))
     };
-    match fs::remove_dir_all(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(external("clear", error)),
-        _ => {}
-    }
+    discard(&beside).map_err(|error| external("clear", error))?;
     fs::create_dir_all(&beside).map_err(|error| external("create", error))?;
     let written = rdd.narrow(&write(&beside)).compute();
     let renamed = written.and_then(|_| fs::rename(&beside, whole).map_err(|error| external("rename", error)));
     if renamed.is_err() {
         // What is left of it is of no use, and the error that counts is the first.
-        let _ = fs::remove_dir_all(&beside);
+        let _ = discard(&beside);
     }
     renamed
+}
+
+/// Removes a folder that attempts may still be writing to: once it has another name they can put
+/// nothing new into it.
+fn discard(folder: &Path) -> io::Result<()> {
+    let dropped = folder.with_extension("dropped");
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    gone(fs::remove_dir_all(&dropped))?;
+    gone(fs::rename(folder, &dropped))?;
+    gone(fs::remove_dir_all(&dropped))
 }
 
 /// The folder of an interval in `into`, or `None` if it is there already and so holds all of it.

@@ -61,9 +61,10 @@ impl StopFlag {
 /// Runs the program of `ctx`, for at most `intervals` intervals.
 pub(crate) fn run(ctx: &Context, intervals: Option<u64>) -> Result<(), Error> {
     let limit = [intervals, ctx.settings().intervals_max].into_iter().flatten().min();
-    let mut driver = Driver::start(ctx)?;
+    // Before anything is received: a signal must not end a program that holds records.
     let signals =
         if ctx.settings().handle_signals { Some(StopOnSignal::install(ctx.stop_flag())?) } else { None };
+    let mut driver = Driver::start(ctx)?;
     let mut progress = Progress::new(ctx.settings().batch && ctx.settings().progress);
     let result = driver.run(limit, &mut progress);
     progress.finish();
