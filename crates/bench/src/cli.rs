@@ -76,7 +76,7 @@ pub enum Job {
     /// Count the lines that contain a pattern
     Grep(Grep),
     /// Keep a running count of every word
-    Wordcount(Text),
+    Wordcount(Words),
     /// Count every word over a sliding window, adding what enters and taking away what leaves
     Window(Windowed),
     /// Find the ten most frequent words of a sliding window
@@ -130,6 +130,18 @@ pub struct Text {
     pub chunk_records: u64,
 }
 
+/// Input of the jobs that count words.
+#[derive(Clone, Debug, Args)]
+pub struct Words {
+    /// What is read.
+    #[command(flatten)]
+    pub text: Text,
+
+    /// Make a string of every word instead of looking it up where it lies
+    #[arg(long)]
+    pub owned: bool,
+}
+
 /// Options of `grep`.
 #[derive(Clone, Debug, Args)]
 pub struct Grep {
@@ -145,9 +157,9 @@ pub struct Grep {
 /// Options of the jobs over a sliding window.
 #[derive(Clone, Debug, Args)]
 pub struct Windowed {
-    /// What is read.
+    /// What is read, and how.
     #[command(flatten)]
-    pub text: Text,
+    pub words: Words,
 
     /// Length of the window in intervals; it slides by one
     #[arg(long, value_name = "W", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
@@ -194,7 +206,8 @@ mod tests {
         assert_eq!((cli.common.workers, cli.common.warmup, cli.common.intervals), (0, 5, None));
         assert!(cli.common.threads() >= 1);
         let Job::Topk(options) = cli.job else { panic!("parsed as another job") };
-        assert_eq!((options.text.chunk_records, options.window), (500_000, 30));
+        let Words { text, owned } = options.words;
+        assert_eq!((text.chunk_records, owned, options.window), (500_000, false, 30));
     }
 
     #[test]

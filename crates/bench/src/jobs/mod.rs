@@ -103,8 +103,15 @@ pub fn measured(ctx: &Context, warmup: u64) -> Arc<Mutex<Intervals>> {
     intervals
 }
 
-/// The words of a line.
-pub fn words(line: String) -> Vec<String> {
+/// A one for every word: with the words where they lie, or each as a string of its own.
+pub fn ones(lines: &DStream<String>, owned: bool) -> DStream<(String, u64)> {
+    if owned {
+        return lines.flat_map(owned_words).map(|word| (word, 1));
+    }
+    lines.pairs(|line, emit| line.split(' ').for_each(|word| emit(word, 1)))
+}
+
+fn owned_words(line: String) -> Vec<String> {
     let mut words = Vec::with_capacity(10);
     words.extend(line.split(' ').map(str::to_owned));
     words

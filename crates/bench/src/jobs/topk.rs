@@ -15,11 +15,11 @@ use crate::{
 /// # Errors
 /// The input cannot be read or the answer is wrong.
 pub fn run(common: &Common, options: &Windowed) -> Result<Report, BenchError> {
-    let text = &options.text;
+    let text = &options.words.text;
     let job = TextJob::new(common, text)?;
     let answer: Answer<Vec<(String, u64)>> = Answer::default();
     let last_top = answer.clone();
-    window::counts(&job.lines, options.window).for_each_rdd(move |rdd, _| {
+    window::counts(&job.lines, options).for_each_rdd(move |rdd, _| {
         // Of equally frequent words the one that comes first in the dictionary.
         *lock(&last_top) = rdd.top_by(10, |(word, count)| (*count, std::cmp::Reverse(word.clone())))?;
         Ok::<(), Error>(())
@@ -36,5 +36,5 @@ pub fn run(common: &Common, options: &Windowed) -> Result<Report, BenchError> {
             Err(BenchError::Wrong(format!("{got:?} are not the ten most frequent words")))
         }
     })?;
-    Ok(report.with("window", options.window))
+    Ok(report.with("window", options.window).with("owned", options.words.owned))
 }

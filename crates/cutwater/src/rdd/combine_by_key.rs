@@ -104,11 +104,20 @@ fn combine<'a, K: Key, G: Aggregate>(
     node: Node<'a>,
     partition: u32,
 ) -> ControlFlow<Stop, impl Iterator<Item = (u64, K, G::Acc)>> {
-    let mut combiner = Combiner::new(Adding(aggregate));
-    node.each::<(K, G::Value)>(0, partition, &mut |(key, value)| {
-        node.call(|| combiner.add(key, value));
-        Flow::Continue(())
-    })?;
+    let mut combiner = Combiner::<K, _, _>::new(Adding(aggregate));
+    let lent = match combiner.texts() {
+        Some(mut texts) => node.lent_keys(0, partition, &mut |pairs| {
+            node.call(|| texts.take_in(pairs));
+            Flow::Continue(())
+        })?,
+        None => false,
+    };
+    if !lent {
+        node.each::<(K, G::Value)>(0, partition, &mut |(key, value)| {
+            node.call(|| combiner.add(key, value));
+            Flow::Continue(())
+        })?;
+    }
     ControlFlow::Continue(node.call(|| combiner.into_entries()))
 }
 

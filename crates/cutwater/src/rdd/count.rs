@@ -19,8 +19,8 @@ impl<T: Record> Operator for Count<T> {
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, u64>) -> Flow {
         let mut count = 0;
-        node.each::<T>(0, partition, &mut |_| {
-            count += 1;
+        node.lent::<T>(0, partition, &mut |records| {
+            count += records.len() as u64;
             Flow::Continue(())
         })?;
         emit(count)

@@ -6,7 +6,7 @@ use crate::{
     collection::{Collection, With},
     rdd::Rdd,
     stream::DStream,
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Look, Node, Operator, OperatorSpec},
 };
 
 /// The records for which a function says yes.
@@ -22,9 +22,36 @@ impl<A: Record, E: Record, F: Fn(&E, &A) -> bool + Portable> Operator for Filter
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, A>) -> Flow {
         let Self(values, f, _) = self;
+        if node.lends(0) {
+            // What does not pass need not be made.
+            return self.lend(node, partition, &mut |records| {
+                records.iter().try_for_each(|record| emit(node.call(|| record.clone())))
+            });
+        }
         node.each(0, partition, &mut |record| {
             if node.call(|| f(values, &record)) { emit(record) } else { Flow::Continue(()) }
         })
+    }
+
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, A>) -> Flow {
+        let Self(values, f, _) = self;
+        node.lent(0, partition, &mut |records| {
+            // Neighbours that pass are handed on together.
+            let mut from = 0;
+            for (at, record) in records.iter().enumerate() {
+                if !node.call(|| f(values, record)) {
+                    if from < at {
+                        look(&records[from..at])?;
+                    }
+                    from = at + 1;
+                }
+            }
+            if from < records.len() { look(&records[from..]) } else { Flow::Continue(()) }
+        })
+    }
+
+    fn lends(&self, node: Node<'_>) -> bool {
+        node.lends(0)
     }
 }
 

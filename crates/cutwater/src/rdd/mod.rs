@@ -52,6 +52,7 @@ mod max;
 mod min;
 mod node;
 mod outer_join;
+mod pairs;
 mod parallelize;
 mod partition_by;
 mod pipe;

@@ -7,7 +7,7 @@ use crate::{
     block::Block,
     rdd::{DatasetNode, Rdd, refused::refused},
     runtime::Engine,
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Look, Node, Operator, OperatorSpec},
 };
 
 /// Records that lie in blocks already.
@@ -22,7 +22,17 @@ impl<T: Record> Operator for Held<T> {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        node.received(partition, emit)
+        node.received(partition, &mut |records| {
+            records.iter().try_for_each(|record: &T| emit(node.call(|| record.clone())))
+        })
+    }
+
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, T>) -> Flow {
+        node.received(partition, look)
+    }
+
+    fn lends(&self, _: Node<'_>) -> bool {
+        true
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     Context, Error,
     rdd::{DatasetNode, Rdd},
     source::{Malformed, OnMalformed},
-    task::{Emit, Finding, Flow, Node, Operator, OperatorSpec, Stop},
+    task::{Emit, Finding, Flow, LENT_RECORDS, Look, Node, Operator, OperatorSpec, Stop},
 };
 
 /// The lines of a file that begin in a range of its bytes.
@@ -40,6 +40,29 @@ impl Operator for Lines {
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, String>) -> Flow {
+        self.each(node, partition, |line| match line {
+            Some(text) => emit(text.to_owned()),
+            None => Flow::Continue(()),
+        })
+    }
+
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, String>) -> Flow {
+        let mut lent = Lent::default();
+        self.each(node, partition, |line| match line {
+            Some(text) => lent.put(text, look),
+            None => lent.hand_out(look),
+        })
+    }
+
+    fn lends(&self, _: Node<'_>) -> bool {
+        true
+    }
+}
+
+impl Lines {
+    /// Calls `each` with every line of a partition that is text, and with `None` when there is no more,
+    /// or something that may end the task.
+    fn each(&self, node: Node<'_>, partition: u32, mut each: impl FnMut(Option<&str>) -> Flow) -> Flow {
         let split: LineSplit = match postcard::from_bytes(&node.split(partition)?.place) {
             Ok(split) => split,
             Err(error) => return node.refuse(format_args!("a range of a file cannot be read back: {error}")),
@@ -47,33 +70,75 @@ impl Operator for Lines {
         let (mut records, mut bytes) = (0, 0);
         let read = lines_of(&split, |line| {
             bytes += line.bytes.len() as u64 + 1;
-            match line.text() {
+            let error = match line.text() {
                 Ok(text) => {
                     records += 1;
-                    emit(text.to_owned())
+                    return each(Some(text));
                 }
-                Err(error) => {
-                    let malformed = Malformed {
-                        bytes: line.bytes.to_owned(),
-                        place: split.path.display().to_string(),
-                        offset: line.offset,
-                        error: format!("not UTF-8: {error}"),
-                    };
-                    match self.0 {
-                        OnMalformed::Fail => node.refuse(malformed),
-                        OnMalformed::Report => {
-                            node.report(partition, Finding::Malformed(malformed));
-                            Flow::Continue(())
-                        }
-                    }
+                Err(error) => error,
+            };
+            each(None)?;
+            let malformed = Malformed {
+                bytes: line.bytes.to_owned(),
+                place: split.path.display().to_string(),
+                offset: line.offset,
+                error: format!("not UTF-8: {error}"),
+            };
+            match self.0 {
+                OnMalformed::Fail => node.refuse(malformed),
+                OnMalformed::Report => {
+                    node.report(partition, Finding::Malformed(malformed));
+                    Flow::Continue(())
                 }
             }
         });
         node.report(partition, Finding::Read { records, bytes });
         match read {
-            Ok(flow) => flow,
-            Err(error) => node.external(format_args!("cannot read {}: {error}", split.path.display())),
+            Ok(Flow::Continue(())) => each(None),
+            Ok(stopped) => stopped,
+            Err(error) => {
+                each(None)?;
+                node.external(format_args!("cannot read {}: {error}", split.path.display()))
+            }
         }
+    }
+}
+
+/// Lines on loan: written into strings that are used again and again, which costs less than to make one
+/// for each line.
+#[derive(Default)]
+struct Lent {
+    lines: Vec<String>,
+    /// How many of them are lent next.
+    filled: usize,
+    bytes: usize,
+}
+
+impl Lent {
+    fn put(&mut self, text: &str, look: &mut Look<'_, String>) -> Flow {
+        if self.filled == self.lines.len() {
+            self.lines.push(String::new());
+        }
+        let line = &mut self.lines[self.filled];
+        line.clear();
+        line.push_str(text);
+        self.filled += 1;
+        self.bytes += text.len();
+        if self.filled == LENT_RECORDS || self.bytes >= READ_BYTES {
+            self.hand_out(look)
+        } else {
+            Flow::Continue(())
+        }
+    }
+
+    fn hand_out(&mut self, look: &mut Look<'_, String>) -> Flow {
+        let lent = &self.lines[..std::mem::take(&mut self.filled)];
+        let flow = if lent.is_empty() { Flow::Continue(()) } else { look(lent) };
+        if std::mem::take(&mut self.bytes) >= READ_BYTES {
+            // Long lines are rare and their room is not kept for others.
+            self.lines.clear();
+        }
+        flow
     }
 }
 

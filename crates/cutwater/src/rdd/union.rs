@@ -5,7 +5,7 @@ use cutwater_core::PartitionMap;
 use crate::{
     Record,
     rdd::{DatasetNode, Rdd},
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Look, Node, Operator, OperatorSpec},
 };
 
 /// The records of all parents as they come.
@@ -21,6 +21,14 @@ impl<T: Record> Operator for All<T> {
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         (0..node.parents()).try_for_each(|parent| node.each(parent, partition, emit))
+    }
+
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, T>) -> Flow {
+        (0..node.parents()).try_for_each(|parent| node.lent(parent, partition, look))
+    }
+
+    fn lends(&self, node: Node<'_>) -> bool {
+        (0..node.parents()).all(|parent| node.lends(parent))
     }
 }
 

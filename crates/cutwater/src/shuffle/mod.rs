@@ -6,5 +6,5 @@
 mod combiner;
 mod split;
 
-pub(crate) use combiner::{Combiner, List, Merge};
+pub(crate) use combiner::{BATCH, Combiner, List, Merge};
 pub(crate) use split::split_by_key;

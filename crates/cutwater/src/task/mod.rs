@@ -1,8 +1,10 @@
 //! Tasks: what a compute thread does. A chain of operators is run record by record through all of
-//! them, each pushing into the next, so that nothing is collected in between.
+//! them, each pushing into the next, so that nothing is collected in between. Operators that only
+//! look at records have them lent, where they lie.
 
 mod blame;
 mod flow;
+mod lend;
 mod node;
 mod operator;
 mod plan;
@@ -10,6 +12,7 @@ mod twice;
 
 pub(crate) use blame::{on_master, panic_message};
 pub(crate) use flow::{Flow, Stop};
+pub(crate) use lend::{KeyLender, LENT_RECORDS, LendKeys, Look};
 pub(crate) use node::Node;
 pub(crate) use operator::{AnyOperator, AnySpec, Emit, Operator, OperatorSpec, labelled};
 pub(crate) use plan::{Finding, Findings, Outcome, Plan, Step, TaskRun};

@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use cutwater_core::{BlockId, Dataset, Parent, Split, TaskError};
 
 use super::{
-    AnyOperator, Emit, Flow, Stop, TaskRun, blame,
+    AnyOperator, Emit, Flow, LENT_RECORDS, LendKeys, Look, Stop, TaskRun, blame,
     flow::or_stop,
     plan::{Finding, Step},
 };
@@ -57,6 +57,44 @@ impl<'a> Node<'a> {
         Flow::Continue(())
     }
 
+    /// The same for an operator that only looks at the records.
+    pub fn lent<A: Record>(&self, parent: usize, partition: u32, look: &mut Look<'_, A>) -> Flow {
+        let (parent, map) = self.narrow(parent)?;
+        for p in map.of(partition, parent.partitions()) {
+            parent.lend(p, look)?;
+        }
+        Flow::Continue(())
+    }
+
+    /// Whether it is cheaper to have the records of the narrow parent number `parent` lent than to have
+    /// them, as it is where they lie in memory.
+    pub fn lends(&self, parent: usize) -> bool {
+        let ControlFlow::Continue((parent, _)) = self.narrow(parent) else { return false };
+        parent.dataset().keep || parent.operator().is_ok_and(|operator| operator.lends(parent))
+    }
+
+    /// The records of the narrow parent number `parent` as pairs with borrowed keys. Answers `false`,
+    /// and gives none, if it does not have them so.
+    pub fn lent_keys<V: Record>(
+        &self,
+        parent: usize,
+        partition: u32,
+        take: &mut LendKeys<'_, V>,
+    ) -> ControlFlow<Stop, bool> {
+        let (parent, map) = self.narrow(parent)?;
+        if parent.dataset().keep {
+            return ControlFlow::Continue(false);
+        }
+        let operator = or_stop(parent.operator())?;
+        for p in map.of(partition, parent.partitions()) {
+            match operator.lend_keys(parent, p, take) {
+                Some(flow) => flow?,
+                None => return ControlFlow::Continue(false),
+            }
+        }
+        ControlFlow::Continue(true)
+    }
+
     /// The only record of a partition, for datasets that have one record a partition (a table of
     /// state). `None` if the parent has no such partition.
     pub fn only<A: Record>(&self, parent: usize, partition: u32) -> ControlFlow<Stop, Option<A>> {
@@ -79,6 +117,15 @@ impl<'a> Node<'a> {
             emit(self.call(|| record.clone()))?;
         }
         Flow::Continue(())
+    }
+
+    /// The same to look at.
+    fn lend<A: Record>(&self, partition: u32, look: &mut Look<'_, A>) -> Flow {
+        if !self.dataset().keep {
+            return or_stop(self.operator())?.lend(*self, partition, look);
+        }
+        let block = or_stop(self.kept(partition))?;
+        or_stop(block.get::<Vec<A>>())?.chunks(LENT_RECORDS).try_for_each(look)
     }
 
     /// The block of a kept partition: the stored one, or else computed now and stored.
@@ -129,13 +176,11 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The records of the blocks of a source's split.
-    pub fn received<A: Record>(&self, partition: u32, emit: &mut Emit<'_, A>) -> Flow {
+    /// The records of the blocks of a source's split, to look at.
+    pub fn received<A: Record>(&self, partition: u32, look: &mut Look<'_, A>) -> Flow {
         for id in &self.split(partition)?.blocks {
             let block = or_stop(self.run.read(*id))?;
-            for record in or_stop(block.get::<Vec<A>>())? {
-                emit(self.call(|| record.clone()))?;
-            }
+            or_stop(block.get::<Vec<A>>())?.chunks(LENT_RECORDS).try_for_each(&mut *look)?;
         }
         Flow::Continue(())
     }

@@ -3,16 +3,14 @@ use std::{
     fmt,
     marker::PhantomData,
     panic::Location,
+    slice,
     sync::{Arc, OnceLock, atomic},
 };
 
 use cutwater_core::{OpId, TaskError};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    Flow, Node, Stop, blame,
-    twice::{Digest, Watch},
-};
+use super::{Flow, KeyLender, LendKeys, Look, Node, Stop, blame};
 use crate::{Record, block::Block, closure::Code, error::Error};
 
 /// Where an operator puts its records, one at a time.
@@ -36,6 +34,22 @@ pub(crate) trait Operator: Send + Sync + 'static {
 
     /// Computes a partition.
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow;
+
+    /// Computes a partition for a reader that only looks at the records. Worth writing for an operator
+    /// that has its records lying somewhere, or hands on what others lend to it.
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, Self::Out>) -> Flow {
+        self.run(node, partition, &mut |record| look(slice::from_ref(&record)))
+    }
+
+    /// Whether it is cheaper to have the records lent and clone those that are needed than to have all.
+    fn lends(&self, _: Node<'_>) -> bool {
+        false
+    }
+
+    /// For an operator of pairs whose keys are text: how they are lent, a [`KeyLender`].
+    fn key_lender(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// An operator described so that any process of this executable can build it.
@@ -119,14 +133,47 @@ pub(crate) struct AnyOperator(Box<dyn Erased>);
 impl AnyOperator {
     /// Computes a partition into `emit`; `T` must be what the operator emits.
     pub fn run<T: Record>(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        match self.0.as_any().downcast_ref::<Typed<T>>() {
-            Some(typed) => typed.run(node, partition, emit),
-            None => Flow::Break(Stop::from(TaskError::Internal(format!(
-                "{} does not emit {}",
-                node.label(),
-                std::any::type_name::<T>()
-            )))),
+        match self.typed(node) {
+            Ok(typed) => typed.run(node, partition, emit),
+            Err(error) => Flow::Break(error.into()),
         }
+    }
+
+    /// Computes a partition for `look` to see; `T` must be what the operator emits.
+    pub fn lend<T: Record>(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, T>) -> Flow {
+        match self.typed(node) {
+            Ok(typed) => typed.lend(node, partition, look),
+            Err(error) => Flow::Break(error.into()),
+        }
+    }
+
+    fn typed<T: Record>(&self, node: Node<'_>) -> Result<&Typed<T>, TaskError> {
+        self.0.as_any().downcast_ref().ok_or_else(|| {
+            let emits = std::any::type_name::<T>();
+            TaskError::Internal(format!("{} does not emit {emits}", node.label()))
+        })
+    }
+
+    /// Whether it is cheaper to have its records lent than to have them.
+    pub fn lends(&self, node: Node<'_>) -> bool {
+        self.0.lends(node)
+    }
+
+    /// Computes a partition as pairs with borrowed keys, if the operator can.
+    pub fn lend_keys<V: Record>(
+        &self,
+        node: Node<'_>,
+        partition: u32,
+        take: &mut LendKeys<'_, V>,
+    ) -> Option<Flow> {
+        let lender: &KeyLender<V> = self.0.key_lender()?.downcast_ref()?;
+        let Some(watch) = node.run.watch() else { return Some(lender.lend(node, partition, take)) };
+        Some(watch.digest(node, partition, |digest| {
+            lender.lend(node, partition, &mut |pairs| {
+                pairs.iter().for_each(|pair| digest.add(pair));
+                take(pairs)
+            })
+        }))
     }
 
     /// Computes a partition into one block with all its records.
@@ -148,17 +195,34 @@ impl fmt::Debug for AnyOperator {
 
 trait Erased: Send + Sync {
     fn as_any(&self) -> &dyn Any;
+    fn lends(&self, node: Node<'_>) -> bool;
+    fn key_lender(&self) -> Option<&dyn Any>;
     fn collect(&self, node: Node<'_>, partition: u32) -> Result<Block, TaskError>;
     fn pieces(&self, node: Node<'_>, partition: u32) -> Result<Vec<Block>, TaskError>;
 }
 
 trait Run<T>: Send + Sync {
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow;
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, T>) -> Flow;
+    fn lends(&self, node: Node<'_>) -> bool;
+    fn key_lender(&self) -> Option<&dyn Any>;
 }
 
 impl<O: Operator> Run<O::Out> for O {
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, O::Out>) -> Flow {
         Operator::run(self, node, partition, emit)
+    }
+
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, O::Out>) -> Flow {
+        Operator::lend(self, node, partition, look)
+    }
+
+    fn lends(&self, node: Node<'_>) -> bool {
+        Operator::lends(self, node)
+    }
+
+    fn key_lender(&self) -> Option<&dyn Any> {
+        Operator::key_lender(self)
     }
 }
 
@@ -167,20 +231,23 @@ struct Typed<T>(Box<dyn Run<T>>);
 impl<T: Record> Typed<T> {
     #[inline]
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        match node.run.watch() {
-            None => self.0.run(node, partition, emit),
-            Some(watch) => self.run_watched(watch, node, partition, emit),
-        }
+        let Some(watch) = node.run.watch() else { return self.0.run(node, partition, emit) };
+        watch.digest(node, partition, |digest| {
+            self.0.run(node, partition, &mut |record| {
+                digest.add(&record);
+                emit(record)
+            })
+        })
     }
 
-    fn run_watched(&self, watch: &Watch, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        let mut digest = Digest::default();
-        let flow = self.0.run(node, partition, &mut |record| {
-            digest.add(&record);
-            emit(record)
-        });
-        watch.digests.borrow_mut().push(((node.step.dataset.id, partition), digest.finish()));
-        flow
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, T>) -> Flow {
+        let Some(watch) = node.run.watch() else { return self.0.lend(node, partition, look) };
+        watch.digest(node, partition, |digest| {
+            self.0.lend(node, partition, &mut |records| {
+                records.iter().for_each(|record| digest.add(record));
+                look(records)
+            })
+        })
     }
 
     fn each(&self, node: Node<'_>, partition: u32, mut f: impl FnMut(T)) -> Result<(), TaskError> {
@@ -198,6 +265,14 @@ impl<T: Record> Typed<T> {
 impl<T: Record> Erased for Typed<T> {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn lends(&self, node: Node<'_>) -> bool {
+        self.0.lends(node)
+    }
+
+    fn key_lender(&self) -> Option<&dyn Any> {
+        self.0.key_lender()
     }
 
     fn collect(&self, node: Node<'_>, partition: u32) -> Result<Block, TaskError> {

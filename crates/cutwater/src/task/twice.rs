@@ -9,6 +9,7 @@ use std::{
 use cutwater_core::{BlockId, DatasetId};
 use serde::Serialize;
 
+use super::{Flow, Node};
 use crate::block::Block;
 
 /// What distinguishes an attempt that is compared with another.
@@ -32,6 +33,14 @@ impl Watch {
     /// For a run after one that stored the blocks `hidden`.
     pub fn again(hidden: Vec<BlockId>) -> Self {
         Self { digests: RefCell::default(), again: Some(Again { hidden, own: RefCell::default() }) }
+    }
+
+    /// Runs an operator that puts what it gives into a digest.
+    pub fn digest(&self, node: Node<'_>, partition: u32, run: impl FnOnce(&mut Digest) -> Flow) -> Flow {
+        let mut digest = Digest::default();
+        let flow = run(&mut digest);
+        self.digests.borrow_mut().push(((node.step.dataset.id, partition), digest.finish()));
+        flow
     }
 
     /// The first partition for which `second` saw something else, hence that of the operator to blame:
