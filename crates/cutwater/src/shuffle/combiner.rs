@@ -30,8 +30,15 @@ pub(crate) trait Merge<V> {
 
 /// What is kept for each key.
 struct Table<K, A> {
-    index: HashTable<u32>,
+    index: HashTable<Place>,
     entries: Vec<Entry<K, A>>,
+}
+
+/// Where a key is in the table. The part of its hash keeps the search from looking there in vain.
+#[derive(Clone, Copy)]
+struct Place {
+    tag: u32,
+    at: u32,
 }
 
 struct Entry<K, A> {
@@ -47,6 +54,11 @@ struct Entry<K, A> {
 pub(crate) const BATCH: usize = 32;
 
 const NOT_FOUND: u32 = u32::MAX;
+
+/// Other bits of a hash than those that choose a key's place.
+fn tag(hash: u64) -> u32 {
+    (hash >> 25) as u32
+}
 
 impl<K: Key, A> Table<K, A> {
     /// Takes in all of `pairs`. Their keys may be borrowed: one becomes a `K` only if it is new.
@@ -74,21 +86,27 @@ impl<K: Key, A> Table<K, A> {
         for (place, (key, _)) in places.iter_mut().zip(pairs.as_slice()) {
             place.0 = placement::hash(key);
         }
-        for (hash, found) in &mut places[..pairs.len()] {
-            let same = |&at: &u32| self.entries[at as usize].hash == *hash;
-            *found = self.index.find(*hash, same).copied().unwrap_or(NOT_FOUND);
+        let places = &mut places[..pairs.len()];
+        for (hash, found) in &mut *places {
+            *found =
+                self.index.find(*hash, |place| place.tag == tag(*hash)).map_or(NOT_FOUND, |place| place.at);
         }
-        for ((hash, found), (key, value)) in places.into_iter().zip(pairs) {
+        for (hash, found) in &mut *places {
+            if self.entries.get(*found as usize).is_none_or(|entry| entry.hash != *hash) {
+                *found = NOT_FOUND;
+            }
+        }
+        for ((hash, found), (key, value)) in places.iter().copied().zip(pairs) {
             // Then by key. What was not found by its hash may have come within the batch; what was
             // found may be another key of the same hash.
             let known = match self.entries.get(found as usize) {
                 Some(entry) if entry.key == key => Some(found),
                 _ => {
-                    let same = |&at: &u32| {
-                        let entry = &self.entries[at as usize];
+                    let same = |place: &Place| {
+                        let entry = &self.entries[place.at as usize];
                         entry.hash == hash && entry.key == key
                     };
-                    self.index.find(hash, same).copied()
+                    self.index.find(hash, same).map(|place| place.at)
                 }
             };
             match known {
@@ -100,7 +118,8 @@ impl<K: Key, A> Table<K, A> {
                     let at =
                         u32::try_from(self.entries.len()).expect("a task does not hold 2^32 keys in memory");
                     self.entries.push(Entry { hash, key: key.into(), value: Some(merge.first(value)) });
-                    self.index.insert_unique(hash, at, |&at| self.entries[at as usize].hash);
+                    let place = Place { tag: tag(hash), at };
+                    self.index.insert_unique(hash, place, |place| self.entries[place.at as usize].hash);
                 }
             }
         }
