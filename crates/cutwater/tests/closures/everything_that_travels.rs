@@ -38,6 +38,10 @@ fn apply<F: Fn(i64) -> i64 + cutwater::Portable>(rdd: &Rdd<i64>, f: F) -> Rdd<i6
     rdd.map(f).map(move |n| f(f(n)))
 }
 
+fn names_of(n: usize) -> Vec<String> {
+    (0..n).map(|n| format!("n{n}")).collect()
+}
+
 fn count_of<C: Collection<Item = i64>>(_: &C) {}
 
 fn main() -> Result<(), Error> {
@@ -63,6 +67,9 @@ fn main() -> Result<(), Error> {
     assert_eq!(handed.first()?, "a33");
     assert_eq!(rdd.with(least).filter(|least, n| n >= least).count()?, 3);
     assert_eq!(rdd.with(()).flat_map(|(), n| vec![n; 2]).count()?, 8);
+    let named = rdd.with(names_of(2)).pairs(|names, n, emit| emit(&names[usize::from(*n > LIMIT)], *n));
+    assert_eq!(named.reduce_by_key(|a, b| a + b).lookup(&"n1".to_owned())?, [4]);
+    assert_eq!(rdd.pairs(|n, emit| emit(NAMES[0], *n)).reduce_by_key(i64::max).count()?, 1);
 
     // What runs on the master may capture.
     let mut calls = 0;

@@ -67,6 +67,19 @@ fn operations_of_one_record() {
     fails_with("flat_map", &["unlucky"], |s, _| s.flat_map(|n| [unlucky(n)]));
     fails_with("flat_map", &["unlucky"], |s, _| s.flat_map(|n| (0..2).map(move |_| unlucky(n))));
     fails_with("map_partitions", &["unlucky"], |s, _| s.map_partitions(|all| all.into_iter().map(unlucky)));
+    fails_with("pairs", &["unlucky"], |s, _| s.pairs(|n, emit| emit("n", unlucky(*n))));
+    fails_with("pairs", &["unlucky"], |s, _| {
+        s.pairs(|n, emit| emit("n", unlucky(*n))).reduce_by_key(|a, b| a + b)
+    });
+    fails_with("pairs", &["unlucky"], |s, _| {
+        s.with(1).pairs(|one, n, emit| emit("n", unlucky(*n) + one)).running_reduce(|a, b| a + b)
+    });
+    fails_with("reduce_by_key", &["unlucky"], |s, _| {
+        s.pairs(|n, emit| emit("n", *n)).reduce_by_key(|a, b| unlucky(a) + unlucky(b))
+    });
+    fails_with("filter", &["unlucky"], |s, _| {
+        s.filter(|n| unlucky(*n) > 0).pairs(|n, emit| emit("n", *n)).reduce_by_key(|a, b| a + b)
+    });
     fails_with("map", &["unlucky"], |s, _| s.with(1).map(|one, n| unlucky(n) + one));
     fails_with("map_values", &["unlucky"], |s, _| s.map(|n| (n, n)).map_values(unlucky));
 }
