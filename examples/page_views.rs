@@ -15,7 +15,7 @@ fn main() -> Result<(), Error> {
     let ctx = Context::builder("page_views").args(std::env::args()).build()?;
     let server = ctx.arguments().first().map_or("http://127.0.0.1:8377/views", String::as_str);
     let page_views = ctx.http_json::<PageView>(server);
-    let ones = page_views.map(|v| (v.url, 1u64));
+    let ones = page_views.pairs(|view, emit| emit(&view.url, 1u64));
     let counts = ones.running_reduce(|a, b| a + b);
     counts.for_each_rdd(|rdd, t| {
         println!("{t}");

@@ -25,8 +25,9 @@ const READ_BYTES: usize = 128 << 10;
 pub fn wordcount(path: &Path, bytes: Range<u64>, owned: bool) -> Result<f64, BenchError> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     if owned {
+        let words = |line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         return measure(path, bytes, |line| {
-            for word in line.to_owned().split(' ').map(str::to_owned).collect::<Vec<_>>() {
+            for word in words(line.to_owned()) {
                 *counts.entry(word).or_default() += 1;
             }
         });

@@ -10,8 +10,8 @@
 //!
 //! let ctx = Context::builder("words").interval(Duration::from_millis(50)).threads(1).build()?;
 //! let (sender, lines) = ctx.channel::<String>("lines");
-//! let words = lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-//! let counts = words.map(|word| (word, 1u64)).running_reduce(|a, b| a + b);
+//! let ones = lines.pairs(|line, emit| line.split(' ').for_each(|word| emit(word, 1u64)));
+//! let counts = ones.running_reduce(|a, b| a + b);
 //! counts.for_each_rdd(|rdd, t| {
 //!     println!("{t}: {:?}", rdd.top_by(3, |c| c.1)?);
 //!     Ok::<(), Error>(())

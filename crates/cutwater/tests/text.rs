@@ -9,8 +9,9 @@ use std::{
     time::Duration,
 };
 
-use cutwater::{Context, DStream, Error, ErrorKind, ErrorPolicy, testing::Harness};
+use cutwater::{Context, DStream, Error, ErrorKind, ErrorPolicy, Rdd, testing::Harness};
 use proptest::{collection::vec, prelude::*};
+use serde::{Deserialize, Serialize};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -84,7 +85,7 @@ proptest! {
                 prop_assert_eq!(lengths.len(), counted(expected.iter().copied()).len());
             }
         }
-        let joined = found_twice(&lines.union(&lines.map(|line| line)));
+        let joined = word_counts(&lines.union(&lines.map(|line| line)));
         prop_assert_eq!(joined, counted(expected.iter().chain(&expected).copied()));
     }
 
@@ -124,7 +125,7 @@ proptest! {
     }
 }
 
-fn found_twice(lines: &cutwater::Rdd<String>) -> Counts {
+fn word_counts(lines: &Rdd<String>) -> Counts {
     let words = lines.pairs(|line, emit| line.split(' ').for_each(|word| emit(word, 1)));
     words.reduce_by_key(|a, b| a + b).collect_as_map().unwrap()
 }
@@ -145,6 +146,42 @@ fn keys_of_records() {
     // Whatever is done with pairs goes on with pairs.
     let groups = views.pairs(|(url, bytes), emit| emit(url, *bytes)).group_by_key().collect_as_map().unwrap();
     assert_eq!(groups["/a"], [3, 5]);
+}
+
+/// A record that counts how often it is cloned.
+#[derive(Serialize, Deserialize)]
+struct Page(String);
+
+static CLONES: AtomicU64 = AtomicU64::new(0);
+
+impl Clone for Page {
+    fn clone(&self) -> Self {
+        CLONES.fetch_add(1, Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+/// What is only looked at is not cloned, and of what is filtered only what passes.
+#[test]
+fn looking_clones_nothing() {
+    let ctx = Context::local(2);
+    let pages = ctx.parallelize((0..500).map(|n| Page(format!("/{}", n % 10))));
+    let kept = pages.cache();
+    assert_eq!(kept.count().unwrap(), 500);
+    for pages in [&pages, &pages.union(&pages), &kept] {
+        CLONES.store(0, Relaxed);
+        let some = pages.filter(|page| page.0 != "/0").filter(|page| page.0 > "/8".to_owned());
+        let passing = some.count().unwrap();
+        assert_eq!(
+            passing,
+            pages.pairs(|page, emit| emit(&page.0, 1)).filter(|(url, _)| url == "/9").count().unwrap()
+        );
+        let counts = some.pairs(|page, emit| emit(&page.0, 1)).reduce_by_key(|a, b| a + b).collect().unwrap();
+        assert_eq!(counts, [("/9".to_owned(), passing)]);
+        assert_eq!(CLONES.load(Relaxed), 0);
+        assert_eq!(some.map(|page| page.0).count().unwrap(), passing);
+        assert_eq!(CLONES.load(Relaxed), passing);
+    }
 }
 
 /// One record may have more pairs than are looked up together, or none.
@@ -174,7 +211,7 @@ fn long_lines() {
         assert_eq!(long.count().unwrap(), 5);
         let expected: Vec<_> = lines.iter().filter(|line| line.starts_with("long")).cloned().collect();
         assert!(long.collect().unwrap() == expected);
-        let counts = found_twice(&read);
+        let counts = word_counts(&read);
         assert_eq!(counts, counted(lines.iter().map(String::as_str)));
     }
 }
