@@ -170,7 +170,7 @@ fn looking_clones_nothing() {
     assert_eq!(kept.count().unwrap(), 500);
     for pages in [&pages, &pages.union(&pages), &kept] {
         CLONES.store(0, Relaxed);
-        let some = pages.filter(|page| page.0 != "/0").filter(|page| page.0 > "/8".to_owned());
+        let some = pages.filter(|page| page.0 != "/0").filter(|page| page.0.as_str() > "/8");
         let passing = some.count().unwrap();
         assert_eq!(
             passing,
