@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     pub name: String,
     pub interval: Duration,
     pub threads: usize,
+    pub parallelism: Option<u32>,
     pub intervals_max: Option<u64>,
     pub speed: f64,
     pub batch: bool,
@@ -56,6 +57,7 @@ pub enum OnFailure {
 
 const USAGE: &str = "options:
   --threads N      compute threads (default: all cores)
+  --parallelism N  partitions where the program gives no number (default: threads)
   --interval-ms N  length of an interval in milliseconds
   --intervals N    stop after N intervals
   --batch          past data: as fast as it goes, with a progress bar
@@ -70,6 +72,7 @@ impl Builder {
             name: name.to_owned(),
             interval: Duration::from_secs(1),
             threads: thread::available_parallelism().map_or(1, NonZero::get),
+            parallelism: None,
             intervals_max: None,
             speed: 1.0,
             batch: false,
@@ -104,6 +107,28 @@ impl Builder {
             self.faults.push("threads(0): there must be at least one compute thread".to_owned());
         } else {
             self.settings.threads = threads;
+        }
+        self
+    }
+
+    /// How many partitions there are where no number is given: of datasets made from records or files, of
+    /// what a source takes in, and of whatever a shuffle makes (`api.md` §12). If nothing is said, as many
+    /// as there are compute threads; a shuffle of a dataset then makes as many as its largest parent has.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// let ctx = Context::builder("words").threads(2).parallelism(6).build()?;
+    /// let words = ctx.parallelize(["to", "be", "or"].map(String::from));
+    /// assert_eq!(words.num_partitions(), 6);
+    /// assert_eq!(words.distinct().num_partitions(), 6);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn parallelism(mut self, partitions: u32) -> Self {
+        if partitions == 0 {
+            self.faults.push("parallelism(0): a dataset without partitions holds no records".to_owned());
+        } else {
+            self.settings.parallelism = Some(partitions);
         }
         self
     }
@@ -221,6 +246,7 @@ impl Builder {
                     builder
                 }
                 "--threads" => builder.parsed(&flag, value(), Self::threads),
+                "--parallelism" => builder.parsed(&flag, value(), Self::parallelism),
                 "--interval-ms" => {
                     builder.parsed(&flag, value(), |b, ms| b.interval(Duration::from_millis(ms)))
                 }

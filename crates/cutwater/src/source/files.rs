@@ -72,6 +72,8 @@ impl LineRanges {
                     taken.bytes += bytes;
                 }
                 Finding::Malformed(record) => malformed.push(record.clone()),
+                // The master keeps these for the program.
+                Finding::Added(_) => {}
             }
         }
         let applied = self.policy.apply(&self.name, *interval, &malformed);

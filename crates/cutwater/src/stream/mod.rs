@@ -41,7 +41,6 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use for_each_rdd::Done;
 pub use map_with_state::MapWithState;
 pub(crate) use node::{AnyStream, StreamNode, Timeline};
-pub use persist::StorageLevel;
 pub use sessions::Session;
 pub use state_spec::StateSpec;
 pub use state_stream::StateStream;

@@ -13,7 +13,13 @@ use super::{
     Flow, Node, Stop, blame,
     twice::{Digest, Watch},
 };
-use crate::{Record, block::Block, closure::Code, error::Error};
+use crate::{
+    Record,
+    block::Block,
+    closure::Code,
+    error::Error,
+    shared::{counts_in, tallied},
+};
 
 /// Where an operator puts its records, one at a time.
 pub(crate) type Emit<'a, T> = dyn FnMut(T) -> Flow + 'a;
@@ -107,10 +113,11 @@ impl AnySpec {
 }
 
 fn build<O: Operator>(env: &[u8]) -> Result<AnyOperator, Error> {
-    let env = postcard::from_bytes(env).map_err(|error| {
+    let (env, counts) = counts_in(|| postcard::from_bytes(env));
+    let env = env.map_err(|error| {
         Error::user(format_args!("the values given by `with` did not survive the journey: {error}"))
     })?;
-    Ok(AnyOperator(Box::new(Typed::<O::Out>(Box::new(O::rebuild(env))))))
+    Ok(AnyOperator(Box::new(Typed::<O::Out> { operator: Box::new(O::rebuild(env)), counts })))
 }
 
 /// An operator of which the type of its records is not known here.
@@ -162,23 +169,51 @@ impl<O: Operator> Run<O::Out> for O {
     }
 }
 
-struct Typed<T>(Box<dyn Run<T>>);
+struct Typed<T> {
+    operator: Box<dyn Run<T>>,
+    /// Whether accumulators are among the values that travelled with it.
+    counts: bool,
+}
 
 impl<T: Record> Typed<T> {
     #[inline]
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         match node.run.watch() {
-            None => self.0.run(node, partition, emit),
+            None if !self.counts => self.operator.run(node, partition, emit),
+            None => self.run_counted(node, partition, emit),
             Some(watch) => self.run_watched(watch, node, partition, emit),
         }
     }
 
+    /// Tells the master what a partition added to accumulators, if it comes to its end.
+    fn run_counted(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        let (flow, added) = tallied(|turn| {
+            self.operator.run(node, partition, &mut |record| {
+                turn.swap();
+                let flow = emit(record);
+                turn.swap();
+                flow
+            })
+        });
+        flow?;
+        match added {
+            Ok(added) => node.added(partition, added),
+            Err(error) => return node.refuse(error),
+        }
+        Flow::Continue(())
+    }
+
     fn run_watched(&self, watch: &Watch, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         let mut digest = Digest::default();
-        let flow = self.0.run(node, partition, &mut |record| {
+        let mut emit = |record| {
             digest.add(&record);
             emit(record)
-        });
+        };
+        let flow = if self.counts {
+            self.run_counted(node, partition, &mut emit)
+        } else {
+            self.operator.run(node, partition, &mut emit)
+        };
         watch.digests.borrow_mut().push(((node.step.dataset.id, partition), digest.finish()));
         flow
     }
