@@ -55,8 +55,8 @@ pub mod testing;
 
 pub use closure::Portable;
 pub use collection::{Collection, With};
-pub use context::{Builder, Context, IntervalReport, OnFailure, SourceReport};
-pub use cutwater_core::{Time, TimeError};
+pub use context::{Builder, Context, Event, IntervalReport, OnFailure, OutputReport, Running, SourceReport};
+pub use cutwater_core::{Time, TimeError, rate::Pid};
 pub use error::{Error, ErrorKind};
 pub use rdd::{Estimate, Rdd, Stats, StorageLevel};
 pub use record::{Key, Record};

@@ -9,6 +9,7 @@
 
 mod aggregate;
 mod aggregate_by_key;
+mod binary_file;
 mod cache;
 mod cartesian;
 mod coalesce;
@@ -96,6 +97,7 @@ use std::{fmt, sync::Arc};
 
 use cutwater_core::{Parent, PartitionMap, Shape};
 
+pub(crate) use binary_file::FixedRecords;
 pub(crate) use cogroup::{cogrouping, side};
 pub(crate) use combine_by_key::{
     Aggregate, Bare, Combined, Merging, Reduction, Unkeyed, combined_into_one, reduced,
