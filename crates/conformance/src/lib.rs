@@ -42,14 +42,28 @@ pub use value::Value;
 pub struct Options {
     /// Compute threads.
     pub threads: usize,
+    /// Partitions where a case gives no number, if not as many as there are threads.
+    pub parallelism: Option<u32>,
     /// Whether every task is run twice and what it gives compared.
     pub run_twice: bool,
+}
+
+impl Options {
+    /// A program with these settings.
+    pub(crate) fn builder(&self) -> cutwater::Builder {
+        let builder =
+            cutwater::Context::builder("conformance").threads(self.threads).run_twice(self.run_twice);
+        match self.parallelism {
+            Some(partitions) => builder.parallelism(partitions),
+            None => builder,
+        }
+    }
 }
 
 impl Default for Options {
     /// Two threads: enough for tasks to overtake each other.
     fn default() -> Self {
-        Self { threads: 2, run_twice: false }
+        Self { threads: 2, parallelism: None, run_twice: false }
     }
 }
 

@@ -17,6 +17,9 @@ struct Cli {
     /// Compute threads.
     #[arg(long, default_value_t = Options::default().threads, value_name = "N")]
     threads: usize,
+    /// Partitions where a case gives no number (default: as many as threads).
+    #[arg(long, value_name = "N")]
+    parallelism: Option<u32>,
     /// Run every task twice and compare what it gives.
     #[arg(long)]
     run_twice: bool,
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run_all(cli: &Cli, out: &mut impl Write) -> Result<Report, String> {
-    let options = Options { threads: cli.threads, run_twice: cli.run_twice };
+    let options = Options { threads: cli.threads, parallelism: cli.parallelism, run_twice: cli.run_twice };
     let mut report = Report::default();
     for file in &cli.files {
         let text =

@@ -1,4 +1,4 @@
-//! Every case of streams passes, however many threads there are and if every task is run twice. Cases
+//! Every case of streams passes, however many threads and partitions there are and if every task is run twice. Cases
 //! of a program that is started again are for the tests of recovery.
 
 use std::{fs, path::Path};
@@ -47,6 +47,13 @@ fn with_three_threads() {
 }
 
 #[test]
+fn with_other_numbers_of_partitions() {
+    for partitions in [1, 5] {
+        all_pass(&Options { parallelism: Some(partitions), ..Options::default() });
+    }
+}
+
+#[test]
 fn with_every_task_run_twice() {
-    all_pass(&Options { threads: 3, run_twice: true });
+    all_pass(&Options { threads: 3, run_twice: true, ..Options::default() });
 }

@@ -10,6 +10,8 @@
 //! - [`stage`]: lineage cut at its shuffles.
 //! - [`task`]: one partition of one stage, its attempts and how they fail.
 //! - [`scheduler`]: events in, commands out.
+//! - [`rate`]: how much an interval may take.
+//! - [`text`]: times as people read them.
 //! - [`limits`]: every bound of the engine, with its reason.
 //!
 //! # What may not live here
@@ -18,9 +20,11 @@
 pub mod id;
 pub mod limits;
 pub mod lineage;
+pub mod rate;
 pub mod scheduler;
 pub mod stage;
 pub mod task;
+pub mod text;
 mod time;
 
 pub use id::{BlockId, DatasetId, JobId, OpId, StageId, WorkerId};

@@ -48,6 +48,10 @@ pub const LISTEN_CONNECTIONS_MAX: usize = 256;
 /// is not taken at all (`api.md` §2).
 pub const FOLDER_REMEMBER_MS: u64 = 60_000;
 
+/// Datasets that wait in a queue of the program's own until intervals take them. A description is small;
+/// more of them waiting than this is a program that pushes and never runs.
+pub const QUEUE_DATASETS_MAX: usize = 10_000;
+
 /// Versions of a state in a row that were described and not computed, because no output looked at
 /// them. At so many the newest is computed: all that they are made from is held until then, and the
 /// first to look would have to wait for all of it.

@@ -41,6 +41,20 @@ impl Time {
         Self(self.floor(step).0 + ms(step))
     }
 
+    /// The least `first` + k·`step` that is strictly after this moment: where a program that began at `first`
+    /// goes on if it is started again now (`api.md` §4.1). `step` as for [`floor`](Self::floor).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater_core::Time;
+    /// let (now, first) = (Time::from_ms(3_250), Time::from_ms(500));
+    /// assert_eq!(now.next_from(first, Duration::from_secs(1)), Time::from_ms(3_500));
+    /// ```
+    pub fn next_from(self, first: Self, step: Duration) -> Self {
+        let since = Self(self.0 - first.0);
+        Self(first.0 + since.next_multiple(step).0)
+    }
+
     /// How long it is from `earlier` until this moment; zero if it is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))

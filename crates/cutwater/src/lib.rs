@@ -26,6 +26,7 @@
 //! - [`source`]: where records come from; `block`: immutable pieces of data;
 //! - [`Context`] and `stream/`: the graph of streams, built once by the program;
 //! - `rdd/`: datasets, one operation a file;
+//! - `shared/`: values that all functions read, or add to;
 //! - `task/`: what a compute thread runs; `shuffle/`: records brought together by key;
 //! - [`state`]: keyed tables with a version for each interval;
 //! - `output/`: where results go;
@@ -44,6 +45,7 @@ mod placement;
 mod rdd;
 mod record;
 mod runtime;
+mod shared;
 mod shuffle;
 pub mod source;
 pub mod state;
@@ -53,14 +55,15 @@ pub mod testing;
 
 pub use closure::Portable;
 pub use collection::{Collection, With};
-pub use context::{Builder, Context, IntervalReport, OnFailure, SourceReport};
-pub use cutwater_core::{Time, TimeError};
+pub use context::{Builder, Context, Event, IntervalReport, OnFailure, OutputReport, Running, SourceReport};
+pub use cutwater_core::{Time, TimeError, rate::Pid};
 pub use error::{Error, ErrorKind};
-pub use rdd::{Estimate, Rdd, Stats};
+pub use rdd::{Estimate, Rdd, Stats, StorageLevel};
 pub use record::{Key, Record};
+pub use shared::{Accumulate, Accumulator, Broadcast};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 pub use state::State;
-pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream, StorageLevel, Streams};
+pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream, Streams};
 
 /// The programs of the README compile, and the one that can run does.
 #[cfg(doctest)]

@@ -183,3 +183,19 @@ fn a_running_program_sees_files_appear_and_stops_when_it_is_told_to() {
     running.stop().unwrap();
     assert_eq!(seen.all(), ["line 0", "line 1", "line 2"]);
 }
+
+/// A kept copy of what a source reads is read by tasks of its own, which find the same; it counts once.
+#[test]
+fn what_is_read_for_a_kept_copy_is_in_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "a", 500, b"one\n\xff\nthree\n");
+    let harness = harness();
+    let lines = harness.ctx().source("logs").on_error(ErrorPolicy::Skip).watch_folder(dir.path());
+    let kept = lines.cache();
+    let watched =
+        [harness.watch(&kept), harness.watch(&kept.window(Duration::from_secs(2), Duration::from_secs(1)))];
+    let plain = harness.watch(&lines);
+    let report = harness.step().unwrap();
+    assert_eq!((report.records(), report.malformed()), (2, 1));
+    assert!(watched.iter().chain([&plain]).all(|w| w.all() == [strings(&["one", "three"])]));
+}

@@ -1,11 +1,13 @@
 //! Blocks: immutable pieces of data that any task may read, and where a worker keeps them.
 
+mod packed;
 mod store;
 
 use std::{any::Any, fmt, sync::Arc};
 
 use cutwater_core::TaskError;
 
+pub(crate) use packed::Packed;
 pub(crate) use store::BlockStore;
 
 /// An immutable piece of data of which only the operators at its two ends know the type.

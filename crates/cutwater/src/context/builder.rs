@@ -1,6 +1,6 @@
 use std::{num::NonZero, str::FromStr, thread, time::Duration};
 
-use cutwater_core::limits;
+use cutwater_core::{limits, rate::Pid};
 
 use crate::{Context, error::Error};
 
@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     pub name: String,
     pub interval: Duration,
     pub threads: usize,
+    pub parallelism: Option<u32>,
     pub intervals_max: Option<u64>,
     pub speed: f64,
     pub batch: bool,
@@ -36,6 +37,10 @@ pub(crate) struct Settings {
     pub handle_signals: bool,
     pub interval_records_max: usize,
     pub interval_bytes_max: usize,
+    pub backpressure: bool,
+    pub pid: Pid,
+    pub initial_rate: Option<f64>,
+    pub max_rate: Option<f64>,
     pub remember: Duration,
     pub run_twice: bool,
     pub progress: bool,
@@ -56,10 +61,14 @@ pub enum OnFailure {
 
 const USAGE: &str = "options:
   --threads N      compute threads (default: all cores)
+  --parallelism N  partitions where the program gives no number (default: threads)
   --interval-ms N  length of an interval in milliseconds
   --intervals N    stop after N intervals
   --batch          past data: as fast as it goes, with a progress bar
   --speed X        replay past data X times faster than it happened
+  --backpressure   take from sources what can be processed in time
+  --initial-rate N records a second that back pressure begins with
+  --max-rate N     records a second that are taken from a source at most
   --continue       go on after an interval that failed
   --run-twice      run every task twice and compare: is the program deterministic?
   --help           this text";
@@ -70,6 +79,7 @@ impl Builder {
             name: name.to_owned(),
             interval: Duration::from_secs(1),
             threads: thread::available_parallelism().map_or(1, NonZero::get),
+            parallelism: None,
             intervals_max: None,
             speed: 1.0,
             batch: false,
@@ -77,6 +87,10 @@ impl Builder {
             handle_signals: true,
             interval_records_max: limits::INTERVAL_RECORDS_MAX,
             interval_bytes_max: limits::INTERVAL_BYTES_MAX,
+            backpressure: false,
+            pid: Pid::default(),
+            initial_rate: None,
+            max_rate: None,
             remember: Duration::ZERO,
             run_twice: false,
             progress: true,
@@ -104,6 +118,28 @@ impl Builder {
             self.faults.push("threads(0): there must be at least one compute thread".to_owned());
         } else {
             self.settings.threads = threads;
+        }
+        self
+    }
+
+    /// How many partitions there are where no number is given: of datasets made from records or files, of
+    /// what a source takes in, and of whatever a shuffle makes (`api.md` §12). If nothing is said, as many
+    /// as there are compute threads; a shuffle of a dataset then makes as many as its largest parent has.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// let ctx = Context::builder("words").threads(2).parallelism(6).build()?;
+    /// let words = ctx.parallelize(["to", "be", "or"].map(String::from));
+    /// assert_eq!(words.num_partitions(), 6);
+    /// assert_eq!(words.distinct().num_partitions(), 6);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn parallelism(mut self, partitions: u32) -> Self {
+        if partitions == 0 {
+            self.faults.push("parallelism(0): a dataset without partitions holds no records".to_owned());
+        } else {
+            self.settings.parallelism = Some(partitions);
         }
         self
     }
@@ -165,6 +201,88 @@ impl Builder {
         self
     }
 
+    /// Whether what an interval takes from each received source (sockets, HTTP, channels, generators, receivers
+    /// of your own) follows the rate at which the intervals before were processed, so that delays do not
+    /// grow without end; its senders wait (`api.md` §9). It does not if nothing is said.
+    ///
+    /// The rate is estimated after each interval that had records and did not fail, and takes effect at the
+    /// next one to be received. It is at least [that of the estimator](Self::pid), and within
+    /// [`max_rate`](Self::max_rate) and [`interval_records_max`](Self::interval_records_max), which hold
+    /// from the first interval on; until there is an estimate it is [`initial_rate`](Self::initial_rate).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use cutwater::{Context, testing::Harness};
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let program = Context::builder("test").interval(second).threads(1).backpressure(true).initial_rate(500);
+    /// let harness = Harness::with(program, 1);
+    /// let (sender, numbers) = harness.ctx().channel::<u32>("numbers");
+    /// numbers.print();
+    /// let mut taken = Vec::new();
+    /// for _ in 0..4 {
+    ///     while sender.try_send(7).is_ok() {}
+    ///     // It takes twice the time that there is.
+    ///     taken.push(harness.step_taking(2 * second)?.records());
+    /// }
+    /// assert_eq!(taken, [500, 500, 200, 100]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn backpressure(mut self, on: bool) -> Self {
+        self.settings.backpressure = on;
+        self
+    }
+
+    /// Records a second that are taken from each received source while [back pressure](Self::backpressure)
+    /// does not know better. [`max_rate`](Self::max_rate) if nothing is said.
+    #[must_use]
+    pub fn initial_rate(mut self, records_per_second: u64) -> Self {
+        if records_per_second == 0 {
+            self.faults.push("initial_rate(0): no record could ever enter".to_owned());
+        }
+        self.settings.initial_rate = Some(records_per_second as f64);
+        self
+    }
+
+    /// The most records a second that are taken from each received source, with or without
+    /// [back pressure](Self::backpressure). No bound if nothing is said.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{Context, testing::Harness};
+    /// let program = Context::builder("test").interval(Duration::from_millis(500)).max_rate(100);
+    /// let harness = Harness::with(program, 1);
+    /// let (sender, numbers) = harness.ctx().channel::<u32>("numbers");
+    /// while sender.try_send(7).is_ok() {}
+    /// assert_eq!(harness.run(&numbers.count(), 1)?, [[50]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_rate(mut self, records_per_second: u64) -> Self {
+        if records_per_second == 0 {
+            self.faults.push("max_rate(0): no record could ever enter".to_owned());
+        }
+        self.settings.max_rate = Some(records_per_second as f64);
+        self
+    }
+
+    /// How strongly [back pressure](Self::backpressure) follows what it observes. What is usual if nothing is
+    /// said.
+    ///
+    /// ```
+    /// use cutwater::{Context, Pid};
+    ///
+    /// let low = Context::builder("slow").backpressure(true).pid(Pid { rate_min: 5.0, ..Pid::default() });
+    /// # drop(low);
+    /// ```
+    #[must_use]
+    pub fn pid(mut self, pid: Pid) -> Self {
+        self.faults.extend(pid.fault());
+        self.settings.pid = pid;
+        self
+    }
+
     /// Keeps the datasets of every stream for at least this long, for
     /// [`slice`](crate::DStream::slice) and the like; operations that look back keep what they need
     /// anyway (`api.md` §4.10).
@@ -215,12 +333,13 @@ impl Builder {
             };
             let mut value = || inline.clone().or_else(|| args.next());
             builder = match flag.as_str() {
-                "--batch" | "--continue" | "--run-twice" if inline.is_some() => {
+                "--backpressure" | "--batch" | "--continue" | "--run-twice" if inline.is_some() => {
                     let value = inline.unwrap_or_default();
                     builder.faults.push(format!("{flag}={value}: {flag} takes no value"));
                     builder
                 }
                 "--threads" => builder.parsed(&flag, value(), Self::threads),
+                "--parallelism" => builder.parsed(&flag, value(), Self::parallelism),
                 "--interval-ms" => {
                     builder.parsed(&flag, value(), |b, ms| b.interval(Duration::from_millis(ms)))
                 }
@@ -229,6 +348,9 @@ impl Builder {
                     b
                 }),
                 "--speed" => builder.parsed(&flag, value(), Self::speed),
+                "--backpressure" => builder.backpressure(true),
+                "--initial-rate" => builder.parsed(&flag, value(), Self::initial_rate),
+                "--max-rate" => builder.parsed(&flag, value(), Self::max_rate),
                 "--batch" => builder.batch(true),
                 "--continue" => builder.on_failure(OnFailure::Continue),
                 "--run-twice" => builder.run_twice(true),

@@ -1,11 +1,13 @@
 //! What a program holds: the graph it builds, and the means to run it.
 
 mod builder;
+mod event;
 mod report;
+mod running;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -13,7 +15,9 @@ use cutwater_core::Time;
 
 pub(crate) use builder::Settings;
 pub use builder::{Builder, OnFailure};
+pub use event::{Event, OutputReport};
 pub use report::{IntervalReport, SourceReport};
+pub use running::Running;
 
 use crate::{
     DStream, Record,
@@ -40,6 +44,9 @@ pub struct Context {
     inner: Arc<Inner>,
 }
 
+/// A context for what the context itself holds.
+pub(crate) struct WeakContext(Weak<Inner>);
+
 struct Inner {
     settings: Settings,
     engine: Arc<Engine>,
@@ -55,9 +62,29 @@ pub(crate) struct Graph {
     pub inputs: Vec<Box<dyn Input>>,
     pub streams: Vec<Arc<dyn AnyStream>>,
     pub outputs: Vec<Output>,
-    pub listeners: Vec<Box<dyn FnMut(&IntervalReport) + Send>>,
+    pub listeners: Vec<Box<dyn FnMut(&Event<'_>) + Send>>,
     pub faults: Vec<String>,
-    pub started: bool,
+    pub phase: Phase,
+}
+
+/// How far the program is. Nothing is declared once it has started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    #[default]
+    Built,
+    Started,
+    Stopped,
+}
+
+impl Graph {
+    /// Something is declared, which must be before the start.
+    fn declared(&mut self, label: &str) {
+        match self.phase {
+            Phase::Built => {}
+            Phase::Started => self.faults.push(format!("{label} was declared after the program started")),
+            Phase::Stopped => self.faults.push(format!("{label} was declared after the program stopped")),
+        }
+    }
 }
 
 /// Something done with every dataset of a stream.
@@ -87,7 +114,7 @@ impl Context {
     }
 
     pub(crate) fn with(settings: Settings, faults: Vec<String>) -> Result<Self, Error> {
-        let engine = Engine::start(settings.threads, settings.run_twice)?;
+        let engine = Engine::start(settings.threads, settings.parallelism, settings.run_twice)?;
         let inner = Inner {
             engine,
             settings,
@@ -102,9 +129,10 @@ impl Context {
     /// was not told to go on.
     ///
     /// # Errors
-    /// The program is wrongly put together (every fault is listed), or an interval failed.
+    /// The program is wrongly put together (every fault is listed), it ran before or was stopped before it
+    /// could run, or an interval failed.
     pub fn run(&self) -> Result<(), Error> {
-        driver::run(self, None)
+        driver::prepare(self, None)?.run()
     }
 
     /// Runs at most `intervals` intervals.
@@ -112,7 +140,7 @@ impl Context {
     /// # Errors
     /// Those of [`run`](Self::run).
     pub fn run_for(&self, intervals: u64) -> Result<(), Error> {
-        driver::run(self, Some(intervals))
+        driver::prepare(self, Some(intervals))?.run()
     }
 
     /// Asks the running program to stop: what was received is still processed. It may be called from
@@ -123,7 +151,31 @@ impl Context {
 
     /// Calls `f` after every interval with what there is to say about it, on the thread that runs the
     /// program.
-    pub fn on_interval(&self, f: impl FnMut(&IntervalReport) + Send + 'static) {
+    pub fn on_interval(&self, mut f: impl FnMut(&IntervalReport) + Send + 'static) {
+        self.on_event(move |event| {
+            if let Event::Completed(report) = event {
+                f(report);
+            }
+        });
+    }
+
+    /// Calls `f` with everything that happens while the program runs, on the thread that runs it. It may
+    /// [stop](Self::stop) the program.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{Event, testing::Harness};
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// harness.ctx().on_event(|event| {
+    ///     if let Event::OutputCompleted { time, output } = event {
+    ///         println!("{time}: output {} took {:?}", output.id, output.processing);
+    ///     }
+    /// });
+    /// harness.input([vec![1]]).print();
+    /// harness.advance(1)?;
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    pub fn on_event(&self, f: impl FnMut(&Event<'_>) + Send + 'static) {
         self.graph().listeners.push(Box::new(f));
     }
 
@@ -140,6 +192,10 @@ impl Context {
     /// What stood on the [command line](Builder::args) besides flags, in order.
     pub fn arguments(&self) -> &[String] {
         &self.inner.settings.arguments
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakContext {
+        WeakContext(Arc::downgrade(&self.inner))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -200,9 +256,7 @@ impl Context {
         let node = StreamNode::new(label.clone(), slide, parents, timeline, has_state, Box::new(compute));
         let node = Arc::new(node);
         let mut graph = self.graph();
-        if graph.started {
-            graph.faults.push(format!("{label} was declared after the program started"));
-        }
+        graph.declared(&label);
         graph.streams.push(node.clone());
         drop(graph);
         DStream { node, ctx: self.clone() }
@@ -237,9 +291,7 @@ impl Context {
     ) {
         let label = labelled(name);
         let mut graph = self.graph();
-        if graph.started {
-            graph.faults.push(format!("{label} was declared after the program started"));
-        }
+        graph.declared(&label);
         graph.outputs.push(Output { label, stream, run: Box::new(move |t| on_master(|| run(t))) });
     }
 
@@ -275,6 +327,12 @@ impl Context {
             whole
         };
         Span { window: checked("window", window), slide: checked("slide", slide) }
+    }
+}
+
+impl WeakContext {
+    pub fn upgrade(&self) -> Option<Context> {
+        self.0.upgrade().map(|inner| Context { inner })
     }
 }
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use cutwater_core::Time;
 
+use super::OutputReport;
 use crate::{error::Error, source::Taken};
 
 /// What there is to say about an interval that has ended.
@@ -14,8 +15,8 @@ pub struct IntervalReport {
     pub number: u64,
     /// What each source gave, in the order of declaration.
     pub sources: Vec<SourceReport>,
-    /// How many outputs had something to do.
-    pub outputs: usize,
+    /// What became of each output, in the order of declaration. None was begun if a source failed.
+    pub outputs: Vec<OutputReport>,
     /// From when its input was fixed until its outputs were done.
     pub processing: Duration,
     /// From when it should have begun until its outputs were done. The same as `processing` where
@@ -36,6 +37,16 @@ pub struct SourceReport {
 }
 
 impl IntervalReport {
+    /// How long after it was due it began; nothing where intervals follow one another without a clock.
+    pub fn scheduling_delay(&self) -> Duration {
+        self.delay.saturating_sub(self.processing)
+    }
+
+    /// How many outputs had something to do and did it.
+    pub fn outputs_done(&self) -> usize {
+        self.outputs.iter().filter(|output| output.had_work && output.failure.is_none()).count()
+    }
+
     /// Records of all sources.
     pub fn records(&self) -> u64 {
         self.sources.iter().map(|source| source.taken.records).sum()

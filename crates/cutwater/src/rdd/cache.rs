@@ -21,9 +21,9 @@ impl<T: Record> Rdd<T> {
         self.node.kept().of(&self.spec)
     }
 
-    /// Lets go of the partitions of a [cached](Self::cache) dataset. Whoever asks for it again
-    /// computes it again.
+    /// Lets go of the partitions of a [cached](Self::cache) or [persisted](Self::persist) dataset. Whoever
+    /// asks for it again computes it again.
     pub fn unpersist(&self) {
-        self.node.unpersist();
+        self.kept_as.as_ref().unwrap_or(&self.node).unpersist();
     }
 }

@@ -83,7 +83,7 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
         second: &Rdd<(K, W)>,
         third: &Rdd<(K, X)>,
     ) -> Rdd<(K, (Vec<V>, Vec<W>, Vec<X>))> {
-        self.cogroup3_into(second, third, self.larger_of(second).max(third.num_partitions()))
+        self.cogroup3_into(second, third, self.larger_of(second).max(third.default_partitions()))
     }
 
     /// The same into a given number of partitions.

@@ -9,6 +9,7 @@
 
 mod aggregate;
 mod aggregate_by_key;
+mod binary_file;
 mod cache;
 mod cartesian;
 mod coalesce;
@@ -55,6 +56,7 @@ mod outer_join;
 mod pairs;
 mod parallelize;
 mod partition_by;
+mod persist;
 mod pipe;
 mod random;
 mod random_split;
@@ -96,6 +98,7 @@ use std::{fmt, sync::Arc};
 
 use cutwater_core::{Parent, PartitionMap, Shape};
 
+pub(crate) use binary_file::FixedRecords;
 pub(crate) use cogroup::{cogrouping, side};
 pub(crate) use combine_by_key::{
     Aggregate, Bare, Combined, Merging, Reduction, Unkeyed, combined_into_one, reduced,
@@ -106,6 +109,8 @@ pub(crate) use join::joining;
 pub(crate) use node::{DatasetNode, Partitioner};
 pub(crate) use parallelize::{Held, held, slices};
 pub(crate) use partition_by::Gather;
+pub(crate) use persist::Packing;
+pub use persist::StorageLevel;
 pub use stats::Stats;
 pub(crate) use text_file::{LineSplit, Lines, is_gzip};
 pub(crate) use union::{All, union_of};
@@ -141,11 +146,13 @@ use crate::{
 pub struct Rdd<T> {
     node: Arc<DatasetNode>,
     spec: OperatorSpec<T>,
+    /// The dataset that keeps its partitions in another form, if it is [persisted](Rdd::persist) so.
+    kept_as: Option<Arc<DatasetNode>>,
 }
 
 impl<T> Clone for Rdd<T> {
     fn clone(&self) -> Self {
-        Self { node: self.node.clone(), spec: self.spec.clone() }
+        Self { node: self.node.clone(), spec: self.spec.clone(), kept_as: self.kept_as.clone() }
     }
 }
 
@@ -178,7 +185,7 @@ impl<T: Record> Rdd<T> {
     }
 
     pub(crate) fn new(node: DatasetNode, spec: &OperatorSpec<T>) -> Self {
-        Self { node: Arc::new(node), spec: spec.clone() }
+        Self { node: Arc::new(node), spec: spec.clone(), kept_as: None }
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -219,15 +226,19 @@ impl<T: Record> Rdd<T> {
         DatasetNode::narrow(self.engine(), partitions, parents, &spec.any).of(spec)
     }
 
-    /// How many partitions a shuffle of this dataset makes unless it is told: as many as there are
-    /// (`api.md` §12).
+    /// How many partitions a shuffle of this dataset makes unless it is told: as many as the program
+    /// [chose](crate::Builder::parallelism), or else, and if it is partitioned by key, as many as there
+    /// are (`api.md` §12).
     pub(crate) fn default_partitions(&self) -> u32 {
-        self.num_partitions().max(1)
+        let chosen = self.engine().chosen_parallelism();
+        // What is partitioned by key already need not move.
+        let chosen = chosen.filter(|_| self.partitioner().is_none());
+        chosen.unwrap_or(self.num_partitions().max(1))
     }
 
-    /// The same for a shuffle of two datasets: as many as the larger has.
+    /// The same for a shuffle of two datasets: without a choice as many as the larger has.
     pub(crate) fn larger_of<B: Record>(&self, other: &Rdd<B>) -> u32 {
-        self.default_partitions().max(other.num_partitions())
+        self.default_partitions().max(other.default_partitions())
     }
 
     /// The write side of a shuffle into `pieces` partitions: `spec` emits that many pieces for

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use cutwater_core::{BlockId, Dataset, Event, Parent, PartitionMap, Shape, Split};
+use cutwater_core::{BlockId, Dataset, DatasetId, Event, Parent, PartitionMap, Shape, Split};
 
 use super::Rdd;
 use crate::{
@@ -26,6 +26,8 @@ pub(crate) struct DatasetNode {
     pub partitioner: Option<Partitioner>,
     spec: Arc<AnySpec>,
     parents: Mutex<Vec<Arc<DatasetNode>>>,
+    /// Itself, or the dataset of which it is the kept copy.
+    counts_as: DatasetId,
     /// Blocks that were received for it and go with it.
     inputs: Vec<BlockId>,
     described: AtomicBool,
@@ -66,6 +68,7 @@ impl DatasetNode {
         };
         Self {
             engine: engine.clone(),
+            counts_as: dataset.id,
             dataset: Arc::new(dataset),
             partitioner: None,
             spec: spec.clone(),
@@ -104,6 +107,7 @@ impl DatasetNode {
         dataset.keep = true;
         Self {
             engine: self.engine.clone(),
+            counts_as: self.counts_as,
             dataset: Arc::new(dataset),
             partitioner: self.partitioner,
             spec: self.spec.clone(),
@@ -171,7 +175,8 @@ impl DatasetNode {
         for parent in self.parents() {
             parent.describe(steps);
         }
-        steps.push(Step { dataset: self.dataset.clone(), spec: self.spec.clone() });
+        let (dataset, spec) = (self.dataset.clone(), self.spec.clone());
+        steps.push(Step { dataset, counts_as: self.counts_as, spec });
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Condvar, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use cutwater_core::Time;
@@ -12,9 +12,9 @@ use super::{
     signals::StopOnSignal,
 };
 use crate::{
-    context::{Context, Graph, IntervalReport, OnFailure, SourceReport},
+    context::{Context, Event, Graph, IntervalReport, OnFailure, OutputReport, Phase, SourceReport},
     error::{Error, ErrorKind},
-    source::Taken,
+    source::{Processed, Taken},
     task::on_master,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Driver {
     /// The label of the last interval that ended.
     now: Time,
     number: u64,
+    /// For tests: how late the next interval begins and how long it takes.
+    pretended: Option<(Duration, Duration)>,
 }
 
 /// Asks a running program to stop, and wakes it if it waits.
@@ -58,29 +60,51 @@ impl StopFlag {
     }
 }
 
-/// Runs the program of `ctx`, for at most `intervals` intervals.
-pub(crate) fn run(ctx: &Context, intervals: Option<u64>) -> Result<(), Error> {
+/// A program that has been checked and whose sources have started.
+pub(crate) struct Prepared {
+    driver: Driver,
+    signals: Option<StopOnSignal>,
+    limit: Option<u64>,
+}
+
+/// Makes the program of `ctx` ready to run, for at most `intervals` intervals.
+pub(crate) fn prepare(ctx: &Context, intervals: Option<u64>) -> Result<Prepared, Error> {
+    if ctx.stop_flag().is_raised() && ctx.graph().phase == Phase::Built {
+        return Err(Error::config(&[
+            "the program was stopped before it ran; build another context".to_owned()
+        ]));
+    }
     let limit = [intervals, ctx.settings().intervals_max].into_iter().flatten().min();
     // Before anything is received: a signal must not end a program that holds records.
     let signals =
         if ctx.settings().handle_signals { Some(StopOnSignal::install(ctx.stop_flag())?) } else { None };
-    let mut driver = Driver::start(ctx)?;
-    let mut progress = Progress::new(ctx.settings().batch && ctx.settings().progress);
-    let result = driver.run(limit, &mut progress);
-    progress.finish();
-    driver.stop_inputs();
-    drop(signals);
-    result
+    Ok(Prepared { driver: Driver::start(ctx)?, signals, limit })
+}
+
+impl Prepared {
+    /// Runs it to its end.
+    pub fn run(self) -> Result<(), Error> {
+        let Self { mut driver, signals, limit } = self;
+        let settings = driver.ctx.settings();
+        let mut progress = Progress::new(settings.batch && settings.progress);
+        let result = driver.run(limit, &mut progress);
+        progress.finish();
+        driver.stop_inputs();
+        drop(signals);
+        result
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.ctx.graph().phase = Phase::Stopped;
+    }
 }
 
 impl Driver {
     /// Checks the program and starts its sources.
     pub fn start(ctx: &Context) -> Result<Self, Error> {
-        let mut graph = std::mem::take(&mut *ctx.graph());
-        ctx.graph().started = true;
-        if graph.started {
-            return Err(Error::config(&["the program has run already; build another context".to_owned()]));
-        }
+        let mut graph = Self::take_graph(ctx)?;
         let mut faults = std::mem::take(&mut graph.faults);
         if graph.outputs.is_empty() {
             faults.push(
@@ -108,6 +132,7 @@ impl Driver {
             }));
         }
         if !faults.is_empty() {
+            ctx.graph().phase = Phase::Stopped;
             return Err(Error::config(&faults));
         }
         let (zero, clock) = match first {
@@ -127,7 +152,28 @@ impl Driver {
         Self::begin(ctx, graph, zero, if eager { Clock::Eager } else { clock })
     }
 
-    fn begin(ctx: &Context, mut graph: Graph, zero: Time, clock: Clock) -> Result<Self, Error> {
+    /// What the program has declared, to be run. What is declared from now on is a fault.
+    fn take_graph(ctx: &Context) -> Result<Graph, Error> {
+        let mut graph = ctx.graph();
+        let mut again = match graph.phase {
+            Phase::Built => {
+                let taken = std::mem::take(&mut *graph);
+                graph.phase = Phase::Started;
+                return Ok(taken);
+            }
+            Phase::Started => vec!["the program is running already".to_owned()],
+            Phase::Stopped => vec!["the program has run already; build another context".to_owned()],
+        };
+        if graph.phase == Phase::Stopped {
+            again.append(&mut graph.faults);
+        }
+        Err(Error::config(&again))
+    }
+
+    fn begin(ctx: &Context, graph: Graph, zero: Time, clock: Clock) -> Result<Self, Error> {
+        // From here on whatever happens stops what was started.
+        let mut driver = Self { ctx: ctx.clone(), graph, clock, now: zero, number: 0, pretended: None };
+        let graph = &mut driver.graph;
         ctx.timeline().begin(zero);
         for output in &graph.outputs {
             output.stream.remember(output.stream.slide());
@@ -140,18 +186,18 @@ impl Driver {
         for input in &mut graph.inputs {
             input.start()?;
         }
-        Ok(Self { ctx: ctx.clone(), graph, clock, now: zero, number: 0 })
+        Ok(driver)
     }
 
     /// For tests: intervals begin when they are told to, and zero time is 0.
     pub fn start_driven(ctx: &Context) -> Result<Self, Error> {
-        let mut graph = std::mem::take(&mut *ctx.graph());
-        ctx.graph().started = true;
+        let mut graph = Self::take_graph(ctx)?;
         let mut faults = std::mem::take(&mut graph.faults);
         for input in &mut graph.inputs {
             faults.extend(input.faults());
         }
         if !faults.is_empty() {
+            ctx.graph().phase = Phase::Stopped;
             return Err(Error::config(&faults));
         }
         Self::begin(ctx, graph, Time::from_ms(0), Clock::Eager)
@@ -203,13 +249,19 @@ impl Driver {
             time: to,
             number: self.number,
             sources: Vec::with_capacity(self.graph.inputs.len()),
-            outputs: 0,
-            processing: began.elapsed(),
-            delay: began.elapsed(),
+            outputs: Vec::with_capacity(self.graph.outputs.len()),
+            processing: Duration::ZERO,
+            delay: Duration::ZERO,
             failure: None,
         };
+        let pretended = self.pretended.take();
+        let due = due.unwrap_or(began);
+        let scheduling_delay =
+            pretended.map_or_else(|| began.saturating_duration_since(due), |(late, _)| late);
         let cut = self.cut(from, &mut report);
         self.ctx.timeline().reach(to);
+        self.tell(&Event::Submitted { time: to, sources: &report.sources });
+        self.tell(&Event::Started { time: to, sources: &report.sources, scheduling_delay });
         let result = cut.and_then(|()| self.outputs(&mut report));
         let result = self.settle(&mut report).and(result);
         if let Err(error) = result {
@@ -219,12 +271,37 @@ impl Driver {
             stream.cut_lineage();
             stream.forget(to);
         }
-        report.processing = began.elapsed();
-        report.delay = due.unwrap_or(began).elapsed();
-        for listener in &mut self.graph.listeners {
-            listener(&report);
-        }
+        report.processing = pretended.map_or_else(|| began.elapsed(), |(_, processing)| processing);
+        report.delay = scheduling_delay + report.processing;
+        self.pace(&report);
+        self.tell(&Event::Completed(&report));
         report
+    }
+
+    /// For tests: the next interval begins so late and takes so long, whatever the clock says.
+    pub fn pretend(&mut self, scheduling_delay: Duration, processing: Duration) {
+        self.pretended = Some((scheduling_delay, processing));
+    }
+
+    fn tell(&mut self, event: &Event<'_>) {
+        for listener in &mut self.graph.listeners {
+            listener(event);
+        }
+    }
+
+    /// How much the next intervals take follows from how this one went. One that failed says nothing.
+    fn pace(&mut self, report: &IntervalReport) {
+        if report.failure.is_some() {
+            return;
+        }
+        let processed = Processed {
+            ended: report.time + report.delay,
+            processing: report.processing,
+            scheduling_delay: report.scheduling_delay(),
+        };
+        for (input, source) in self.graph.inputs.iter_mut().zip(&report.sources) {
+            input.processed(source.taken.records, processed);
+        }
     }
 
     /// Takes nothing from outside any more.
@@ -253,14 +330,30 @@ impl Driver {
         result
     }
 
+    /// Runs all outputs, also those after one that fails: none of them depends on another.
     fn outputs(&mut self, report: &mut IntervalReport) -> Result<(), Error> {
-        for output in &mut self.graph.outputs {
+        let time = report.time;
+        let mut result = Ok(());
+        let Graph { outputs, listeners, .. } = &mut self.graph;
+        let mut tell = |event: Event<'_>| listeners.iter_mut().for_each(|listener| listener(&event));
+        for (id, output) in outputs.iter_mut().enumerate() {
+            tell(Event::OutputStarted { time, id, name: &output.label });
+            let began = Instant::now();
             // The function runs on this thread; if it panics, that is an error of the interval as it
             // would be in a task.
-            let done = on_master(|| (output.run)(report.time));
-            report.outputs += usize::from(done.map_err(|error| error.at(&output.label))?);
+            let done = on_master(|| (output.run)(time)).map_err(|error| error.at(&output.label));
+            let done = OutputReport {
+                id,
+                name: output.label.clone(),
+                processing: began.elapsed(),
+                had_work: *done.as_ref().unwrap_or(&true),
+                failure: done.err(),
+            };
+            tell(Event::OutputCompleted { time, output: &done });
+            result = result.and(done.failure.clone().map_or(Ok(()), Err));
+            report.outputs.push(done);
         }
-        Ok(())
+        result
     }
 
     /// Adds what tasks found about their input.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     block::{Block, BlockStore},
     error::Error,
+    shared::Accumulators,
     task::{Finding, Step},
 };
 
@@ -31,7 +32,9 @@ use crate::{
 pub(crate) struct Engine {
     to_master: Sender<ToMaster>,
     blocks: Arc<BlockStore>,
-    parallelism: u32,
+    slots: u32,
+    /// Partitions of a dataset that nobody gave a number, if the program chose one.
+    parallelism: Option<u32>,
     key_groups: u32,
     next_dataset: AtomicU64,
     next_job: AtomicU64,
@@ -48,6 +51,7 @@ pub(super) struct Shared {
     pub stored: Mutex<HashMap<DatasetId, HashSet<u32>>>,
     /// What tasks found since the driver last asked.
     pub findings: Mutex<Vec<(DatasetId, Finding)>>,
+    pub accumulators: Accumulators,
 }
 
 /// The worker inside this process.
@@ -55,8 +59,9 @@ const EMBEDDED: WorkerId = WorkerId(0);
 
 impl Engine {
     /// Starts the threads: one for the master and `threads` to compute, which run every task `twice` if
-    /// the program is to be tested for determinism.
-    pub fn start(threads: usize, twice: bool) -> Result<Arc<Self>, Error> {
+    /// the program is to be tested for determinism. `parallelism` is how many partitions there are where
+    /// nobody says otherwise, if that is not as many as there are threads.
+    pub fn start(threads: usize, parallelism: Option<u32>, twice: bool) -> Result<Arc<Self>, Error> {
         let threads = threads.max(1);
         // Neither channel needs a bound of its own: to a worker go at most as many tasks as it has
         // slots, and to the master what those answer and what waiting threads ask.
@@ -71,7 +76,8 @@ impl Engine {
         let engine = Self {
             to_master,
             blocks,
-            parallelism: slots,
+            slots,
+            parallelism,
             key_groups: limits::KEY_GROUPS,
             next_dataset: AtomicU64::new(0),
             next_job: AtomicU64::new(0),
@@ -83,8 +89,13 @@ impl Engine {
         Ok(Arc::new(engine))
     }
 
-    /// How many tasks can run at once; the default number of partitions.
+    /// The default number of partitions: as many as tasks can run at once, unless the program chose.
     pub fn parallelism(&self) -> u32 {
+        self.parallelism.unwrap_or(self.slots)
+    }
+
+    /// The default number of partitions if the program chose one.
+    pub fn chosen_parallelism(&self) -> Option<u32> {
         self.parallelism
     }
 
@@ -118,7 +129,15 @@ impl Engine {
         let (reply, answer) = crossbeam_channel::bounded(1);
         let submit = ToMaster::Submit { job, target, steps, reply };
         self.to_master.send(submit).map_err(|_| Error::stopped())?;
-        answer.recv().map_err(|_| Error::stopped())?.map_err(Error::from)
+        let blocks = answer.recv().map_err(|_| Error::stopped())?.map_err(Error::from);
+        // What tasks added counts even if the job failed in the end.
+        let settled = self.shared.accumulators.settle();
+        let blocks = blocks?;
+        settled.map(|()| blocks)
+    }
+
+    pub fn accumulators(&self) -> &Accumulators {
+        &self.shared.accumulators
     }
 
     /// Whether all `partitions` of a kept dataset are stored, so that what is behind them may go.

@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, PoisonError},
 };
 
@@ -11,7 +11,7 @@ use cutwater_core::{
 use super::{engine::Shared, worker::ToWorker};
 use crate::{
     block::Block,
-    task::{Findings, Outcome, Plan, Step},
+    task::{Finding, Findings, Outcome, Plan, Step},
 };
 
 /// What the master is told.
@@ -49,10 +49,17 @@ pub(super) struct Master {
     jobs: HashMap<JobId, Waiting>,
     /// Results of attempts of which the scheduler has not said yet whether they count.
     results: HashMap<Attempt, Block>,
-    /// Datasets and partitions whose findings have been counted.
-    counted: HashMap<DatasetId, HashSet<u32>>,
+    /// Partitions whose findings have been counted, by the dataset they are counted as.
+    counted: HashMap<DatasetId, Counted>,
     /// Forgotten while a job was running that might still need their operators.
     leaving: Vec<DatasetId>,
+}
+
+#[derive(Default)]
+struct Counted {
+    partitions: HashSet<u32>,
+    /// How many datasets that are not forgotten count as this one: itself and its kept copies.
+    datasets: usize,
 }
 
 struct Waiting {
@@ -102,7 +109,10 @@ impl Master {
         reply: Sender<Result<Vec<Block>, TaskError>>,
     ) {
         let datasets = steps.iter().map(|step| step.dataset.clone()).collect();
-        self.steps.extend(steps.into_iter().map(|step| (step.dataset.id, step)));
+        for step in steps {
+            self.counted.entry(step.counts_as).or_default().datasets += 1;
+            self.steps.insert(step.dataset.id, step);
+        }
         let partitions = self.steps.get(&target).map_or(0, |step| step.dataset.partitions);
         self.jobs.insert(job, Waiting { blocks: vec![None; partitions as usize], reply });
         self.step(Event::JobSubmitted { job, datasets, target });
@@ -202,10 +212,15 @@ impl Master {
     fn note_findings(&mut self, findings: Findings) {
         let mut fresh = HashSet::new();
         for (dataset, partition, finding) in findings {
-            if self.counted.entry(dataset).or_default().insert(partition) {
+            if self.counted.get_mut(&dataset).is_some_and(|counted| counted.partitions.insert(partition)) {
                 fresh.insert((dataset, partition));
             }
-            if fresh.contains(&(dataset, partition)) {
+            if !fresh.contains(&(dataset, partition)) {
+                continue;
+            }
+            if let Finding::Added(added) = finding {
+                self.shared.accumulators.note(dataset, partition, added);
+            } else {
                 let mut all = self.shared.findings.lock().unwrap_or_else(PoisonError::into_inner);
                 all.push((dataset, finding));
             }
@@ -214,8 +229,13 @@ impl Master {
 
     fn let_go(&mut self) {
         for dataset in self.leaving.drain(..) {
-            self.steps.remove(&dataset);
-            self.counted.remove(&dataset);
+            let Some(step) = self.steps.remove(&dataset) else { continue };
+            if let Entry::Occupied(mut counted) = self.counted.entry(step.counts_as) {
+                counted.get_mut().datasets -= 1;
+                if counted.get().datasets == 0 {
+                    counted.remove();
+                }
+            }
         }
     }
 }

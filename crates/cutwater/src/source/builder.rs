@@ -2,7 +2,7 @@ use std::{fmt, path::Path};
 
 use cutwater_core::limits;
 
-use super::{ErrorPolicy, Holder, Intake, Received, Receiver, intake::Bounds, received::Origin};
+use super::{ErrorPolicy, Holder, Intake, Received, Receiver, intake::Bounds, pace::Pace, received::Origin};
 use crate::{Context, DStream, Record};
 
 /// A source about to be declared: its name, what it does with malformed records, and what an
@@ -150,10 +150,12 @@ impl SourceBuilder<'_> {
         let Self { ctx, name, policy, bounds, .. } = self;
         // Made here and not in the closure, which would be the place that operations are called by.
         let spec = Holder::spec(&name);
-        let intake = Intake::new(bounds);
+        let pace = Pace::new(ctx.settings(), bounds.records_max);
+        let intake = Intake::new(Bounds { records_max: pace.initial(), ..bounds });
         let (label, into) = (name.clone(), intake.clone());
         let stream = ctx.source_stream(&label, |stream| {
-            Box::new(Received::new(name, Holder::new(ctx.engine(), spec, stream), policy, into, origin))
+            let holder = Holder::new(ctx.engine(), spec, stream);
+            Box::new(Received::new(name, holder, policy, into, pace, origin))
         });
         (intake, stream)
     }

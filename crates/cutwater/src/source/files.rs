@@ -9,41 +9,35 @@ use cutwater_core::{DatasetId, Time};
 
 use super::{ErrorPolicy, Input, SourceBuilder, Taken};
 use crate::{
-    DStream, Error,
+    DStream, Error, Record,
     rdd::{DatasetNode, LineSplit, Lines, is_gzip},
     runtime::Engine,
     stream::StreamNode,
     task::{Finding, OperatorSpec},
 };
 
-/// Lines of files, read where they are by the tasks that need them: an interval is a list of ranges
+/// Records of files, read where they are by the tasks that need them: an interval is a list of ranges
 /// of bytes, and nothing is copied.
-pub(crate) struct LineRanges {
+pub(crate) struct Ranges<T> {
     name: String,
     engine: Arc<Engine>,
-    stream: Arc<StreamNode<String>>,
-    spec: OperatorSpec<String>,
+    stream: Arc<StreamNode<T>>,
+    spec: OperatorSpec<T>,
     policy: ErrorPolicy,
     /// Which interval a dataset is of, for as long as somebody may ask for it: a window may be the first
     /// to read it, intervals later.
     datasets: HashMap<DatasetId, Time>,
 }
 
-impl LineRanges {
+impl<T: Record> Ranges<T> {
     pub fn new(
         name: String,
         policy: ErrorPolicy,
         engine: &Arc<Engine>,
-        stream: &Arc<StreamNode<String>>,
-        spec: OperatorSpec<String>,
+        stream: &Arc<StreamNode<T>>,
+        spec: OperatorSpec<T>,
     ) -> Self {
         Self { name, engine: engine.clone(), stream: stream.clone(), spec, policy, datasets: HashMap::new() }
-    }
-
-    /// How tasks of such a source are called: by its name and the place where it is declared.
-    #[track_caller]
-    pub fn spec(name: &str, policy: &ErrorPolicy) -> OperatorSpec<String> {
-        OperatorSpec::new::<Lines>(name, &policy.on_task())
     }
 
     pub fn name(&self) -> &str {
@@ -72,6 +66,8 @@ impl LineRanges {
                     taken.bytes += bytes;
                 }
                 Finding::Malformed(record) => malformed.push(record.clone()),
+                // The master keeps these for the program.
+                Finding::Added(_) => {}
             }
         }
         let applied = self.policy.apply(&self.name, *interval, &malformed);
@@ -80,9 +76,15 @@ impl LineRanges {
     }
 }
 
+/// How tasks that read lines are called: by the name of their source and the place where it is declared.
+#[track_caller]
+pub(crate) fn lines_spec(name: &str, policy: &ErrorPolicy) -> OperatorSpec<String> {
+    OperatorSpec::new::<Lines>(name, &policy.on_task())
+}
+
 /// Files taken a range of bytes an interval, the next interval beginning when the last has ended.
 struct FileRanges {
-    lines: LineRanges,
+    lines: Ranges<String>,
     paths: Vec<PathBuf>,
     range_bytes: u64,
     /// The file that is being read, and from where.
@@ -182,10 +184,10 @@ impl SourceBuilder<'_> {
         self.only("files read by ranges", &[]);
         let Self { ctx, name, policy, .. } = self;
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        let (label, spec) = (name.clone(), LineRanges::spec(&name, &policy));
+        let (label, spec) = (name.clone(), lines_spec(&name, &policy));
         ctx.source_stream(&label, |stream| {
             Box::new(FileRanges {
-                lines: LineRanges::new(name, policy, ctx.engine(), stream, spec),
+                lines: Ranges::new(name, policy, ctx.engine(), stream, spec),
                 paths,
                 range_bytes: range_bytes.max(1),
                 at: (0, 0),

@@ -12,19 +12,23 @@ use self::{
     listing::Pattern,
     selection::{Found, Selection},
 };
-use super::{Input, SourceBuilder, Taken, builder::FileFilter, files::LineRanges};
+use super::{
+    Input, SourceBuilder, Taken,
+    builder::FileFilter,
+    files::{Ranges, lines_spec},
+};
 use crate::{
-    DStream, Error,
-    rdd::{LineSplit, is_gzip},
-    task::Finding,
+    DStream, Error, Record,
+    rdd::{FixedRecords, LineSplit, is_gzip},
+    task::{Finding, OperatorSpec},
 };
 
-/// The lines of the files that appear in a folder.
+/// The records of the files that appear in a folder.
 ///
 /// The driver's thread lists the folder and tasks read the files where they are. If the process dies,
 /// which files were taken is forgotten with it.
-struct Folder {
-    lines: LineRanges,
+struct Folder<T> {
+    records: Ranges<T>,
     pattern: Pattern,
     filter: Option<Box<FileFilter>>,
     selection: Selection,
@@ -49,12 +53,12 @@ struct Portion {
 /// A task is not worth its trouble for less than so many bytes of a file.
 const SPLIT_BYTES_MIN: u64 = 1 << 20;
 
-impl Folder {
+impl<T: Record> Folder<T> {
     fn look(&mut self, from: Time, to: Time) {
         match self.pattern.list(|path| self.filter.as_ref().is_none_or(|wanted| wanted(path))) {
             Ok(listed) => {
                 if std::mem::take(&mut self.is_away) {
-                    tracing::info!(source = self.lines.name(), "the folder can be listed again");
+                    tracing::info!(source = self.records.name(), "the folder can be listed again");
                 }
                 let portion =
                     |file: Found| Portion { path: file.path, start: 0, end: file.bytes, waited: false };
@@ -62,7 +66,7 @@ impl Folder {
             }
             // A folder on another machine goes away at times; what appears meanwhile is found later.
             Err(error) if !std::mem::replace(&mut self.is_away, true) => {
-                tracing::warn!(source = self.lines.name(), %error, "the folder cannot be listed; intervals are empty until it can");
+                tracing::warn!(source = self.records.name(), %error, "the folder cannot be listed; intervals are empty until it can");
             }
             Err(_) => {}
         }
@@ -112,16 +116,20 @@ impl Portion {
     }
 }
 
-impl Input for Folder {
+impl<T: Record> Input for Folder<T> {
     fn name(&self) -> &str {
-        self.lines.name()
+        self.records.name()
     }
 
     fn faults(&mut self) -> Vec<String> {
         match std::fs::read_dir(self.pattern.root()) {
             Ok(_) => Vec::new(),
             Err(error) => {
-                vec![format!("{}: cannot list {}: {error}", self.lines.name(), self.pattern.root().display())]
+                vec![format!(
+                    "{}: cannot list {}: {error}",
+                    self.records.name(),
+                    self.pattern.root().display()
+                )]
             }
         }
     }
@@ -131,17 +139,17 @@ impl Input for Folder {
             self.look(from, to);
         }
         let splits = self.next();
-        self.lines.put(to, splits)?;
+        self.records.put(to, splits)?;
         Ok(Taken { deferred: self.deferred(), ..Taken::default() })
     }
 
     fn set_aside(&mut self, to: Time) {
         // An empty list of ranges cannot fail to be written down.
-        let _ = self.lines.put(to, Vec::new());
+        let _ = self.records.put(to, Vec::new());
     }
 
     fn found(&mut self, dataset: DatasetId, findings: &[Finding], taken: &mut Taken) -> Result<(), Error> {
-        self.lines.found(dataset, findings, taken)
+        self.records.found(dataset, findings, taken)
     }
 
     fn is_exhausted(&self) -> bool {
@@ -190,13 +198,44 @@ impl SourceBuilder<'_> {
     /// ```
     #[track_caller]
     pub fn watch_folder(self, path: impl AsRef<Path>) -> DStream<String> {
+        let spec = lines_spec(&self.name, &self.policy);
+        self.watched(path.as_ref(), spec)
+    }
+
+    /// The same for files of records of `record_bytes` bytes each (`api.md` §2). A file that ends within a
+    /// record has a malformed one at its end.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let samples = harness.ctx().source("samples").include_existing().watch_folder_records(dir.path(), 2);
+    /// let values = samples.map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+    /// let path = dir.path().join("a");
+    /// std::fs::write(&path, [0, 7, 1, 0]).unwrap();
+    /// # std::fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    /// assert_eq!(harness.run(&values, 1)?, [[7, 256]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn watch_folder_records(self, path: impl AsRef<Path>, record_bytes: usize) -> DStream<Vec<u8>> {
+        if record_bytes == 0 {
+            self.ctx.fault(&self.name, "records of 0 bytes cannot be told apart; give them at least 1");
+        }
+        let spec = OperatorSpec::new::<FixedRecords>(&self.name, &(record_bytes, self.policy.on_task()));
+        self.watched(path.as_ref(), spec)
+    }
+
+    #[track_caller]
+    fn watched<T: Record>(self, path: &Path, spec: OperatorSpec<T>) -> DStream<T> {
         self.only("a watched folder", &["include_existing", "file_filter"]);
         let Self { ctx, name, policy, bounds, include_existing, file_filter, .. } = self;
-        let (label, spec) = (name.clone(), LineRanges::spec(&name, &policy));
+        let label = name.clone();
         ctx.source_stream(&label, |stream| {
             Box::new(Folder {
-                lines: LineRanges::new(name, policy, ctx.engine(), stream, spec),
-                pattern: Pattern::new(path.as_ref()),
+                records: Ranges::new(name, policy, ctx.engine(), stream, spec),
+                pattern: Pattern::new(path),
                 filter: file_filter,
                 selection: Selection::new(ctx.interval(), include_existing),
                 backlog: VecDeque::new(),

@@ -4,7 +4,7 @@ use cutwater_core::Time;
 
 use crate::{
     Record,
-    rdd::{Held, held, slices},
+    rdd::{Held, Rdd, held, slices},
     runtime::Engine,
     stream::StreamNode,
     task::OperatorSpec,
@@ -54,6 +54,11 @@ impl<T: Record> Holder<T> {
         let count = slices.len() as u64;
         let rdd = held(&self.engine, &self.spec, self.source, self.sequence, slices);
         self.sequence += count;
+        self.stream.put(time, Some(rdd));
+    }
+
+    /// The interval's dataset is one that the program made.
+    pub fn put_dataset(&mut self, time: Time, rdd: Rdd<T>) {
         self.stream.put(time, Some(rdd));
     }
 

@@ -21,7 +21,7 @@ pub struct Intake<T> {
 }
 
 struct Shared<T> {
-    bounds: Bounds,
+    bytes_max: usize,
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -34,6 +34,8 @@ pub(crate) struct Bounds {
 }
 
 struct State<T> {
+    /// Changes with the rate at which records are processed, if there is back pressure.
+    records_max: usize,
     records: Vec<T>,
     bytes: usize,
     deferred: u64,
@@ -67,7 +69,9 @@ pub(crate) enum Refused<T> {
 
 impl<T> Intake<T> {
     pub(crate) fn new(bounds: Bounds) -> Self {
+        let Bounds { records_max, bytes_max } = bounds;
         let state = State {
+            records_max,
             records: Vec::new(),
             bytes: 0,
             deferred: 0,
@@ -77,7 +81,7 @@ impl<T> Intake<T> {
             closed: false,
             on_stop: Vec::new(),
         };
-        Self { shared: Arc::new(Shared { bounds, state: Mutex::new(state), changed: Condvar::new() }) }
+        Self { shared: Arc::new(Shared { bytes_max, state: Mutex::new(state), changed: Condvar::new() }) }
     }
 
     /// Puts in a record of `bytes` bytes; waits while the interval is full.
@@ -192,6 +196,12 @@ impl<T> Intake<T> {
         }
     }
 
+    /// From now on the interval holds at most `records` records; those that are in it already stay.
+    pub(crate) fn set_records_max(&self, records: usize) {
+        self.lock().records_max = records;
+        self.shared.changed.notify_all();
+    }
+
     /// Everything has been put in.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -228,8 +238,8 @@ impl<T> Intake<T> {
     }
 
     fn is_full(&self, state: &State<T>) -> bool {
-        let bounds = self.shared.bounds;
-        state.records.len() + state.malformed.len() >= bounds.records_max || state.bytes >= bounds.bytes_max
+        let records = state.records.len() + state.malformed.len();
+        records >= state.records_max || state.bytes >= self.shared.bytes_max
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {

@@ -14,7 +14,9 @@
 //! | [`channel`](SourceBuilder::channel), [`rate`](SourceBuilder::rate) | received | records | none |
 //! | [`socket_lines`](SourceBuilder::socket_lines), [`listen_lines`](SourceBuilder::listen_lines) | received | records, bytes | in the connection |
 //! | [`http_json`](SourceBuilder::http_json) | received | records, bytes | in the answer |
+//! | [`queue`](SourceBuilder::queue) | datasets of the program's own | nothing | none |
 //! | [`watch_folder`](SourceBuilder::watch_folder) | replayable | bytes | in the file |
+//! | [`watch_folder_records`](SourceBuilder::watch_folder_records) | replayable | bytes | in the file |
 //! | [`replay`](SourceBuilder::replay) | replayable | records, bytes | in the text of the file |
 //! | [`text_files`](SourceBuilder::text_files) | replayable | its own range of bytes | in the file |
 //! | [`receiver`](SourceBuilder::receiver) | received | records, bytes | what it says |
@@ -31,6 +33,8 @@ mod lines;
 mod listen;
 mod malformed;
 mod outage;
+mod pace;
+mod queue;
 mod rate;
 mod received;
 mod replay;
@@ -42,6 +46,8 @@ pub(crate) use holder::Holder;
 pub use intake::{Intake, Stopped};
 pub(crate) use malformed::OnMalformed;
 pub use malformed::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
+pub(crate) use pace::Processed;
+pub use queue::DatasetQueue;
 use received::Received;
 pub use received::Receiver;
 
@@ -92,6 +98,10 @@ pub(crate) trait Input: Send {
     fn found(&mut self, _dataset: DatasetId, _findings: &[Finding], _taken: &mut Taken) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Takes account of how an interval went that took `records` from this source, for how much the next ones
+    /// may take.
+    fn processed(&mut self, _records: u64, _how: Processed) {}
 
     /// Whether nothing will come any more, so that a program of such sources can end.
     fn is_exhausted(&self) -> bool;

@@ -2,7 +2,10 @@ use std::thread::{self, JoinHandle};
 
 use cutwater_core::Time;
 
-use super::{ErrorPolicy, Holder, Input, Intake, Taken};
+use super::{
+    ErrorPolicy, Holder, Input, Intake, Taken,
+    pace::{Pace, Processed},
+};
 use crate::{Record, error::Error, task::panic_message};
 
 /// The part of a source that takes records from outside, on a thread of its own.
@@ -30,6 +33,7 @@ pub(crate) struct Received<T> {
     holder: Holder<T>,
     policy: ErrorPolicy,
     intake: Intake<T>,
+    pace: Pace,
     origin: Origin<T>,
 }
 
@@ -51,9 +55,10 @@ impl<T: Record> Received<T> {
         holder: Holder<T>,
         policy: ErrorPolicy,
         intake: Intake<T>,
+        pace: Pace,
         origin: Origin<T>,
     ) -> Self {
-        Self { name, holder, policy, intake, origin }
+        Self { name, holder, policy, intake, pace, origin }
     }
 
     /// What the receiver said when it ended, if it has.
@@ -132,6 +137,12 @@ impl<T: Record> Input for Received<T> {
 
     fn set_aside(&mut self, to: Time) {
         self.holder.put(to, Vec::new());
+    }
+
+    fn processed(&mut self, records: u64, how: Processed) {
+        if let Some(records_max) = self.pace.next(records, how) {
+            self.intake.set_records_max(records_max);
+        }
     }
 
     fn is_exhausted(&self) -> bool {

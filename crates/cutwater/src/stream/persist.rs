@@ -1,83 +1,10 @@
-use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::{
     DStream, Record,
     collection::Collection,
-    rdd::Rdd,
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    rdd::{Packing, Rdd, StorageLevel},
 };
-
-/// How the partitions of a stream are kept once they are computed (`api.md` §12, "Sharing").
-///
-/// Either way a partition is kept by the one worker that computed it, and made again from lineage if
-/// that worker is lost. There is no level on disk and none with replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StorageLevel {
-    /// As values: read at once, at the size that they have in memory. What [`DStream::cache`] does.
-    Memory,
-    /// As serialised bytes: often several times smaller, and decoded by every reader.
-    MemorySerialised,
-}
-
-/// The records of a partition in bytes, and how many there are.
-struct Encode<T>(PhantomData<fn(T)>);
-
-impl<T: Record> Operator for Encode<T> {
-    type Env = ();
-    type Out = (u64, Vec<u8>);
-
-    fn rebuild((): ()) -> Self {
-        Self(PhantomData)
-    }
-
-    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
-        let (mut count, mut bytes) = (0, Vec::new());
-        node.each::<T>(0, partition, &mut |record| {
-            count += 1;
-            match postcard::to_extend(&record, std::mem::take(&mut bytes)) {
-                Ok(longer) => bytes = longer,
-                Err(error) => return node.refuse(format_args!("a record cannot be serialised: {error}")),
-            }
-            Flow::Continue(())
-        })?;
-        // What growing reserved would be kept for as long as the partition.
-        bytes.shrink_to_fit();
-        emit((count, bytes))
-    }
-}
-
-/// And the records again.
-struct Decode<T>(PhantomData<fn(T)>);
-
-impl<T: Record> Operator for Decode<T> {
-    type Env = ();
-    type Out = T;
-
-    fn rebuild((): ()) -> Self {
-        Self(PhantomData)
-    }
-
-    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        node.each::<(u64, Vec<u8>)>(0, partition, &mut |(count, bytes)| {
-            let mut left = &bytes[..];
-            for _ in 0..count {
-                match postcard::take_from_bytes(left) {
-                    Ok((record, rest)) => {
-                        left = rest;
-                        emit(record)?;
-                    }
-                    Err(error) => {
-                        return node.refuse(format_args!(
-                            "a record cannot be read back from what it was serialised to: {error}"
-                        ));
-                    }
-                }
-            }
-            Flow::Continue(())
-        })
-    }
-}
 
 impl<T: Record> DStream<T> {
     /// The same stream, whose partitions stay in memory once they are computed, for as long as
@@ -121,15 +48,11 @@ impl<T: Record> DStream<T> {
         if self.node.is_kept_in_parents() {
             return self.clone();
         }
-        match level {
-            StorageLevel::Memory => self.derive("cache", Rdd::cache),
-            StorageLevel::MemorySerialised => {
-                let encode = OperatorSpec::new::<Encode<T>>("persist", &());
-                let decode = OperatorSpec::new::<Decode<T>>("persist", &());
-                let bytes = self.derive("persist", move |rdd| rdd.narrow_in_place(&encode).cache());
-                bytes.derive("persist", move |bytes| bytes.narrow_in_place(&decode))
-            }
-        }
+        let Some(packing) = Packing::of(level).map(Arc::new) else { return self.derive("cache", Rdd::cache) };
+        // Two streams, so that the one of what is kept can let go of what is behind it.
+        let unpacking = packing.clone();
+        let packed = self.derive("persist", move |rdd| packing.pack(rdd));
+        packed.derive("persist", move |packed| unpacking.unpack(packed))
     }
 }
 
@@ -148,7 +71,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_computed_once() {
         static CALLS: AtomicU32 = AtomicU32::new(0);
-        for level in [StorageLevel::Memory, StorageLevel::MemorySerialised] {
+        for level in [StorageLevel::Memory, StorageLevel::MemorySerialised, StorageLevel::Disk] {
             CALLS.store(0, Relaxed);
             let harness = Harness::new(Duration::from_secs(1));
             let counted = harness.input([vec![(); 7]]).map(|()| {

@@ -7,7 +7,7 @@ use super::{
     flow::or_stop,
     plan::{Finding, Step},
 };
-use crate::{Record, block::Block};
+use crate::{Record, block::Block, shared::Contribution};
 
 /// One dataset within a running task: what an operator sees of the world.
 ///
@@ -205,7 +205,12 @@ impl<'a> Node<'a> {
 
     /// Tells the master of something met on the way; it counts once, however often the task runs.
     pub fn report(&self, partition: u32, finding: Finding) {
-        self.run.report(self.dataset().id, partition, finding);
+        self.run.report(self.step.counts_as, partition, finding);
+    }
+
+    /// Tells the master what `partition` added to accumulators.
+    pub(super) fn added(&self, partition: u32, added: Vec<Contribution>) {
+        self.run.added(self.step.counts_as, partition, added);
     }
 
     fn narrow(&self, parent: usize) -> ControlFlow<Stop, (Node<'a>, cutwater_core::PartitionMap)> {

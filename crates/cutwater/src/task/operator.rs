@@ -11,7 +11,13 @@ use cutwater_core::{OpId, TaskError};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Flow, KeyLender, LendKeys, Look, Node, Stop, blame};
-use crate::{Record, block::Block, closure::Code, error::Error};
+use crate::{
+    Record,
+    block::Block,
+    closure::Code,
+    error::Error,
+    shared::{counts_in, tallied},
+};
 
 /// Where an operator puts its records, one at a time.
 pub(crate) type Emit<'a, T> = dyn FnMut(T) -> Flow + 'a;
@@ -121,10 +127,11 @@ impl AnySpec {
 }
 
 fn build<O: Operator>(env: &[u8]) -> Result<AnyOperator, Error> {
-    let env = postcard::from_bytes(env).map_err(|error| {
+    let (env, counts) = counts_in(|| postcard::from_bytes(env));
+    let env = env.map_err(|error| {
         Error::user(format_args!("the values given by `with` did not survive the journey: {error}"))
     })?;
-    Ok(AnyOperator(Box::new(Typed::<O::Out>(Box::new(O::rebuild(env))))))
+    Ok(AnyOperator(Box::new(Typed::<O::Out> { operator: Box::new(O::rebuild(env)), counts })))
 }
 
 /// An operator of which the type of its records is not known here.
@@ -226,24 +233,54 @@ impl<O: Operator> Run<O::Out> for O {
     }
 }
 
-struct Typed<T>(Box<dyn Run<T>>);
+struct Typed<T> {
+    operator: Box<dyn Run<T>>,
+    /// Whether accumulators are among the values that travelled with it.
+    counts: bool,
+}
 
 impl<T: Record> Typed<T> {
     #[inline]
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        let Some(watch) = node.run.watch() else { return self.0.run(node, partition, emit) };
+        let Some(watch) = node.run.watch() else { return self.run_counted(node, partition, emit) };
         watch.digest(node, partition, |digest| {
-            self.0.run(node, partition, &mut |record| {
+            self.run_counted(node, partition, &mut |record| {
                 digest.add(&record);
                 emit(record)
             })
         })
     }
 
+    /// Tells the master what a partition added to accumulators, if it comes to its end.
+    #[inline]
+    fn run_counted(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        if !self.counts {
+            return self.operator.run(node, partition, emit);
+        }
+        let (flow, added) = tallied(|turn| {
+            self.operator.run(node, partition, &mut |record| {
+                turn.swap();
+                let flow = emit(record);
+                turn.swap();
+                flow
+            })
+        });
+        flow?;
+        match added {
+            Ok(added) => node.added(partition, added),
+            Err(error) => return node.refuse(error),
+        }
+        Flow::Continue(())
+    }
+
+    /// An operator that counts is asked for records: what it adds is kept apart record by record.
     fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, T>) -> Flow {
-        let Some(watch) = node.run.watch() else { return self.0.lend(node, partition, look) };
+        if self.counts {
+            return self.run(node, partition, &mut |record| look(slice::from_ref(&record)));
+        }
+        let Some(watch) = node.run.watch() else { return self.operator.lend(node, partition, look) };
         watch.digest(node, partition, |digest| {
-            self.0.lend(node, partition, &mut |records| {
+            self.operator.lend(node, partition, &mut |records| {
                 records.iter().for_each(|record| digest.add(record));
                 look(records)
             })
@@ -268,11 +305,11 @@ impl<T: Record> Erased for Typed<T> {
     }
 
     fn lends(&self, node: Node<'_>) -> bool {
-        self.0.lends(node)
+        !self.counts && self.operator.lends(node)
     }
 
     fn key_lender(&self) -> Option<&dyn Any> {
-        self.0.key_lender()
+        if self.counts { None } else { self.operator.key_lender() }
     }
 
     fn collect(&self, node: Node<'_>, partition: u32) -> Result<Block, TaskError> {

@@ -7,7 +7,10 @@ use super::{
     operator::AnySpec,
     twice::{Again, Watch},
 };
-use crate::block::{Block, BlockStore};
+use crate::{
+    block::{Block, BlockStore},
+    shared::Contribution,
+};
 
 /// What all tasks of a stage share: its datasets, each with its operator.
 ///
@@ -23,6 +26,9 @@ pub(crate) struct Plan {
 /// A dataset and the operator that computes it.
 pub(crate) struct Step {
     pub dataset: Arc<Dataset>,
+    /// The dataset under which what its tasks find is counted: itself, or the one of which it is the kept
+    /// copy.
+    pub counts_as: DatasetId,
     pub spec: Arc<AnySpec>,
 }
 
@@ -33,8 +39,9 @@ impl Plan {
         let mut steps = HashMap::with_capacity(stage.datasets.len());
         for dataset in &stage.datasets {
             // The stage's own description counts: its lineage may have been cut since.
-            let spec = find(dataset.id)?.spec.clone();
-            steps.insert(dataset.id, Step { dataset: dataset.clone(), spec });
+            let Step { counts_as, spec, .. } = find(dataset.id)?;
+            let step = Step { dataset: dataset.clone(), counts_as: *counts_as, spec: spec.clone() };
+            steps.insert(dataset.id, step);
         }
         let mut map_partitions = HashMap::with_capacity(stage.shuffles.len());
         for shuffle in &stage.shuffles {
@@ -84,6 +91,8 @@ pub(crate) enum Finding {
     },
     /// A record that could not be understood.
     Malformed(crate::source::Malformed),
+    /// What the partition added to accumulators.
+    Added(Vec<Contribution>),
 }
 
 impl<'a> TaskRun<'a> {
@@ -233,5 +242,15 @@ impl<'a> TaskRun<'a> {
 
     pub(super) fn report(&self, dataset: DatasetId, partition: u32, finding: Finding) {
         self.findings.borrow_mut().push((dataset, partition, finding));
+    }
+
+    /// A task may compute a partition several times over (`cartesian`); it has added once.
+    pub(super) fn added(&self, dataset: DatasetId, partition: u32, added: Vec<Contribution>) {
+        let is_same = |(d, p, finding): &(DatasetId, u32, Finding)| {
+            (*d, *p) == (dataset, partition) && matches!(finding, Finding::Added(_))
+        };
+        if !self.findings.borrow().iter().any(is_same) {
+            self.report(dataset, partition, Finding::Added(added));
+        }
     }
 }

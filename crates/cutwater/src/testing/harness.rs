@@ -18,6 +18,8 @@ pub struct Harness {
     ctx: Context,
     partitions: u32,
     driver: Mutex<Option<Driver>>,
+    /// By how much the next interval begins late, since those before took so long.
+    behind: Mutex<Duration>,
 }
 
 /// What a stream answered, interval by interval.
@@ -38,7 +40,7 @@ impl Harness {
     /// The operating system refuses to start the threads.
     pub fn with(builder: Builder, partitions: u32) -> Self {
         let ctx = builder.build().expect("threads can be started");
-        Self { ctx, partitions, driver: Mutex::new(None) }
+        Self { ctx, partitions, driver: Mutex::new(None), behind: Mutex::default() }
     }
 
     /// The program's context.
@@ -112,6 +114,35 @@ impl Harness {
     /// # Errors
     /// The program is wrongly put together.
     pub fn step(&self) -> Result<IntervalReport, Error> {
+        self.stepped(|_| {})
+    }
+
+    /// Runs one more interval that takes `processing`, whatever the clock says, and begins late if those before
+    /// it took longer than an interval: for what follows from delays, such as
+    /// [back pressure](Builder::backpressure).
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let second = Duration::from_secs(1);
+    /// let harness = Harness::new(second);
+    /// let _watched = harness.watch(&harness.input([vec![1], vec![2]]));
+    /// assert_eq!(harness.step_taking(3 * second)?.delay, 3 * second);
+    /// let report = harness.step_taking(second)?;
+    /// assert_eq!((report.scheduling_delay(), report.delay), (2 * second, 3 * second));
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    pub fn step_taking(&self, processing: Duration) -> Result<IntervalReport, Error> {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = self.stepped(|driver| driver.pretend(*behind, processing))?;
+        *behind = (*behind + processing).saturating_sub(self.ctx.interval());
+        Ok(report)
+    }
+
+    fn stepped(&self, prepare: impl FnOnce(&mut Driver)) -> Result<IntervalReport, Error> {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         let driver = match &mut *driver {
             Some(driver) => driver,
@@ -121,6 +152,7 @@ impl Harness {
         if !late.is_empty() {
             return Err(Error::config(&late));
         }
+        prepare(driver);
         Ok(driver.interval(None))
     }
 

@@ -106,7 +106,7 @@ fn outputs_are_not_called() {
         seen.push(t.as_ms());
         sender.send((t.as_ms(), rdd.collect().unwrap())).unwrap();
     });
-    let done: Vec<_> = (0..4).map(|_| harness.step().unwrap().outputs).collect();
+    let done: Vec<_> = (0..4).map(|_| harness.step().unwrap().outputs_done()).collect();
     assert_eq!(done, [1, 0, 1, 1]);
     drop(harness);
     assert_eq!(receiver.iter().collect::<Vec<_>>(), [(1000, vec![1]), (3000, vec![2]), (4000, vec![])]);

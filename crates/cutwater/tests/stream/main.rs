@@ -6,6 +6,7 @@ mod absent;
 mod build;
 mod outputs;
 mod plain;
+mod refreshed;
 mod windows;
 
 use std::time::Duration;
