@@ -53,14 +53,17 @@ pub mod testing;
 
 pub use closure::Portable;
 pub use collection::{Collection, With};
-pub use context::{Builder, Context, IntervalReport, OnFailure, SourceReport};
+pub use context::{Builder, Context, EventTimeReport, IntervalReport, OnFailure, SourceReport};
 pub use cutwater_core::{Time, TimeError};
 pub use error::{Error, ErrorKind};
 pub use rdd::{Estimate, Rdd, Stats};
 pub use record::{Key, Record};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 pub use state::State;
-pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream, StorageLevel, Streams};
+pub use stream::{
+    DStream, Done, Emission, EventStream, EventWindow, EventWindows, MapWithState, Session, StateSpec,
+    StateStream, StorageLevel, Streams, Windowed,
+};
 
 /// The programs of the README compile, and the one that can run does.
 #[cfg(doctest)]

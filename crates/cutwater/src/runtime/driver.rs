@@ -8,13 +8,14 @@ use cutwater_core::Time;
 
 use super::{
     clock::{self, Clock},
+    event_times::EventTimes,
     progress::Progress,
     signals::StopOnSignal,
 };
 use crate::{
     context::{Context, Graph, IntervalReport, OnFailure, SourceReport},
     error::{Error, ErrorKind},
-    source::Taken,
+    source::{Standing, Taken},
     task::on_master,
 };
 
@@ -33,6 +34,10 @@ pub(crate) struct Driver {
     /// The label of the last interval that ended.
     now: Time,
     number: u64,
+    /// Sources were told to take nothing more. That they end then says nothing about event time: what
+    /// was to come has not come.
+    stopped: bool,
+    event_times: EventTimes,
 }
 
 /// Asks a running program to stop, and wakes it if it waits.
@@ -140,7 +145,8 @@ impl Driver {
         for input in &mut graph.inputs {
             input.start()?;
         }
-        Ok(Self { ctx: ctx.clone(), graph, clock, now: zero, number: 0 })
+        let event_times = EventTimes::new(std::mem::take(&mut graph.event_windows), graph.event_clocks);
+        Ok(Self { ctx: ctx.clone(), graph, clock, now: zero, number: 0, stopped: false, event_times })
     }
 
     /// For tests: intervals begin when they are told to, and zero time is 0.
@@ -203,6 +209,7 @@ impl Driver {
             time: to,
             number: self.number,
             sources: Vec::with_capacity(self.graph.inputs.len()),
+            event_times: Vec::new(),
             outputs: 0,
             processing: began.elapsed(),
             delay: began.elapsed(),
@@ -215,6 +222,7 @@ impl Driver {
         if let Err(error) = result {
             self.set_aside(&mut report, &error);
         }
+        report.event_times = self.event_times.report(report.failure.is_some());
         for stream in &self.graph.streams {
             stream.cut_lineage();
             stream.forget(to);
@@ -229,6 +237,7 @@ impl Driver {
 
     /// Takes nothing from outside any more.
     pub fn stop_inputs(&mut self) {
+        self.stopped = true;
         for input in &mut self.graph.inputs {
             input.stop();
         }
@@ -242,12 +251,18 @@ impl Driver {
     /// is accounted for.
     fn cut(&mut self, from: Time, report: &mut IntervalReport) -> Result<(), Error> {
         let mut result = Ok(());
-        for input in &mut self.graph.inputs {
+        for (input, stands) in self.graph.inputs.iter_mut().zip(&self.graph.standings) {
             let (taken, failed) = match input.cut(from, report.time) {
                 Ok(taken) => (taken, Ok(())),
                 Err(error) => (Taken::default(), Err(error)),
             };
-            report.sources.push(SourceReport { name: input.name().to_owned(), taken });
+            let standing = match () {
+                () if input.is_stalled() || taken.deferred > 0 => Standing::Stalled,
+                () if input.has_ended() && !self.stopped => Standing::Ended,
+                () => Standing::Flowing,
+            };
+            stands.note(report.time, standing);
+            report.sources.push(SourceReport { name: input.name().to_owned(), taken, standing });
             result = result.and(failed);
         }
         result
@@ -267,7 +282,9 @@ impl Driver {
     fn settle(&mut self, report: &mut IntervalReport) -> Result<(), Error> {
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
         for (dataset, finding) in self.ctx.engine().take_findings() {
-            found.entry(dataset).or_default().push(finding);
+            if let Some(finding) = self.event_times.take(finding) {
+                found.entry(dataset).or_default().push(finding);
+            }
         }
         let mut result = Ok(());
         for (dataset, findings) in found {

@@ -72,6 +72,7 @@ impl LineRanges {
                     taken.bytes += bytes;
                 }
                 Finding::Malformed(record) => malformed.push(record.clone()),
+                Finding::Watermark { .. } | Finding::Late { .. } => {}
             }
         }
         let applied = self.policy.apply(&self.name, *interval, &malformed);

@@ -148,6 +148,10 @@ impl Input for Folder {
         self.stopped && self.backlog.is_empty()
     }
 
+    fn is_stalled(&self) -> bool {
+        self.is_away || !self.backlog.is_empty()
+    }
+
     fn stop(&mut self) {
         self.stopped = true;
     }

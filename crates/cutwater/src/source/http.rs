@@ -66,7 +66,7 @@ impl<T: Record> Http<T> {
         let agent = agent(&self.url);
         let under_it = agent.clone();
         intake.on_stop(move || under_it.shutdown());
-        let (mut outage, mut resume) = (Outage::new(&place), Resume::default());
+        let (mut outage, mut resume) = (Outage::new(&place, intake), Resume::default());
         loop {
             let waited = match self.ask(&agent, &place, intake, &mut outage, &mut resume) {
                 Err(end) => return end,
@@ -104,6 +104,7 @@ impl<T: Record> Http<T> {
             // "No content" is how a server of events says that it has no more (HTML standard).
             204 => Ok(Answer::Complete),
             200..=299 => {
+                intake.set_away(false);
                 let events = answer
                     .body()
                     .mime_type()

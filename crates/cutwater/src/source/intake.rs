@@ -41,6 +41,7 @@ struct State<T> {
     malformed: Vec<Malformed>,
     stopped: bool,
     closed: bool,
+    away: bool,
     on_stop: Vec<Box<dyn FnOnce() + Send>>,
 }
 
@@ -75,6 +76,7 @@ impl<T> Intake<T> {
             malformed: Vec::new(),
             stopped: false,
             closed: false,
+            away: false,
             on_stop: Vec::new(),
         };
         Self { shared: Arc::new(Shared { bounds, state: Mutex::new(state), changed: Condvar::new() }) }
@@ -162,6 +164,37 @@ impl<T> Intake<T> {
         let waited = self.shared.changed.wait_timeout_while(state, span, |state| !state.stopped);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.stopped { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Says whether what the receiver reads from is out of reach. While it is, the silence of the source
+    /// is [no idleness](crate::source::Standing), and event time waits for what will come when it is
+    /// back.
+    ///
+    /// ```
+    /// use cutwater::{Error, source::{Intake, Receiver}};
+    ///
+    /// struct Poll(fn() -> Option<Vec<String>>);
+    ///
+    /// impl Receiver<String> for Poll {
+    ///     fn receive(&mut self, intake: &Intake<String>) -> Result<(), Error> {
+    ///         while intake.sleep(std::time::Duration::from_secs(1)).is_ok() {
+    ///             let answer = (self.0)();
+    ///             intake.set_away(answer.is_none());
+    ///             for line in answer.into_iter().flatten() {
+    ///                 let bytes = line.len();
+    ///                 let Ok(()) = intake.push(line, bytes) else { break };
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn set_away(&self, away: bool) {
+        self.lock().away = away;
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.lock().away
     }
 
     /// Whether the receiver should return.

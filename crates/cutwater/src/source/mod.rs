@@ -35,6 +35,7 @@ mod rate;
 mod received;
 mod replay;
 mod socket;
+mod standing;
 
 pub use builder::SourceBuilder;
 pub use channel::{ChannelSender, TrySendError};
@@ -44,6 +45,8 @@ pub(crate) use malformed::OnMalformed;
 pub use malformed::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 use received::Received;
 pub use received::Receiver;
+pub use standing::Standing;
+pub(crate) use standing::StandingAt;
 
 use cutwater_core::{DatasetId, Time};
 
@@ -99,6 +102,16 @@ pub(crate) trait Input: Send {
     /// How far it is, from 0 to 1, where that can be said.
     fn progress(&self) -> Option<f64> {
         None
+    }
+
+    /// Whether its silence from now on is that of a source that has ended.
+    fn has_ended(&self) -> bool {
+        self.is_exhausted()
+    }
+
+    /// Whether there is more than got into the interval that was just cut.
+    fn is_stalled(&self) -> bool {
+        false
     }
 
     /// Takes nothing from outside any more. What has been received stays to be cut.

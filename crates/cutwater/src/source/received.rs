@@ -139,6 +139,10 @@ impl<T: Record> Input for Received<T> {
         matches!(self.origin, Origin::Nobody) && self.intake.is_empty()
     }
 
+    fn is_stalled(&self) -> bool {
+        self.intake.is_away()
+    }
+
     fn stop(&mut self) {
         self.end();
     }

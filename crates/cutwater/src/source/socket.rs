@@ -46,12 +46,13 @@ impl<T: Record> Receiver<T> for Connect<T> {
 
 impl<T> Connect<T> {
     fn connect(&self, intake: &Intake<T>) -> Result<(), Stopped> {
-        let mut outage = Outage::new(&self.addr);
+        let mut outage = Outage::new(&self.addr, intake);
         loop {
             let addr = self.addr.clone();
             let dialled = unless_stopped(intake, move || dial(&addr))?;
             match dialled.and_then(|stream| stream) {
                 Ok(mut stream) => {
+                    intake.set_away(false);
                     let mut feed = LineFeed::new(self.addr.clone(), self.decode, self.line_bytes_max);
                     let ended =
                         read_lines(&mut stream, &mut feed, intake, &|| intake.is_stopped(), &mut || {
