@@ -22,10 +22,6 @@ type Event = (i64, u8, i64);
 /// (start and end of the window in ms, key, value, whether it is a correction)
 type Line = (i64, i64, u8, i64, bool);
 
-fn ms(span: Duration) -> i64 {
-    span.as_millis() as i64
-}
-
 fn harness(threads: usize, partitions: u32) -> Harness {
     Harness::with(Context::builder("test").interval(SECOND).threads(threads), partitions)
 }
@@ -292,12 +288,6 @@ fn a_stalled_source_is_not_an_idle_one() {
         do_it(Told::Away(false));
         harness.advance(3).unwrap();
         // Back, it has a second again before it counts as idle.
-        let held = if away {
-            [500, 500, 500, 500, 500, 8_000, 9_000]
-        } else {
-            [500, 500, 4_000, 5_000, 6_000, 7_000, 9_000]
-        };
-        let _ = held;
         let seen = watermarks(watermark.all());
         let expected: Vec<_> = match away {
             true => [500, 500, 500, 500, 500, 500, 500, 8_000, 9_000].into(),
@@ -307,4 +297,256 @@ fn a_stalled_source_is_not_an_idle_one() {
         assert_eq!(seen[1..], expected[1..], "away: {away}");
         assert_eq!(seen[0], None);
     }
+}
+
+/// What does not fit into an interval is not missing from it by idleness.
+#[test]
+fn a_source_that_is_held_up_is_stalled() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("times");
+    std::fs::write(&path, "100\n200\n300\n").unwrap();
+    let harness = harness(1, 1);
+    let source = harness.ctx().source("times").interval_records_max(1);
+    let times = source.replay([&path], |line| line.parse::<i64>(), |ms| Time::from_ms(*ms));
+    let watermark = harness.watch(&times.event_time(|ms| Time::from_ms(*ms)).watermark());
+    let standings: Vec<_> = (0..3).map(|_| harness.step().unwrap().sources[0].standing).collect();
+    assert_eq!(standings, [Standing::Stalled, Standing::Stalled, Standing::Ended]);
+    assert_eq!(watermarks(watermark.all()), [Some(100), Some(200), Some(i64::MAX)]);
+}
+
+/// Whoever stops a program has not seen the end of its sources.
+#[test]
+fn no_window_passes_because_the_program_is_stopped() {
+    let ctx = Context::builder("test").interval(Duration::from_millis(20)).threads(2).handle_signals(false);
+    let ctx = ctx.build().unwrap();
+    let (sender, events) = ctx.channel::<Event>("events");
+    let (seen, lines) = std::sync::mpsc::channel();
+    sums(&timed(&events), SECOND, SECOND, Duration::ZERO).0.for_each_rdd(move |rdd, _| {
+        rdd.collect()?.into_iter().for_each(|line| seen.send(line).unwrap());
+        Ok::<(), Error>(())
+    });
+    sender.send((500, 1, 1)).unwrap();
+    let (stopping, mut intervals) = (ctx.clone(), 0);
+    ctx.on_interval(move |_| {
+        intervals += 1;
+        if intervals == 1 {
+            // Still to be processed.
+            sender.send((1_500, 1, 2)).unwrap();
+            stopping.stop();
+        }
+    });
+    ctx.run().unwrap();
+    drop(ctx);
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), [(0, 1_000, 1, 1, false)]);
+}
+
+/// The same program over the same files gives the same, in batch mode and as time passes in them.
+#[test]
+fn batch_mode_gives_what_a_live_run_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let file = |step: i64, count: i64| -> String {
+        (0..count).map(|i| format!("{}\n", 1_000_000 + i * step - (i % 7) * 450)).collect()
+    };
+    std::fs::write(&one, file(130, 80)).unwrap();
+    std::fs::write(&two, file(900, 6)).unwrap();
+    let run = |batch: bool| {
+        let ctx = Context::builder("test").interval(SECOND).threads(2).handle_signals(false).progress(false);
+        let ctx = ctx.batch(batch).speed(100.0).build().unwrap();
+        let replay = |path| {
+            let parse = |line: &str| line.parse::<i64>().map(|at| (at, (at % 3) as u8, 1));
+            ctx.source("events").replay([path], parse, |(at, ..)| Time::from_ms(*at))
+        };
+        let both = timed(&replay(&one)).union(&timed(&replay(&two))).idle_after(SECOND);
+        let (seen, all) = std::sync::mpsc::channel();
+        let (lines, late) = sums(&both, SECOND, HALF, HALF);
+        let late = late.map(|(at, key, value)| (at, at, key, value, false));
+        lines.union(&late).for_each_rdd(move |rdd, t| {
+            let mut lines = rdd.collect()?;
+            lines.sort();
+            seen.send((t, lines)).unwrap();
+            Ok::<(), Error>(())
+        });
+        let (tell, told) = std::sync::mpsc::channel();
+        ctx.on_interval(move |report| tell.send(report.event_times.clone()).unwrap());
+        ctx.run().unwrap();
+        let lines: Vec<_> = all.try_iter().collect();
+        (lines, told.try_iter().collect::<Vec<_>>())
+    };
+    let batch = run(true);
+    assert_eq!(batch, run(false));
+    let lines: Vec<_> = batch.0.iter().flat_map(|(_, lines)| lines).collect();
+    // It has corrections and late records.
+    assert!(lines.iter().any(|line| line.4) && lines.iter().any(|line| line.0 == line.1));
+    assert_eq!(batch.1.last().unwrap()[0].watermark, Some(Time::from_ms(i64::MAX)));
+}
+
+/// A random program, its random input, and the intervals that fail.
+#[derive(Clone, Debug)]
+struct Setup {
+    threads: usize,
+    partitions: u32,
+    twice: bool,
+    size: i64,
+    slide: i64,
+    lateness: i64,
+    out_of_orderness: i64,
+    input: Vec<Vec<Event>>,
+    failing: BTreeSet<i64>,
+}
+
+fn setup() -> impl Strategy<Value = Setup> {
+    // Times that go on with the intervals, in steps so coarse that they meet the edges of windows.
+    let interval = |at: usize| {
+        let base = at as i64 * 1_000;
+        vec((-12..5i64, 0..4u8, -3..=3i64), 0..6).prop_map(move |events| {
+            events.into_iter().map(|(at, key, value)| (base + at * 250, key, value)).collect()
+        })
+    };
+    let input = (1..14usize).prop_flat_map(move |count| (0..count).map(interval).collect::<Vec<_>>());
+    let spans = (1..=8i64, 1..=8i64, 0..=8i64, 0..=4i64)
+        .prop_map(|(a, b, c, d)| (a * 250, b * 250, c * 250, d * 250));
+    (1..=4usize, 1..=4u32, any::<bool>(), spans, input, prop::collection::btree_set(1..14i64, 0..3)).prop_map(
+        |(threads, partitions, twice, (size, slide, lateness, out_of_orderness), input, failing)| Setup {
+            threads,
+            partitions,
+            twice,
+            size,
+            slide,
+            lateness,
+            out_of_orderness,
+            input,
+            failing,
+        },
+    )
+}
+
+/// What an interval has: lines, late records, and the watermark.
+type Seen = (Vec<Line>, Vec<Event>, Option<i64>);
+
+/// All of the past is kept, and every window looked at.
+fn reference(setup: &Setup) -> Vec<Seen> {
+    let Setup { size, slide, lateness, out_of_orderness, .. } = *setup;
+    let (mut newest, mut watermark): (Option<i64>, Option<i64>) = (None, None);
+    let mut open: BTreeMap<(i64, u8), i64> = BTreeMap::new();
+    let mut seen = Vec::new();
+    for (number, events) in (1..).zip(&setup.input) {
+        let failed = setup.failing.contains(&number);
+        let events = if failed { &Vec::new() } else { events };
+        let before = watermark;
+        let reached = |moment: i64| before.is_some_and(|before| moment <= before);
+        let (mut corrected, mut late) = (BTreeSet::new(), Vec::new());
+        for event @ (at, key, value) in events {
+            let starts = (-100..100).map(|n| n * slide).filter(|start| (*start..start + size).contains(at));
+            let ends: Vec<_> = starts.map(|start| start + size).collect();
+            let taking: Vec<_> = ends.iter().filter(|end| !reached(*end + lateness)).collect();
+            if taking.is_empty() && !ends.is_empty() {
+                late.push(*event);
+            }
+            for end in taking {
+                *open.entry((*end, *key)).or_default() += value;
+                if reached(*end) {
+                    corrected.insert((*end, *key));
+                }
+            }
+        }
+        newest = newest.max(events.iter().map(|(at, ..)| *at).max());
+        watermark = watermark.max(newest.map(|newest| newest - out_of_orderness));
+        let passed = |moment: i64| watermark.is_some_and(|watermark| moment <= watermark);
+        let mut lines = Vec::new();
+        for ((end, key), value) in &open {
+            let correction = corrected.contains(&(*end, *key));
+            if correction || (passed(*end) && !reached(*end)) {
+                lines.push((end - size, *end, *key, *value, correction));
+            }
+        }
+        open.retain(|(end, _), _| !passed(*end + lateness));
+        if !failed {
+            lines.sort();
+            late.sort();
+            seen.push((lines, late, watermark));
+        }
+    }
+    seen
+}
+
+fn run(setup: &Setup) -> Vec<Seen> {
+    let builder = Context::builder("random").interval(SECOND).threads(setup.threads).run_twice(setup.twice);
+    let harness = Harness::with(builder, setup.partitions);
+    let input = harness.input(setup.input.clone());
+    let span = |ms: i64| Duration::from_millis(ms as u64);
+    let stream = timed(&input).out_of_orderness(span(setup.out_of_orderness));
+    let (lines, late) = sums(&stream, span(setup.size), span(setup.slide), span(setup.lateness));
+    let (lines, late, watermark) =
+        (harness.watch(&lines), harness.watch(&late), harness.watch(&stream.watermark()));
+    let failing = setup.failing.clone();
+    // The last output, so that everything of a failed interval is computed first.
+    input.for_each_rdd(move |_, t| match failing.contains(&(t.as_ms() / 1_000)) {
+        true => Err(Error::user("this interval is to fail")),
+        false => Ok(()),
+    });
+    let went_well = |number: &i64| !setup.failing.contains(number);
+    let mut counts = Vec::new();
+    for number in 1..=setup.input.len() as i64 {
+        let report = harness.step().unwrap();
+        assert_eq!(report.failure.is_none(), went_well(&number), "{:?}", report.failure);
+        counts.push((report.late(), report.event_times[0].watermark.map(|time| time.as_ms())));
+    }
+    let seen = sorted(lines.all()).into_iter().zip(late.all()).zip(watermarks(watermark.all()));
+    let seen = (1..).zip(seen).zip(counts).filter(|((number, _), _)| went_well(number));
+    seen.map(|((_, ((lines, late), watermark)), (count, told))| {
+        let mut late = late.unwrap();
+        late.sort();
+        assert_eq!((count, told), (late.len() as u64, watermark));
+        (lines, late, watermark)
+    })
+    .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn windows_answer_as_a_naive_reference_does(setup in setup()) {
+        prop_assert_eq!(run(&setup), reference(&setup));
+    }
+}
+
+/// The records of a window in one partition or many, on one thread or four, once or twice: the same, in
+/// the same order.
+#[test]
+fn the_answer_does_not_depend_on_threads() {
+    let answer = |threads, twice| {
+        let builder = Context::builder("test").interval(SECOND).threads(threads).run_twice(twice);
+        let harness = Harness::with(builder, 3);
+        let input = (0..12i64)
+            .map(|t| (0..40).map(|i| (t * 900 + (i * 137) % 3_000 - 2_500, (i % 5) as u8, i)).collect());
+        let (lines, late) = sums(&timed(&harness.input(input)).out_of_orderness(HALF), SECOND, HALF, HALF);
+        let (lines, late) =
+            (harness.watch(&lines.transform(|rdd, _| rdd.sort_by(|line| *line))), harness.watch(&late));
+        harness.advance(12).unwrap();
+        (lines.all(), late.all())
+    };
+    let (lines, late) = answer(1, false);
+    for (threads, twice) in [(4, false), (1, true), (4, true)] {
+        assert_eq!(
+            answer(threads, twice),
+            (lines.clone(), late.clone()),
+            "{threads} threads, twice: {twice}"
+        );
+    }
+    assert!(lines.into_iter().flatten().flatten().any(|line| line.4));
+    assert!(late.into_iter().flatten().flatten().next().is_some());
+}
+
+/// What cannot be a window is a fault of the program, with its place.
+#[test]
+fn windows_without_length_are_faults() {
+    let harness = harness(1, 1);
+    let stream = timed(&harness.input([vec![]]));
+    let _ = stream.window(Duration::ZERO);
+    let _ = stream.sliding_window(SECOND, Duration::from_micros(1_500));
+    let message = harness.advance(1).unwrap_err().to_string();
+    assert!(message.contains("for 2 reasons") && message.matches("`window` at").count() == 2, "{message}");
+    assert!(message.contains("a slide of 1.5ms is not a positive number of whole milliseconds"), "{message}");
 }

@@ -23,24 +23,70 @@ use crate::{
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
 
-/// Records that are in time by the slice of event time they are in: first combined by that, so that a
+/// The values of a key by the slice of event time they are in. They are combined by that first, so that a
 /// record costs the same however many windows it is in.
+struct BySlice<G>(G);
+
+impl<G: Aggregate> Aggregate for BySlice<G> {
+    type Env = G::Env;
+    type Value = (Time, G::Value);
+    /// In order of the slices.
+    type Acc = Vec<(Time, G::Acc)>;
+
+    fn rebuild(env: G::Env) -> Self {
+        Self(G::rebuild(env))
+    }
+
+    fn start(&self, (slice, value): Self::Value) -> Self::Acc {
+        vec![(slice, self.0.start(value))]
+    }
+
+    fn add(&self, mut slices: Self::Acc, (slice, value): Self::Value) -> Self::Acc {
+        let (at, known) = take_slice(&mut slices, slice);
+        let acc = match known {
+            Some(known) => self.0.add(known, value),
+            None => self.0.start(value),
+        };
+        slices.insert(at, (slice, acc));
+        slices
+    }
+
+    fn merge(&self, mut slices: Self::Acc, others: Self::Acc) -> Self::Acc {
+        for (slice, acc) in others {
+            let (at, known) = take_slice(&mut slices, slice);
+            let acc = match known {
+                Some(known) => self.0.merge(known, acc),
+                None => acc,
+            };
+            slices.insert(at, (slice, acc));
+        }
+        slices
+    }
+}
+
+/// Takes a slice out, if it is there; says where it belongs. Most are the last.
+fn take_slice<A>(slices: &mut Vec<(Time, A)>, slice: Time) -> (usize, Option<A>) {
+    match slices.binary_search_by_key(&slice, |(slice, _)| *slice) {
+        Ok(at) => (at, Some(slices.remove(at).1)),
+        Err(at) => (at, None),
+    }
+}
+
+/// Records that are in time, each with its slice.
 struct Slice<K, V>(Windows, PhantomData<fn(K, V)>);
 
 impl<K: Key, V: Record> Operator for Slice<K, V> {
     type Env = Windows;
-    type Out = ((Time, K), V);
+    type Out = (K, (Time, V));
 
     fn rebuild(windows: Windows) -> Self {
         Self(windows, PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
-        node.each::<Judged<(K, V)>>(0, partition, &mut |(late, time, (key, value))| {
-            if late {
-                return Flow::Continue(());
-            }
-            emit(((self.0.slice_of(time), key), value))
+        node.each::<Judged<(K, V)>>(0, partition, &mut |(late, time, (key, value))| match late {
+            true => Flow::Continue(()),
+            false => emit((key, (self.0.slice_of(time), value))),
         })
     }
 }
@@ -57,7 +103,7 @@ struct Panes<K: Key, A: Record> {
 
 /// The panes of the interval before, changed by the interval's records and then by its watermark.
 struct Turn<K, G> {
-    aggregate: G,
+    aggregate: BySlice<G>,
     windows: Windows,
     key: PhantomData<fn(K)>,
 }
@@ -74,7 +120,7 @@ impl<K: Key, G: Aggregate> Operator for Turn<K, G> {
     type Out = Panes<K, G::Acc>;
 
     fn rebuild((env, windows): Self::Env) -> Self {
-        Self { aggregate: G::rebuild(env), windows, key: PhantomData }
+        Self { aggregate: BySlice::rebuild(env), windows, key: PhantomData }
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
@@ -128,26 +174,25 @@ impl<K: Key, G: Aggregate> Turn<K, G> {
         open: &mut Timers<K, G::Acc>,
         corrected: &mut Timers<K>,
     ) -> Flow {
-        let mut slices = Combiner::new(Merging(&self.aggregate));
-        node.pieces::<Vec<((Time, K), G::Acc)>>(0, partition, |piece| {
-            node.call(|| piece.iter().cloned().for_each(|(slice, acc)| slices.add(slice, acc)));
+        let mut arrived = Combiner::new(Merging(&self.aggregate));
+        node.pieces::<Vec<(K, Vec<(Time, G::Acc)>)>>(0, partition, |piece| {
+            node.call(|| piece.iter().cloned().for_each(|(key, slices)| arrived.add(key, slices)));
             Flow::Continue(())
         })?;
         node.call(|| {
-            for (_, (slice, key), acc) in slices.into_entries() {
-                let hash = key_hash(&key);
-                for end in self.windows.ends(slice) {
-                    // The windows before it end earlier still.
-                    if self.windows.is_closed(end, before) {
-                        break;
-                    }
-                    let acc = acc.clone();
-                    open.change(end, hash, &key, |known| match known {
-                        Some(known) => self.aggregate.merge(known, acc),
-                        None => acc,
-                    });
-                    if self.windows.has_passed(end, before) {
-                        corrected.add(end, hash, &key);
+            for (hash, key, slices) in arrived.into_entries() {
+                for (slice, acc) in slices {
+                    // The windows before one that is closed end earlier still.
+                    let ends = self.windows.ends(slice);
+                    for end in ends.take_while(|end| !self.windows.is_closed(*end, before)) {
+                        let acc = acc.clone();
+                        open.change(end, hash, &key, |known| match known {
+                            Some(known) => self.aggregate.0.merge(known, acc),
+                            None => acc,
+                        });
+                        if self.windows.has_passed(end, before) {
+                            corrected.add(end, hash, &key);
+                        }
                     }
                 }
             }
@@ -184,7 +229,7 @@ pub(super) fn windowed<K: Key, G: Aggregate>(
     let (ctx, slide) = (&judged.ctx, judged.slide());
     let slice = OperatorSpec::new::<Slice<K, G::Value>>(name, &windows.windows);
     let combined =
-        Combined::<(Time, K), G>::new(name, env.clone(), judged.parallelism(), judged.key_groups());
+        Combined::<K, BySlice<G>>::new(name, env.clone(), judged.parallelism(), judged.key_groups());
     let turn = OperatorSpec::new::<Turn<K, G>>(name, &(env, windows.windows));
     let given = OperatorSpec::new::<Given<K, G::Acc>>(name, &());
     let partitions = combined.partitions;

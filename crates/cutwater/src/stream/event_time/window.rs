@@ -164,17 +164,21 @@ impl<T: Record> EventStream<T> {
     /// ```
     #[track_caller]
     pub fn sliding_window(&self, size: Duration, slide: Duration) -> EventWindows<T> {
-        let whole = |what: &str, span: Duration| {
-            if span.is_zero() || !span.as_nanos().is_multiple_of(1_000_000) {
-                let fault =
-                    format_args!("a {what} of {span:?} is not a positive number of whole milliseconds");
-                self.stamped.ctx.fault("window", fault);
-            }
-            Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).clamp(1, SPAN_MS_MAX))
-        };
-        let windows =
-            Windows { size: whole("window", size), slide: whole("slide", slide), lateness: Duration::ZERO };
+        let whole_size = self.whole("window", size);
+        let whole_slide = if slide == size { whole_size } else { self.whole("slide", slide) };
+        let windows = Windows { size: whole_size, slide: whole_slide, lateness: Duration::ZERO };
         EventWindows::new(self.clone(), windows)
+    }
+}
+
+impl<T: Record> EventStream<T> {
+    #[track_caller]
+    fn whole(&self, what: &str, span: Duration) -> Duration {
+        if span.is_zero() || !span.as_nanos().is_multiple_of(1_000_000) {
+            let fault = format_args!("a {what} of {span:?} is not a positive number of whole milliseconds");
+            self.stamped.ctx.fault("window", fault);
+        }
+        Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).clamp(1, SPAN_MS_MAX))
     }
 }
 
