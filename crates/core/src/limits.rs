@@ -59,3 +59,7 @@ pub const INTERVAL_RECORDS_MAX: usize = 10_000_000;
 
 /// The same in bytes: well below the memory of a small machine.
 pub const INTERVAL_BYTES_MAX: usize = 1 << 30;
+
+/// How long after its arrival a record may say that it happened, in milliseconds, where records are put
+/// into the intervals of their own times. Until then it is held; clocks that are further apart are wrong.
+pub const EVENT_AHEAD_MS_MAX: u64 = 60_000;

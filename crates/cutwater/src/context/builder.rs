@@ -31,6 +31,7 @@ pub(crate) struct Settings {
     pub threads: usize,
     pub intervals_max: Option<u64>,
     pub speed: f64,
+    pub slack: Duration,
     pub batch: bool,
     pub on_failure: OnFailure,
     pub handle_signals: bool,
@@ -60,6 +61,7 @@ const USAGE: &str = "options:
   --intervals N    stop after N intervals
   --batch          past data: as fast as it goes, with a progress bar
   --speed X        replay past data X times faster than it happened
+  --slack-ms N     wait so long before an interval starts
   --continue       go on after an interval that failed
   --run-twice      run every task twice and compare: is the program deterministic?
   --help           this text";
@@ -72,6 +74,7 @@ impl Builder {
             threads: thread::available_parallelism().map_or(1, NonZero::get),
             intervals_max: None,
             speed: 1.0,
+            slack: Duration::ZERO,
             batch: false,
             on_failure: OnFailure::Stop,
             handle_signals: true,
@@ -114,6 +117,19 @@ impl Builder {
     #[must_use]
     pub fn batch(mut self, batch: bool) -> Self {
         self.settings.batch = batch;
+        self
+    }
+
+    /// Waits so long after its end before an interval starts; its bounds do not move (`paper.md` §1).
+    /// Records that happened in the interval and arrive meanwhile are in it, if their source goes by
+    /// [their own time](crate::source::SourceBuilder::event_time) or replays files. No slack if nothing is
+    /// said.
+    ///
+    /// Outputs come later by as much. In [batch mode](Self::batch) nothing waits, and replayed files are read
+    /// as far ahead, so that the intervals are the same.
+    #[must_use]
+    pub fn slack(mut self, slack: Duration) -> Self {
+        self.settings.slack = slack;
         self
     }
 
@@ -228,6 +244,7 @@ impl Builder {
                     b.settings.intervals_max = Some(n);
                     b
                 }),
+                "--slack-ms" => builder.parsed(&flag, value(), |b, ms| b.slack(Duration::from_millis(ms))),
                 "--speed" => builder.parsed(&flag, value(), Self::speed),
                 "--batch" => builder.batch(true),
                 "--continue" => builder.on_failure(OnFailure::Continue),

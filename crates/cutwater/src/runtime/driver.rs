@@ -167,7 +167,8 @@ impl Driver {
         let stop = self.ctx.stop_flag().clone();
         let mut stopping = false;
         while limit.is_none_or(|limit| self.number < limit) {
-            let due = self.clock.due(self.now + self.ctx.interval());
+            // Its bounds do not move; what is late for them has so long to arrive.
+            let due = self.clock.due(self.now + self.ctx.interval() + self.ctx.settings().slack);
             if let Some(due) = due
                 && !stopping
             {

@@ -21,6 +21,7 @@
 
 mod builder;
 mod channel;
+mod dating;
 mod decode;
 mod files;
 mod folder;
@@ -39,6 +40,7 @@ mod standing;
 
 pub use builder::SourceBuilder;
 pub use channel::{ChannelSender, TrySendError};
+pub use dating::{ByArrival, ByEventTime, Dating};
 pub(crate) use holder::Holder;
 pub use intake::{Intake, Stopped};
 pub(crate) use malformed::OnMalformed;
@@ -138,7 +140,8 @@ pub struct Taken {
     /// Records that were given up: those that broke off with their connection, or that nobody could be
     /// made to wait with.
     pub dropped: u64,
-    /// Records whose own time lies before the interval; they are in it all the same.
+    /// Records whose own time lies before the interval, which came after the [slack](crate::Builder::slack)
+    /// of theirs; they are in it all the same.
     pub late: u64,
     /// Records that could not be understood.
     pub malformed: Vec<Malformed>,

@@ -108,10 +108,10 @@ impl<T: Record> Input for Received<T> {
         Ok(())
     }
 
-    fn cut(&mut self, _: Time, to: Time) -> Result<Taken, Error> {
+    fn cut(&mut self, from: Time, to: Time) -> Result<Taken, Error> {
         let ended = self.ended();
         // Looked at only after the receiver has ended or not, so that nothing it put in is missed.
-        let cut = self.intake.cut();
+        let cut = self.intake.cut(from, to);
         if cut.closed && matches!(self.origin, Origin::Program) {
             self.origin = Origin::Nobody;
         }
@@ -120,7 +120,7 @@ impl<T: Record> Input for Received<T> {
             bytes: cut.bytes as u64,
             deferred: cut.deferred,
             dropped: cut.dropped,
-            late: 0,
+            late: cut.late,
             malformed: cut.malformed,
         };
         self.holder.put(to, cut.records);
