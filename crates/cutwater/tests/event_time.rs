@@ -546,7 +546,10 @@ fn windows_without_length_are_faults() {
     let stream = timed(&harness.input([vec![]]));
     let _ = stream.window(Duration::ZERO);
     let _ = stream.sliding_window(SECOND, Duration::from_micros(1_500));
+    let _ = stream.sliding_window(11 * SECOND, Duration::from_millis(1));
     let message = harness.advance(1).unwrap_err().to_string();
-    assert!(message.contains("for 2 reasons") && message.matches("`window` at").count() == 2, "{message}");
+    assert!(message.contains("for 3 reasons") && message.matches("`window` at").count() == 3, "{message}");
+    assert_eq!(message.matches("tests/event_time.rs:").count(), 3, "{message}");
+    assert!(message.contains("a record would be in more than 10000"), "{message}");
     assert!(message.contains("a slide of 1.5ms is not a positive number of whole milliseconds"), "{message}");
 }

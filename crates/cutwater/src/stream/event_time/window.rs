@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use cutwater_core::Time;
+use cutwater_core::{Time, limits};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -145,7 +145,8 @@ impl<T: Record> EventStream<T> {
     }
 
     /// The stream in windows of `size` in event time, of which one begins every `slide`. Each record is in
-    /// as many as there are slides in the size; where `slide` is longer, those in between are in none.
+    /// as many as there are slides in the size, at most ten thousand; where `slide` is longer, those in
+    /// between are in none.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -166,6 +167,13 @@ impl<T: Record> EventStream<T> {
     pub fn sliding_window(&self, size: Duration, slide: Duration) -> EventWindows<T> {
         let whole_size = self.whole("window", size);
         let whole_slide = if slide == size { whole_size } else { self.whole("slide", slide) };
+        let most = limits::EVENT_WINDOWS_MAX;
+        if whole_size.as_millis().div_ceil(whole_slide.as_millis()) > most {
+            let fault = format_args!(
+                "with windows of {size:?} every {slide:?} a record would be in more than {most}; let them slide further"
+            );
+            self.stamped.ctx.fault("window", fault);
+        }
         let windows = Windows { size: whole_size, slide: whole_slide, lateness: Duration::ZERO };
         EventWindows::new(self.clone(), windows)
     }
