@@ -209,7 +209,9 @@ fn a_source_is_stalled_while_its_server_is_away() {
     let seen = Watch::of(&ctx.source("log").socket_lines(addr));
     let (tell, standings) = std::sync::mpsc::channel();
     // Whoever listens has gone when the test is over.
-    ctx.on_interval(move |report| drop(tell.send(report.sources[0].standing)));
+    ctx.on_interval(move |report| {
+        let _ = tell.send(report.sources[0].standing);
+    });
     let running = support::run(&ctx);
     let wait_for = |standing| while standings.recv_timeout(Duration::from_secs(20)).unwrap() != standing {};
     wait_for(Standing::Stalled);
