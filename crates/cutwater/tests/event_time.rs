@@ -299,6 +299,35 @@ fn a_stalled_source_is_not_an_idle_one() {
     }
 }
 
+/// Every operation that takes a function takes values for it too.
+#[test]
+fn values_are_handed_over() {
+    let harness = harness(2, 2);
+    let input = harness.input([vec![(1, 1, 1), (2, 2, 2)], vec![(9, 9, 9)]]);
+    let stream = input.with(1_000).event_time(|scale, (s, ..)| Time::from_ms(s * scale));
+    let pairs = stream.with(5).filter(|most, (s, ..)| s < most).with(10).map(|by, (_, key, n)| (key, n * by));
+    let twice = pairs.with(2).flat_map(|times, (_, n)| vec![((), n); *times as usize]);
+    let windows = twice.window(4 * SECOND);
+    let sums = windows.with(1).aggregate_by_key(0, |one, acc, n| acc + n + one, |_, a, b| a + b);
+    let (sums, watermark) = (harness.watch(&sums.map(|w| w.value)), harness.watch(&stream.watermark()));
+    harness.advance(2).unwrap();
+    assert_eq!(sums.all(), [vec![], vec![2 * 11 + 2 * 21]].map(Some));
+    assert_eq!(watermarks(watermark.all()), [Some(2_000), Some(9_000)]);
+}
+
+/// A union of streams of one clock has that clock, and one of two the least of both.
+#[test]
+fn streams_that_part_and_meet_again_have_one_clock() {
+    let harness = harness(2, 2);
+    let stream = timed(&harness.input([vec![(1_000, 1, 1), (3_000, 2, 2)]]));
+    let (low, high) = (stream.filter(|(at, ..)| *at < 2_000), stream.filter(|(at, ..)| *at >= 2_000));
+    let both = low.union(&high);
+    let (timed, watermark) = (harness.watch(&both.timed()), harness.watch(&both.watermark()));
+    harness.advance(1).unwrap();
+    assert_eq!(timed.all()[0].as_ref().map(Vec::len), Some(2));
+    assert_eq!(watermarks(watermark.all()), [Some(3_000)]);
+}
+
 /// What does not fit into an interval is not missing from it by idleness.
 #[test]
 fn a_source_that_is_held_up_is_stalled() {

@@ -153,7 +153,8 @@ fn a_replay_begins_with_what_happened_first() {
     let path = dir.path().join("times");
     std::fs::write(&path, "60500\n59100\n61000\n60900\n62500\n").unwrap();
     let run = |batch| {
-        let ctx = Context::builder("test").interval(SECOND).slack(2 * SECOND).threads(1).batch(batch);
+        let slack = ["program", "--slack-ms", "2000"].map(String::from);
+        let ctx = Context::builder("test").interval(SECOND).args(slack).threads(1).batch(batch);
         let ctx = ctx.speed(100.0).progress(false).handle_signals(false).build().unwrap();
         let times = ctx.source("times").replay([&path], |line| line.parse::<i64>(), |ms| Time::from_ms(*ms));
         let (seen, all) = std::sync::mpsc::channel();

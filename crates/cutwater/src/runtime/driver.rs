@@ -257,10 +257,12 @@ impl Driver {
                 Ok(taken) => (taken, Ok(())),
                 Err(error) => (Taken::default(), Err(error)),
             };
-            let standing = match () {
-                () if input.is_stalled() || taken.deferred > 0 => Standing::Stalled,
-                () if input.has_ended() && !self.stopped => Standing::Ended,
-                () => Standing::Flowing,
+            let standing = if input.has_ended() && !self.stopped {
+                Standing::Ended
+            } else if input.is_stalled() || taken.deferred > 0 {
+                Standing::Stalled
+            } else {
+                Standing::Flowing
             };
             stands.note(report.time, standing);
             report.sources.push(SourceReport { name: input.name().to_owned(), taken, standing });

@@ -5,6 +5,10 @@
 //! (files) reads when the interval is cut and copies nothing it need not. Either way the input of an
 //! interval is fixed before the interval runs.
 //!
+//! Records are in the interval in which they arrive, or, with [event time](SourceBuilder::event_time) and
+//! where files are replayed, in the one in which they happened. What the silence of a source means is
+//! its [`Standing`].
+//!
 //! Every source has a bound on what an interval takes from it, from the first interval on; behind it
 //! senders wait. What an interval took, deferred, dropped and could not understand is in its
 //! [report](crate::SourceReport), and what becomes of the latter is the [`ErrorPolicy`].
@@ -106,7 +110,7 @@ pub(crate) trait Input: Send {
         None
     }
 
-    /// Whether its silence from now on is that of a source that has ended.
+    /// Whether event time need not wait for it any more. A test's list may be exhausted and go on, empty.
     fn has_ended(&self) -> bool {
         self.is_exhausted()
     }

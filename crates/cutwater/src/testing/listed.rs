@@ -46,7 +46,7 @@ impl<T: Record> Input for Listed<T> {
     }
 
     fn has_ended(&self) -> bool {
-        // After the last, intervals are empty: the test goes on.
+        // After the last, intervals are empty.
         false
     }
 

@@ -137,7 +137,7 @@ impl<T> Buckets<T> {
             cut.records.append(&mut bucket.records);
             cut.bytes += bucket.bytes;
         }
-        let next = to + Duration::from_millis(to.since(from).as_millis() as u64);
+        let next = to + to.since(from);
         self.next = self.take(next);
         self.label = Some(next);
         (cut, late)
