@@ -63,3 +63,11 @@ pub const INTERVAL_RECORDS_MAX: usize = 10_000_000;
 
 /// The same in bytes: well below the memory of a small machine.
 pub const INTERVAL_BYTES_MAX: usize = 1 << 30;
+
+/// How long after its arrival a record may say that it happened, in milliseconds, where records are put
+/// into the intervals of their own times. Until then it is held; clocks that are further apart are wrong.
+pub const EVENT_AHEAD_MS_MAX: u64 = 60_000;
+
+/// Windows of event time that a record may be in. Each keeps its own state; a program that asks for more
+/// means something else.
+pub const EVENT_WINDOWS_MAX: u128 = 10_000;

@@ -55,7 +55,9 @@ pub mod testing;
 
 pub use closure::Portable;
 pub use collection::{Collection, With};
-pub use context::{Builder, Context, Event, IntervalReport, OnFailure, OutputReport, Running, SourceReport};
+pub use context::{
+    Builder, Context, Event, EventTimeReport, IntervalReport, OnFailure, OutputReport, Running, SourceReport,
+};
 pub use cutwater_core::{Time, TimeError, rate::Pid};
 pub use error::{Error, ErrorKind};
 pub use rdd::{Estimate, Rdd, Stats, StorageLevel};
@@ -63,7 +65,10 @@ pub use record::{Key, Record};
 pub use shared::{Accumulate, Accumulator, Broadcast};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 pub use state::State;
-pub use stream::{DStream, Done, MapWithState, Session, StateSpec, StateStream, Streams};
+pub use stream::{
+    DStream, Done, Emission, EventStream, EventWindow, EventWindows, MapWithState, Session, StateSpec,
+    StateStream, Streams, Windowed,
+};
 
 /// The programs of the README compile, and the one that can run does.
 #[cfg(doctest)]

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutwater::{Context, ErrorKind, ErrorPolicy};
+use cutwater::{Context, ErrorKind, ErrorPolicy, source::Standing};
 use support::{Watch, free_addr, program};
 
 #[test]
@@ -198,4 +198,29 @@ fn a_graceful_stop_processes_what_was_received() {
     assert_eq!(seen.all(), ["one", "two", "three"]);
     assert_eq!(reports.sum(|taken| taken.dropped), 1, "the one that waited had been taken from its sender");
     let _ = TcpStream::connect(addr).unwrap_err();
+}
+
+/// While its server is away a source is stalled: what its silence means is not known. A server that is
+/// there and says nothing is silent by itself.
+#[test]
+fn a_source_is_stalled_while_its_server_is_away() {
+    let addr = free_addr();
+    let ctx = program();
+    let seen = Watch::of(&ctx.source("log").socket_lines(addr));
+    let (tell, standings) = std::sync::mpsc::channel();
+    // Whoever listens has gone when the test is over.
+    ctx.on_interval(move |report| {
+        let _ = tell.send(report.sources[0].standing);
+    });
+    let running = support::run(&ctx);
+    let wait_for = |standing| while standings.recv_timeout(Duration::from_secs(20)).unwrap() != standing {};
+    wait_for(Standing::Stalled);
+    let listener = TcpListener::bind(addr).unwrap();
+    let (mut client, _) = listener.accept().unwrap();
+    wait_for(Standing::Flowing);
+    client.write_all(b"one\n").unwrap();
+    seen.wait_for(1);
+    drop((client, listener));
+    wait_for(Standing::Stalled);
+    running.stop().unwrap();
 }

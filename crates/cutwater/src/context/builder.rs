@@ -32,6 +32,7 @@ pub(crate) struct Settings {
     pub parallelism: Option<u32>,
     pub intervals_max: Option<u64>,
     pub speed: f64,
+    pub slack: Duration,
     pub batch: bool,
     pub on_failure: OnFailure,
     pub handle_signals: bool,
@@ -69,6 +70,7 @@ const USAGE: &str = "options:
   --backpressure   take from sources what can be processed in time
   --initial-rate N records a second that back pressure begins with
   --max-rate N     records a second that are taken from a source at most
+  --slack-ms N     wait so long before an interval starts
   --continue       go on after an interval that failed
   --run-twice      run every task twice and compare: is the program deterministic?
   --help           this text";
@@ -82,6 +84,7 @@ impl Builder {
             parallelism: None,
             intervals_max: None,
             speed: 1.0,
+            slack: Duration::ZERO,
             batch: false,
             on_failure: OnFailure::Stop,
             handle_signals: true,
@@ -150,6 +153,19 @@ impl Builder {
     #[must_use]
     pub fn batch(mut self, batch: bool) -> Self {
         self.settings.batch = batch;
+        self
+    }
+
+    /// Waits so long after its end before an interval starts; its bounds do not move (`paper.md` §1).
+    /// Records that happened in the interval and arrive meanwhile are in it, if their source goes by
+    /// [their own time](crate::source::SourceBuilder::event_time) or replays files. No slack if nothing is
+    /// said.
+    ///
+    /// Outputs come later by as much. In [batch mode](Self::batch) nothing waits, and replayed files are read
+    /// as far ahead, so that the intervals are the same.
+    #[must_use]
+    pub fn slack(mut self, slack: Duration) -> Self {
+        self.settings.slack = slack;
         self
     }
 
@@ -347,6 +363,7 @@ impl Builder {
                     b.settings.intervals_max = Some(n);
                     b
                 }),
+                "--slack-ms" => builder.parsed(&flag, value(), |b, ms| b.slack(Duration::from_millis(ms))),
                 "--speed" => builder.parsed(&flag, value(), Self::speed),
                 "--backpressure" => builder.backpressure(true),
                 "--initial-rate" => builder.parsed(&flag, value(), Self::initial_rate),

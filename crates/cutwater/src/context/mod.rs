@@ -16,7 +16,7 @@ use cutwater_core::Time;
 pub(crate) use builder::Settings;
 pub use builder::{Builder, OnFailure};
 pub use event::{Event, OutputReport};
-pub use report::{IntervalReport, SourceReport};
+pub use report::{EventTimeReport, IntervalReport, SourceReport};
 pub use running::Running;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     error::Error,
     rdd::Rdd,
     runtime::{Engine, driver},
-    source::Input,
+    source::{Input, StandingAt},
     stream::{AnyStream, Parent, StreamNode, Timeline, window::Span},
     task::{labelled, on_master},
 };
@@ -60,6 +60,12 @@ struct Inner {
 #[derive(Default)]
 pub(crate) struct Graph {
     pub inputs: Vec<Box<dyn Input>>,
+    /// How each of them stands, for the streams that are made from it.
+    pub standings: Vec<Arc<StandingAt>>,
+    /// Streams with windows of event time, each with the number of its clock.
+    pub event_windows: Vec<(Arc<dyn AnyStream>, usize)>,
+    /// How many event clocks there are.
+    pub event_clocks: usize,
     pub streams: Vec<Arc<dyn AnyStream>>,
     pub outputs: Vec<Output>,
     pub listeners: Vec<Box<dyn FnMut(&Event<'_>) + Send>>,
@@ -277,7 +283,10 @@ impl Context {
             )))
         });
         let input = input(&stream.node);
-        self.graph().inputs.push(input);
+        let mut graph = self.graph();
+        graph.inputs.push(input);
+        graph.standings.extend(stream.node.sources().iter().cloned());
+        drop(graph);
         stream
     }
 

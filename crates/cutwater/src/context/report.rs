@@ -3,7 +3,10 @@ use std::time::Duration;
 use cutwater_core::Time;
 
 use super::OutputReport;
-use crate::{error::Error, source::Taken};
+use crate::{
+    error::Error,
+    source::{Standing, Taken},
+};
 
 /// What there is to say about an interval that has ended.
 #[derive(Clone, Debug)]
@@ -15,6 +18,9 @@ pub struct IntervalReport {
     pub number: u64,
     /// What each source gave, in the order of declaration.
     pub sources: Vec<SourceReport>,
+    /// How far event time is in each [windowed](crate::EventStream::window) stream, in the order of
+    /// declaration.
+    pub event_times: Vec<EventTimeReport>,
     /// What became of each output, in the order of declaration. None was begun if a source failed.
     pub outputs: Vec<OutputReport>,
     /// From when its input was fixed until its outputs were done.
@@ -34,6 +40,22 @@ pub struct SourceReport {
     pub name: String,
     /// What was taken from it.
     pub taken: Taken,
+    /// Whether there is more, and whether anything can come.
+    pub standing: Standing,
+}
+
+/// How far the event time of a windowed stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventTimeReport {
+    /// The operation that has the windows, and its place in the program.
+    pub name: String,
+    /// The watermark with the records of the interval: none from before it are expected. `None` until
+    /// there is one; the end of time when all sources have ended.
+    pub watermark: Option<Time>,
+    /// Records of the interval that came too late for all their windows: those of
+    /// [`late`](crate::EventWindows::late).
+    pub late: u64,
 }
 
 impl IntervalReport {
@@ -55,6 +77,11 @@ impl IntervalReport {
     /// Bytes of all sources that know theirs.
     pub fn bytes(&self) -> u64 {
         self.sources.iter().map(|source| source.taken.bytes).sum()
+    }
+
+    /// Records that came too late for all windows of a stream, of all windowed streams.
+    pub fn late(&self) -> u64 {
+        self.event_times.iter().map(|windows| windows.late).sum()
     }
 
     /// Records of all sources that could not be understood.

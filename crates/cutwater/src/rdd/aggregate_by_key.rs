@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Values added to a zero, and what partitions have put together.
-struct FromZero<V, A, E, F, G> {
+pub(crate) struct FromZero<V, A, E, F, G> {
     zero: A,
     values: E,
     add: F,

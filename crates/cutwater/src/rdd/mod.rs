@@ -98,6 +98,7 @@ use std::{fmt, sync::Arc};
 
 use cutwater_core::{Parent, PartitionMap, Shape};
 
+pub(crate) use aggregate_by_key::FromZero;
 pub(crate) use binary_file::FixedRecords;
 pub(crate) use cogroup::{cogrouping, side};
 pub(crate) use combine_by_key::{

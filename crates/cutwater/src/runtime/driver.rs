@@ -8,13 +8,14 @@ use cutwater_core::Time;
 
 use super::{
     clock::{self, Clock},
+    event_times::EventTimes,
     progress::Progress,
     signals::StopOnSignal,
 };
 use crate::{
     context::{Context, Event, Graph, IntervalReport, OnFailure, OutputReport, Phase, SourceReport},
     error::{Error, ErrorKind},
-    source::{Processed, Taken},
+    source::{Processed, Standing, Taken},
     task::on_master,
 };
 
@@ -35,6 +36,10 @@ pub(crate) struct Driver {
     number: u64,
     /// For tests: how late the next interval begins and how long it takes.
     pretended: Option<(Duration, Duration)>,
+    /// Sources were told to take nothing more. That they end then says nothing about event time: what
+    /// was to come has not come.
+    stopped: bool,
+    event_times: EventTimes,
 }
 
 /// Asks a running program to stop, and wakes it if it waits.
@@ -170,9 +175,19 @@ impl Driver {
         Err(Error::config(&again))
     }
 
-    fn begin(ctx: &Context, graph: Graph, zero: Time, clock: Clock) -> Result<Self, Error> {
+    fn begin(ctx: &Context, mut graph: Graph, zero: Time, clock: Clock) -> Result<Self, Error> {
+        let event_times = EventTimes::new(std::mem::take(&mut graph.event_windows), graph.event_clocks);
         // From here on whatever happens stops what was started.
-        let mut driver = Self { ctx: ctx.clone(), graph, clock, now: zero, number: 0, pretended: None };
+        let mut driver = Self {
+            ctx: ctx.clone(),
+            graph,
+            clock,
+            now: zero,
+            number: 0,
+            pretended: None,
+            stopped: false,
+            event_times,
+        };
         let graph = &mut driver.graph;
         ctx.timeline().begin(zero);
         for output in &graph.outputs {
@@ -207,7 +222,8 @@ impl Driver {
         let stop = self.ctx.stop_flag().clone();
         let mut stopping = false;
         while limit.is_none_or(|limit| self.number < limit) {
-            let due = self.clock.due(self.now + self.ctx.interval());
+            // Its bounds do not move; what is late for them has so long to arrive.
+            let due = self.clock.due(self.now + self.ctx.interval() + self.ctx.settings().slack);
             if let Some(due) = due
                 && !stopping
             {
@@ -249,6 +265,7 @@ impl Driver {
             time: to,
             number: self.number,
             sources: Vec::with_capacity(self.graph.inputs.len()),
+            event_times: Vec::new(),
             outputs: Vec::with_capacity(self.graph.outputs.len()),
             processing: Duration::ZERO,
             delay: Duration::ZERO,
@@ -267,6 +284,7 @@ impl Driver {
         if let Err(error) = result {
             self.set_aside(&mut report, &error);
         }
+        report.event_times = self.event_times.report(report.failure.is_some());
         for stream in &self.graph.streams {
             stream.cut_lineage();
             stream.forget(to);
@@ -306,6 +324,7 @@ impl Driver {
 
     /// Takes nothing from outside any more.
     pub fn stop_inputs(&mut self) {
+        self.stopped = true;
         for input in &mut self.graph.inputs {
             input.stop();
         }
@@ -319,12 +338,20 @@ impl Driver {
     /// is accounted for.
     fn cut(&mut self, from: Time, report: &mut IntervalReport) -> Result<(), Error> {
         let mut result = Ok(());
-        for input in &mut self.graph.inputs {
+        for (input, stands) in self.graph.inputs.iter_mut().zip(&self.graph.standings) {
             let (taken, failed) = match input.cut(from, report.time) {
                 Ok(taken) => (taken, Ok(())),
                 Err(error) => (Taken::default(), Err(error)),
             };
-            report.sources.push(SourceReport { name: input.name().to_owned(), taken });
+            let standing = if input.has_ended() && !self.stopped {
+                Standing::Ended
+            } else if input.is_stalled() || taken.deferred > 0 {
+                Standing::Stalled
+            } else {
+                Standing::Flowing
+            };
+            stands.note(report.time, standing);
+            report.sources.push(SourceReport { name: input.name().to_owned(), taken, standing });
             result = result.and(failed);
         }
         result
@@ -360,7 +387,9 @@ impl Driver {
     fn settle(&mut self, report: &mut IntervalReport) -> Result<(), Error> {
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
         for (dataset, finding) in self.ctx.engine().take_findings() {
-            found.entry(dataset).or_default().push(finding);
+            if let Some(finding) = self.event_times.take(finding) {
+                found.entry(dataset).or_default().push(finding);
+            }
         }
         let mut result = Ok(());
         for (dataset, findings) in found {

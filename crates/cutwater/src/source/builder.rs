@@ -1,8 +1,13 @@
 use std::{fmt, path::Path};
 
-use cutwater_core::limits;
+use cutwater_core::{Time, limits};
 
-use super::{ErrorPolicy, Holder, Intake, Received, Receiver, intake::Bounds, pace::Pace, received::Origin};
+use super::{
+    ByArrival, ByEventTime, Dating, ErrorPolicy, Holder, Intake, Received, Receiver,
+    intake::{Bounds, Calendar},
+    pace::Pace,
+    received::Origin,
+};
 use crate::{Context, DStream, Record};
 
 /// A source about to be declared: its name, what it does with malformed records, and what an
@@ -18,7 +23,7 @@ use crate::{Context, DStream, Record};
 /// # drop((sender, numbers));
 /// ```
 #[must_use = "say what kind of source it is"]
-pub struct SourceBuilder<'a> {
+pub struct SourceBuilder<'a, D = ByArrival> {
     pub(crate) ctx: &'a Context,
     pub(crate) name: String,
     pub(crate) policy: ErrorPolicy,
@@ -29,6 +34,8 @@ pub struct SourceBuilder<'a> {
     pub(crate) file_filter: Option<Box<FileFilter>>,
     /// The options among these that were chosen, since not every kind of source has each.
     chosen: Vec<&'static str>,
+    /// Into which intervals its records go.
+    dating: D,
 }
 
 /// Says whether a file is wanted.
@@ -51,11 +58,62 @@ impl Context {
             include_existing: false,
             file_filter: None,
             chosen: Vec::new(),
+            dating: ByArrival,
         }
     }
 }
 
-impl SourceBuilder<'_> {
+impl<'a> SourceBuilder<'a> {
+    /// Puts records into the intervals in which they happened, by what `time_of` says, and not into
+    /// those in which they arrive. Those of an interval are received until it starts, which is
+    /// [`slack`](crate::Builder::slack) after its end (`paper.md` §1): its bounds do not move. What
+    /// happened later is held until then; what comes after the start of its interval is late: it is in
+    /// the next one to start, and counted ([`Taken::late`](super::Taken::late)).
+    ///
+    /// No interval holds more than it [may](Self::interval_records_max), nor does the source hold more
+    /// than as many intervals as pass during the slack; then its senders wait. What happened more than
+    /// a minute after it arrived is for the [error policy](Self::on_error), since it would be held for as long.
+    ///
+    /// For sources that receive. Replayed files go by the time of their records anyway. `time_of` runs
+    /// where records are received.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{Context, Time, testing::Harness};
+    /// let second = Duration::from_secs(1);
+    /// let builder = Context::builder("clicks").interval(second).slack(second).threads(1);
+    /// # let harness = Harness::with(builder, 1);
+    /// # let ctx = harness.ctx();
+    /// let source = ctx.source("clicks").event_time(|(ms, _): &(i64, char)| Time::from_ms(*ms));
+    /// let (sender, clicks) = source.channel();
+    /// let clicks = harness.watch(&clicks);
+    /// for click in [(1_200, 'a'), (900, 'b')] {
+    ///     sender.send(click)?; // until the first interval starts, at 2 s
+    /// }
+    /// harness.advance(2)?;
+    /// assert_eq!(clicks.all(), [vec![(900, 'b')], vec![(1_200, 'a')]].map(Some));
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    pub fn event_time<T: Record>(
+        self,
+        time_of: impl Fn(&T) -> Time + Send + Sync + 'static,
+    ) -> SourceBuilder<'a, ByEventTime<T>> {
+        SourceBuilder {
+            ctx: self.ctx,
+            name: self.name,
+            policy: self.policy,
+            bounds: self.bounds,
+            line_bytes_max: self.line_bytes_max,
+            header_lines: self.header_lines,
+            include_existing: self.include_existing,
+            file_filter: self.file_filter,
+            chosen: self.chosen,
+            dating: ByEventTime(Box::new(time_of)),
+        }
+    }
+}
+
+impl<D> SourceBuilder<'_, D> {
     /// What is done with records that cannot be understood. The interval fails if nothing is said.
     pub fn on_error(mut self, policy: ErrorPolicy) -> Self {
         self.policy = policy;
@@ -139,19 +197,27 @@ impl SourceBuilder<'_> {
     /// # drop(numbers);
     /// ```
     #[track_caller]
-    pub fn receiver<T: Record>(self, receiver: impl Receiver<T>) -> DStream<T> {
+    pub fn receiver<T: Record>(self, receiver: impl Receiver<T>) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.only("a receiver of your own", &[]);
         self.received(Origin::Receiver(Box::new(receiver))).1
     }
 
     /// The stream of what `origin` puts in, and where it puts it.
     #[track_caller]
-    pub(super) fn received<T: Record>(self, origin: Origin<T>) -> (Intake<T>, DStream<T>) {
-        let Self { ctx, name, policy, bounds, .. } = self;
+    pub(super) fn received<T: Record>(self, origin: Origin<T>) -> (Intake<T>, DStream<T>)
+    where
+        D: Dating<T>,
+    {
+        let Self { ctx, name, policy, bounds, dating, .. } = self;
+        let slack = ctx.settings().slack;
+        let calendar = dating.time_of().map(|time_of| Calendar::new(time_of, ctx.interval(), slack));
         // Made here and not in the closure, which would be the place that operations are called by.
         let spec = Holder::spec(&name);
         let pace = Pace::new(ctx.settings(), bounds.records_max);
-        let intake = Intake::new(Bounds { records_max: pace.initial(), ..bounds });
+        let intake = Intake::new(Bounds { records_max: pace.initial(), ..bounds }, calendar);
         let (label, into) = (name.clone(), intake.clone());
         let stream = ctx.source_stream(&label, |stream| {
             let holder = Holder::new(ctx.engine(), spec, stream);
@@ -161,7 +227,7 @@ impl SourceBuilder<'_> {
     }
 }
 
-impl fmt::Debug for SourceBuilder<'_> {
+impl<D> fmt::Debug for SourceBuilder<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SourceBuilder({:?}, {:?})", self.name, self.policy)
     }

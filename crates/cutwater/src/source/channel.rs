@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{Intake, SourceBuilder, intake::Refused, received::Origin};
+use super::{Dating, Intake, SourceBuilder, intake::Refused, received::Origin};
 use crate::{Context, DStream, Error, Record};
 
 /// Sends records of the program's own into a stream.
@@ -63,10 +63,13 @@ impl<T> ChannelSender<T> {
     }
 }
 
-impl SourceBuilder<'_> {
+impl<D> SourceBuilder<'_, D> {
     /// The stream of what the program itself sends.
     #[track_caller]
-    pub fn channel<T: Record>(self) -> (ChannelSender<T>, DStream<T>) {
+    pub fn channel<T: Record>(self) -> (ChannelSender<T>, DStream<T>)
+    where
+        D: Dating<T>,
+    {
         self.only("a channel", &[]);
         let (intake, stream) = self.received(Origin::Program);
         (ChannelSender { open: Arc::new(Open(intake)) }, stream)

@@ -67,7 +67,7 @@ impl<T: Record> Ranges<T> {
                 }
                 Finding::Malformed(record) => malformed.push(record.clone()),
                 // The master keeps these for the program.
-                Finding::Added(_) => {}
+                Finding::Added(_) | Finding::Watermark { .. } | Finding::Late { .. } => {}
             }
         }
         let applied = self.policy.apply(&self.name, *interval, &malformed);

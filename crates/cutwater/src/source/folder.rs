@@ -156,6 +156,10 @@ impl<T: Record> Input for Folder<T> {
         self.stopped && self.backlog.is_empty()
     }
 
+    fn is_stalled(&self) -> bool {
+        self.is_away || !self.backlog.is_empty()
+    }
+
     fn stop(&mut self) {
         self.stopped = true;
     }

@@ -8,7 +8,7 @@ use ureq::{Agent, Body, http};
 
 use self::events::{Events, Resume};
 use super::{
-    Intake, Receiver, SourceBuilder, Stopped,
+    Dating, Intake, Receiver, SourceBuilder, Stopped,
     decode::{self, Decode},
     lines::LineFeed,
     outage::{Outage, unless_stopped},
@@ -66,7 +66,7 @@ impl<T: Record> Http<T> {
         let agent = agent(&self.url);
         let under_it = agent.clone();
         intake.on_stop(move || under_it.shutdown());
-        let (mut outage, mut resume) = (Outage::new(&place), Resume::default());
+        let (mut outage, mut resume) = (Outage::new(&place, intake), Resume::default());
         loop {
             let waited = match self.ask(&agent, &place, intake, &mut outage, &mut resume) {
                 Err(end) => return end,
@@ -104,6 +104,7 @@ impl<T: Record> Http<T> {
             // "No content" is how a server of events says that it has no more (HTML standard).
             204 => Ok(Answer::Complete),
             200..=299 => {
+                intake.set_away(false);
                 let events = answer
                     .body()
                     .mime_type()
@@ -264,7 +265,7 @@ fn retry_after(answer: &http::Response<Body>) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-impl SourceBuilder<'_> {
+impl<D> SourceBuilder<'_, D> {
     /// The JSON values that an HTTP server answers `url` with, as they come: a line each, or, if the
     /// answer is of server-sent events, the data of an event each.
     ///
@@ -286,7 +287,10 @@ impl SourceBuilder<'_> {
     /// # drop(views);
     /// ```
     #[track_caller]
-    pub fn http_json<T: Record + DeserializeOwned>(self, url: impl ToString) -> DStream<T> {
+    pub fn http_json<T: Record + DeserializeOwned>(self, url: impl ToString) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.only("an HTTP stream", &["line_bytes_max"]);
         let line_bytes_max = self.line_bytes_max;
         let receiver = Http { url: url.to_string(), decode: decode::json, line_bytes_max };

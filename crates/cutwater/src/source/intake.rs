@@ -1,17 +1,25 @@
+mod buckets;
+
 use std::{
     fmt,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use cutwater_core::Time;
+
+pub(crate) use self::buckets::Calendar;
+use self::buckets::{Bucket, Buckets};
 use super::Malformed;
 
 /// Where a receiver puts records until their interval is cut.
 ///
 /// Properties:
 /// - it holds at most what one interval may hold; a receiver that is faster waits, and so does
-///   whoever sends to it (back pressure, from the first interval on);
-/// - records leave in the order in which they came;
+///   whoever sends to it (back pressure, from the first interval on). With event time it holds records
+///   of later intervals too, of each no more than it may hold, and of no more than
+///   [pass](crate::Builder::slack) while one waits;
+/// - records of an interval leave in the order in which they came;
 /// - once stopped it refuses everything new and keeps what it has.
 ///
 /// The receiver's thread puts in, the driver's thread takes out. If the process dies, what is in it
@@ -21,7 +29,8 @@ pub struct Intake<T> {
 }
 
 struct Shared<T> {
-    bytes_max: usize,
+    /// Where records go by their own time.
+    calendar: Option<Calendar<T>>,
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -34,15 +43,15 @@ pub(crate) struct Bounds {
 }
 
 struct State<T> {
-    /// Changes with the rate at which records are processed, if there is back pressure.
-    records_max: usize,
-    records: Vec<T>,
-    bytes: usize,
+    /// That on records changes with the rate at which they are processed, if there is back pressure.
+    bounds: Bounds,
+    buckets: Buckets<T>,
     deferred: u64,
     dropped: u64,
     malformed: Vec<Malformed>,
     stopped: bool,
     closed: bool,
+    away: bool,
     on_stop: Vec<Box<dyn FnOnce() + Send>>,
 }
 
@@ -56,6 +65,8 @@ pub(crate) struct Cut<T> {
     pub bytes: usize,
     pub deferred: u64,
     pub dropped: u64,
+    /// Records of intervals before.
+    pub late: u64,
     pub malformed: Vec<Malformed>,
     /// Nothing will be put in after this.
     pub closed: bool,
@@ -68,20 +79,19 @@ pub(crate) enum Refused<T> {
 }
 
 impl<T> Intake<T> {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        let Bounds { records_max, bytes_max } = bounds;
+    pub(crate) fn new(bounds: Bounds, calendar: Option<Calendar<T>>) -> Self {
         let state = State {
-            records_max,
-            records: Vec::new(),
-            bytes: 0,
+            bounds,
+            buckets: Buckets::default(),
             deferred: 0,
             dropped: 0,
             malformed: Vec::new(),
             stopped: false,
             closed: false,
+            away: false,
             on_stop: Vec::new(),
         };
-        Self { shared: Arc::new(Shared { bytes_max, state: Mutex::new(state), changed: Condvar::new() }) }
+        Self { shared: Arc::new(Shared { calendar, state: Mutex::new(state), changed: Condvar::new() }) }
     }
 
     /// Puts in a record of `bytes` bytes; waits while the interval is full.
@@ -89,9 +99,9 @@ impl<T> Intake<T> {
     /// # Errors
     /// The program is over and the record was not taken.
     pub fn push(&self, record: T, bytes: usize) -> Result<(), Stopped> {
-        let mut state = self.wait_for_room()?;
-        state.records.push(record);
-        state.bytes += bytes;
+        let label = self.label(&record);
+        let mut state = self.wait_for_room(label)?;
+        state.buckets.put(label, record, bytes);
         Ok(())
     }
 
@@ -101,14 +111,14 @@ impl<T> Intake<T> {
     /// # Errors
     /// The program is over and the record was not taken.
     pub fn push_or_drop(&self, record: T, bytes: usize) -> Result<bool, Stopped> {
+        let label = self.label(&record);
         let mut state = self.lock();
         if state.stopped {
             return Err(Stopped);
         }
-        let room = !self.is_full(&state);
+        let room = !self.is_full(&state, label);
         if room {
-            state.records.push(record);
-            state.bytes += bytes;
+            state.buckets.put(label, record, bytes);
         } else {
             state.dropped += 1;
         }
@@ -117,15 +127,15 @@ impl<T> Intake<T> {
 
     /// Puts in a record unless that would mean to wait; then its sender has it back.
     pub(crate) fn try_push(&self, record: T, bytes: usize) -> Result<(), Refused<T>> {
+        let label = self.label(&record);
         let mut state = self.lock();
         if state.stopped {
             return Err(Refused::Stopped(record));
         }
-        if self.is_full(&state) {
+        if self.is_full(&state, label) {
             return Err(Refused::Full(record));
         }
-        state.records.push(record);
-        state.bytes += bytes;
+        state.buckets.put(label, record, bytes);
         Ok(())
     }
 
@@ -146,8 +156,8 @@ impl<T> Intake<T> {
         offset: u64,
         error: impl fmt::Display,
     ) -> Result<(), Stopped> {
-        let mut state = self.wait_for_room()?;
-        state.bytes += bytes.len();
+        let mut state = self.wait_for_room(None)?;
+        state.buckets.next.bytes += bytes.len();
         state.malformed.push(Malformed {
             bytes: bytes.to_owned(),
             place: place.to_string(),
@@ -166,6 +176,37 @@ impl<T> Intake<T> {
         let waited = self.shared.changed.wait_timeout_while(state, span, |state| !state.stopped);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.stopped { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Says whether what the receiver reads from is out of reach. While it is, the silence of the source
+    /// is [no idleness](crate::source::Standing), and event time waits for what will come when it is
+    /// back.
+    ///
+    /// ```
+    /// use cutwater::{Error, source::{Intake, Receiver}};
+    ///
+    /// struct Poll(fn() -> Option<Vec<String>>);
+    ///
+    /// impl Receiver<String> for Poll {
+    ///     fn receive(&mut self, intake: &Intake<String>) -> Result<(), Error> {
+    ///         while intake.sleep(std::time::Duration::from_secs(1)).is_ok() {
+    ///             let answer = (self.0)();
+    ///             intake.set_away(answer.is_none());
+    ///             for line in answer.into_iter().flatten() {
+    ///                 let bytes = line.len();
+    ///                 let Ok(()) = intake.push(line, bytes) else { break };
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn set_away(&self, away: bool) {
+        self.lock().away = away;
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.lock().away
     }
 
     /// Whether the receiver should return.
@@ -198,7 +239,7 @@ impl<T> Intake<T> {
 
     /// From now on the interval holds at most `records` records; those that are in it already stay.
     pub(crate) fn set_records_max(&self, records: usize) {
-        self.lock().records_max = records;
+        self.lock().bounds.records_max = records;
         self.shared.changed.notify_all();
     }
 
@@ -207,11 +248,18 @@ impl<T> Intake<T> {
         self.lock().closed = true;
     }
 
-    pub(crate) fn cut(&self) -> Cut<T> {
+    /// Takes out the records of interval (from, to].
+    pub(crate) fn cut(&self, from: Time, to: Time) -> Cut<T> {
         let mut state = self.lock();
+        let (Bucket { records, bytes }, late) = state.buckets.cut(from, to);
+        if let Some(calendar) = &self.shared.calendar {
+            let ahead = state.buckets.too_far_ahead(to, calendar);
+            state.malformed.extend(ahead);
+        }
         let cut = Cut {
-            records: std::mem::take(&mut state.records),
-            bytes: std::mem::take(&mut state.bytes),
+            records,
+            bytes,
+            late,
             deferred: std::mem::take(&mut state.deferred),
             dropped: std::mem::take(&mut state.dropped),
             malformed: std::mem::take(&mut state.malformed),
@@ -224,22 +272,26 @@ impl<T> Intake<T> {
 
     pub(crate) fn is_empty(&self) -> bool {
         let state = self.lock();
-        state.records.is_empty() && state.malformed.is_empty()
+        state.buckets.is_empty() && state.malformed.is_empty()
     }
 
-    fn wait_for_room(&self) -> Result<MutexGuard<'_, State<T>>, Stopped> {
+    fn label(&self, record: &T) -> Option<Time> {
+        self.shared.calendar.as_ref().map(|calendar| calendar.label(record))
+    }
+
+    fn wait_for_room(&self, label: Option<Time>) -> Result<MutexGuard<'_, State<T>>, Stopped> {
         let mut state = self.lock();
-        if !state.stopped && self.is_full(&state) {
+        if !state.stopped && self.is_full(&state, label) {
             state.deferred += 1;
-            let full = |state: &mut State<T>| !state.stopped && self.is_full(state);
+            let full = |state: &mut State<T>| !state.stopped && self.is_full(state, label);
             state = self.shared.changed.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
         }
         if state.stopped { Err(Stopped) } else { Ok(state) }
     }
 
-    fn is_full(&self, state: &State<T>) -> bool {
-        let records = state.records.len() + state.malformed.len();
-        records >= state.records_max || state.bytes >= self.shared.bytes_max
+    fn is_full(&self, state: &State<T>, label: Option<Time>) -> bool {
+        let calendar = self.shared.calendar.as_ref();
+        state.buckets.is_full(label, state.malformed.len(), state.bounds, calendar)
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -256,6 +308,6 @@ impl<T> Clone for Intake<T> {
 
 impl<T> fmt::Debug for Intake<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Intake({} records)", self.lock().records.len())
+        write!(f, "Intake({} records)", self.lock().buckets.len())
     }
 }

@@ -140,6 +140,8 @@ pub(super) fn put<T>(
 
 #[cfg(test)]
 mod tests {
+    use cutwater_core::Time;
+
     use super::*;
     use crate::source::{decode, intake::Bounds};
 
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn what_came_last_is_a_line_unless_the_connection_broke() {
         for breaks in [false, true] {
-            let intake = Intake::new(Bounds { records_max: 10, bytes_max: 100 });
+            let intake = Intake::new(Bounds { records_max: 10, bytes_max: 100 }, None);
             let mut feed = LineFeed::new("test".to_owned(), decode::text, 10);
             feed.take(b"one\ntw", &intake).unwrap();
             if breaks {
@@ -187,7 +189,7 @@ mod tests {
             } else {
                 feed.end(&intake).unwrap();
             }
-            let cut = intake.cut();
+            let cut = intake.cut(Time::from_ms(0), Time::from_ms(1));
             let expected: &[&str] = if breaks { &["one"] } else { &["one", "tw"] };
             assert_eq!(cut.records, expected);
             assert_eq!(cut.dropped, u64::from(breaks));

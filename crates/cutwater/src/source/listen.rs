@@ -13,7 +13,7 @@ use cutwater_core::limits;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Intake, Receiver, SourceBuilder,
+    Dating, Intake, Receiver, SourceBuilder,
     decode::{self, Decode},
     lines::LineFeed,
     received::Origin,
@@ -152,7 +152,7 @@ impl<T: Record> Listen<T> {
     }
 }
 
-impl SourceBuilder<'_> {
+impl<D> SourceBuilder<'_, D> {
     /// The lines that others send to `addr` (host:port) of this machine, as many at a time as wish to.
     /// Only addresses that cannot be reached from outside are listened on, since nobody is asked who
     /// he is. Lines of one connection stay in order; offsets of malformed ones count from the
@@ -165,7 +165,10 @@ impl SourceBuilder<'_> {
     /// # drop(lines);
     /// ```
     #[track_caller]
-    pub fn listen_lines(self, addr: impl ToString) -> DStream<String> {
+    pub fn listen_lines(self, addr: impl ToString) -> DStream<String>
+    where
+        D: Dating<String>,
+    {
         self.listening(addr, decode::text)
     }
 
@@ -178,12 +181,18 @@ impl SourceBuilder<'_> {
     /// # drop(pairs);
     /// ```
     #[track_caller]
-    pub fn listen_json<T: Record + DeserializeOwned>(self, addr: impl ToString) -> DStream<T> {
+    pub fn listen_json<T: Record + DeserializeOwned>(self, addr: impl ToString) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.listening(addr, decode::json)
     }
 
     #[track_caller]
-    fn listening<T: Record>(self, addr: impl ToString, decode: Decode<T>) -> DStream<T> {
+    fn listening<T: Record>(self, addr: impl ToString, decode: Decode<T>) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.only("a socket", &["line_bytes_max"]);
         let line_bytes_max = self.line_bytes_max;
         let receiver = Listen { addr: addr.to_string(), decode, line_bytes_max, listener: None };

@@ -5,6 +5,10 @@
 //! (files) reads when the interval is cut and copies nothing it need not. Either way the input of an
 //! interval is fixed before the interval runs.
 //!
+//! Records are in the interval in which they arrive, or, with [event time](SourceBuilder::event_time) and
+//! where files are replayed, in the one in which they happened. What the silence of a source means is
+//! its [`Standing`].
+//!
 //! Every source has a bound on what an interval takes from it, from the first interval on; behind it
 //! senders wait. What an interval took, deferred, dropped and could not understand is in its
 //! [report](crate::SourceReport), and what becomes of the latter is the [`ErrorPolicy`].
@@ -23,6 +27,7 @@
 
 mod builder;
 mod channel;
+mod dating;
 mod decode;
 mod files;
 mod folder;
@@ -39,9 +44,11 @@ mod rate;
 mod received;
 mod replay;
 mod socket;
+mod standing;
 
 pub use builder::SourceBuilder;
 pub use channel::{ChannelSender, TrySendError};
+pub use dating::{ByArrival, ByEventTime, Dating};
 pub(crate) use holder::Holder;
 pub use intake::{Intake, Stopped};
 pub(crate) use malformed::OnMalformed;
@@ -50,6 +57,8 @@ pub(crate) use pace::Processed;
 pub use queue::DatasetQueue;
 use received::Received;
 pub use received::Receiver;
+pub use standing::Standing;
+pub(crate) use standing::StandingAt;
 
 use cutwater_core::{DatasetId, Time};
 
@@ -111,6 +120,16 @@ pub(crate) trait Input: Send {
         None
     }
 
+    /// Whether event time need not wait for it any more. A test's list may be exhausted and go on, empty.
+    fn has_ended(&self) -> bool {
+        self.is_exhausted()
+    }
+
+    /// Whether there is more than got into the interval that was just cut.
+    fn is_stalled(&self) -> bool {
+        false
+    }
+
     /// Takes nothing from outside any more. What has been received stays to be cut.
     fn stop(&mut self);
 
@@ -135,7 +154,8 @@ pub struct Taken {
     /// Records that were given up: those that broke off with their connection, or that nobody could be
     /// made to wait with.
     pub dropped: u64,
-    /// Records whose own time lies before the interval; they are in it all the same.
+    /// Records whose own time lies before the interval, which came after the [slack](crate::Builder::slack)
+    /// of theirs; they are in it all the same.
     pub late: u64,
     /// Records that could not be understood.
     pub malformed: Vec<Malformed>,

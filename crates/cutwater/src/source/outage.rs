@@ -21,7 +21,13 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    pub fn new(place: &str) -> Self {
+    /// Until it has answered for the first time the server is away too.
+    pub fn new<T>(place: &str, intake: &Intake<T>) -> Self {
+        intake.set_away(true);
+        Self::of(place)
+    }
+
+    fn of(place: &str) -> Self {
         let first = Duration::from_millis(limits::RECONNECT_MS_MIN);
         Self { place: place.to_owned(), first, next: first, reported: false }
     }
@@ -29,6 +35,7 @@ impl Outage {
     /// Says once that the server is away, and waits until it is time to try again.
     pub fn wait<T>(&mut self, intake: &Intake<T>, reason: impl fmt::Display) -> Result<(), Stopped> {
         let delay = self.delay();
+        intake.set_away(true);
         self.report(reason);
         intake.sleep(delay)
     }
@@ -40,6 +47,7 @@ impl Outage {
         asked: Duration,
         reason: impl fmt::Display,
     ) -> Result<(), Stopped> {
+        intake.set_away(true);
         self.report(reason);
         intake.sleep(bounded_wait(asked))
     }
@@ -109,7 +117,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_bound_and_begin_anew_after_an_outage() {
-        let mut outage = Outage::new("example");
+        let mut outage = Outage::of("example");
         let delays: Vec<_> = (0..8).map(|_| outage.delay().as_millis()).collect();
         assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         outage.over();
@@ -118,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_server_may_ask_for_patience_but_not_for_ever() {
-        let mut outage = Outage::new("example");
+        let mut outage = Outage::of("example");
         outage.begin_with(Duration::from_secs(10));
         assert_eq!([outage.delay(), outage.delay()], [Duration::from_secs(10); 2]);
         outage.begin_with(Duration::from_secs(1_000_000));

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Intake, Receiver, SourceBuilder, Stopped, received::Origin};
+use super::{Dating, Intake, Receiver, SourceBuilder, Stopped, received::Origin};
 use crate::{DStream, Error, Record};
 
 /// Records made by the program at a steady rate.
@@ -84,7 +84,7 @@ impl<F> Rate<F> {
     }
 }
 
-impl SourceBuilder<'_> {
+impl<D> SourceBuilder<'_, D> {
     /// Records made by `make` from their number, `per_second` of them a second, for ever. Record n is
     /// the same in every run; the interval it falls into depends on the wall's clock. A generator that
     /// was held up makes good for it at twice its rate.
@@ -96,7 +96,10 @@ impl SourceBuilder<'_> {
     /// # drop(ticks);
     /// ```
     #[track_caller]
-    pub fn rate<T: Record>(self, per_second: u64, make: impl Fn(u64) -> T + Send + 'static) -> DStream<T> {
+    pub fn rate<T: Record>(self, per_second: u64, make: impl Fn(u64) -> T + Send + 'static) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.generated(per_second, None, make)
     }
 
@@ -116,7 +119,10 @@ impl SourceBuilder<'_> {
         total: u64,
         per_second: u64,
         make: impl Fn(u64) -> T + Send + 'static,
-    ) -> DStream<T> {
+    ) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.generated(per_second, Some(total), make)
     }
 
@@ -126,7 +132,10 @@ impl SourceBuilder<'_> {
         per_second: u64,
         total: Option<u64>,
         make: impl Fn(u64) -> T + Send + 'static,
-    ) -> DStream<T> {
+    ) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.only("a generator", &[]);
         let pace = Pace { per_second, made: 0, asked: Duration::ZERO };
         self.received(Origin::Receiver(Box::new(Rate { pace, total, make }))).1

@@ -113,10 +113,10 @@ impl<T: Record> Input for Received<T> {
         Ok(())
     }
 
-    fn cut(&mut self, _: Time, to: Time) -> Result<Taken, Error> {
+    fn cut(&mut self, from: Time, to: Time) -> Result<Taken, Error> {
         let ended = self.ended();
         // Looked at only after the receiver has ended or not, so that nothing it put in is missed.
-        let cut = self.intake.cut();
+        let cut = self.intake.cut(from, to);
         if cut.closed && matches!(self.origin, Origin::Program) {
             self.origin = Origin::Nobody;
         }
@@ -125,7 +125,7 @@ impl<T: Record> Input for Received<T> {
             bytes: cut.bytes as u64,
             deferred: cut.deferred,
             dropped: cut.dropped,
-            late: 0,
+            late: cut.late,
             malformed: cut.malformed,
         };
         self.holder.put(to, cut.records);
@@ -148,6 +148,10 @@ impl<T: Record> Input for Received<T> {
     fn is_exhausted(&self) -> bool {
         // A receiver that has ended is nobody once a cut has taken its last records.
         matches!(self.origin, Origin::Nobody) && self.intake.is_empty()
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.intake.is_away()
     }
 
     fn stop(&mut self) {

@@ -1,14 +1,19 @@
+mod ahead;
 mod reader;
 
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    time::Duration,
 };
 
 use cutwater_core::Time;
 
-use self::reader::{RawLine, Reader};
+use self::{
+    ahead::{Ahead, Dated},
+    reader::{RawLine, Reader},
+};
 use super::{ErrorPolicy, Holder, Input, Malformed, SourceBuilder, Taken, intake::Bounds, lines::TOO_LONG};
 use crate::{
     DStream, Record,
@@ -20,8 +25,9 @@ use crate::{
 ///
 /// Properties:
 /// - an interval (from, to] takes the records whose time is at most `to`, in the order of the files,
-///   and leaves off at the first that is later or when the interval is full;
-/// - it reads one record ahead and no further, so that memory does not depend on the files;
+///   and leaves off at the first that is later by more than the slack, or when the interval is full;
+/// - it reads ahead to that record and no further, nor more than an interval may hold, so that memory
+///   does not depend on the files;
 /// - the same files give the same intervals in every run, whatever the speed.
 ///
 /// The driver's thread reads. If the process dies, a new run begins with the first file.
@@ -33,20 +39,15 @@ struct Replay<T, P, C> {
     reader: Reader,
     parse: P,
     time_of: C,
-    /// The record read ahead.
-    next: Option<Dated<T>>,
+    /// Records read ahead.
+    ahead: Ahead<T>,
+    slack: Duration,
     /// What was met that is none, and is in no interval yet.
     malformed: Vec<Malformed>,
     /// Up to here everything has been read, so that what still comes of it is late.
     complete: Option<Time>,
     /// Faults were found, and there is no point in reading.
     faulty: bool,
-}
-
-struct Dated<T> {
-    record: T,
-    time: Time,
-    bytes: u64,
 }
 
 impl<T, P, C, E> Replay<T, P, C>
@@ -71,7 +72,7 @@ where
         }));
         match made {
             Ok(Ok((record, time))) => {
-                self.next = Some(Dated { record, time, bytes: line.length });
+                self.ahead.put(Dated { record, time, bytes: line.length, waited: false });
                 Ok(Some(0))
             }
             Ok(Err(error)) => {
@@ -89,34 +90,49 @@ where
     fn take(&mut self, from: Time, to: Time, records: &mut Vec<T>, taken: &mut Taken) -> Result<(), Error> {
         let mut complete = *self.complete.get_or_insert(from);
         while !self.is_full(records.len(), taken.bytes) {
-            match self.next.take_if(|next| next.time <= to) {
+            match self.ahead.take(to) {
                 Some(next) => {
                     // What had to wait for room is of an earlier interval, too, but not late: its
                     // interval has not been read to the end before.
                     taken.late += u64::from(next.time <= complete);
                     taken.bytes += next.bytes;
-                    complete = complete.max(begin_of_interval(next.time, from, to));
+                    complete = complete.max(begin_of_interval(next.time - self.slack, from, to));
                     self.complete = Some(complete);
                     records.push(next.record);
                 }
-                // The next record is of a later interval.
-                None if self.next.is_some() => break,
+                // What still comes is of a later interval, or late.
+                None if self.is_far_enough(to) => break,
                 None => match self.step()? {
                     Some(malformed) => taken.bytes += malformed,
                     None => break,
                 },
             }
         }
-        if self.is_full(records.len(), taken.bytes) && self.next.is_none() {
+        if self.is_full(records.len(), taken.bytes) && !self.ahead.is_due(to) && !self.is_far_enough(to) {
             // One line more, to be able to say whether anything has to wait.
             taken.bytes += self.step()?.unwrap_or(0);
         }
-        if self.next.as_ref().is_some_and(|next| next.time <= to) {
-            taken.deferred = 1;
-        } else {
+        taken.deferred = self.ahead.defer(to);
+        if !self.ahead.is_due(to) && (self.is_far_enough(to) || self.reader.is_done()) {
             self.complete = Some(to);
         }
         Ok(())
+    }
+
+    /// Whether a record that happened before all others would be here. With slack it need not be the
+    /// first of the files.
+    fn knows_the_first(&self) -> bool {
+        let Some((oldest, newest)) = self.ahead.oldest().zip(self.ahead.newest()) else { return false };
+        self.slack.is_zero()
+            || newest > oldest + self.slack
+            || self.is_full(self.ahead.len(), self.ahead.bytes())
+    }
+
+    /// Whether a record of the interval that ends at `to` would come later than its slack; or whether so
+    /// much was read ahead that it has to do.
+    fn is_far_enough(&self, to: Time) -> bool {
+        self.ahead.newest().is_some_and(|newest| newest > to + self.slack)
+            || self.is_full(self.ahead.len(), self.ahead.bytes())
     }
 
     fn is_full(&self, records: usize, bytes: u64) -> bool {
@@ -165,8 +181,8 @@ where
     }
 
     fn first_time(&mut self) -> Result<Option<Time>, Error> {
-        while !self.faulty && self.next.is_none() {
-            if self.is_full(0, 0) {
+        while !self.faulty && !self.knows_the_first() {
+            if self.ahead.is_empty() && self.is_full(0, 0) {
                 // Going on would fill the memory with lines that are none.
                 let (count, first) = (self.malformed.len(), self.malformed.first().map(Malformed::to_string));
                 return Err(Error::new(
@@ -182,7 +198,7 @@ where
                 break;
             }
         }
-        Ok(self.next.as_ref().map(|next| next.time))
+        Ok(self.ahead.oldest())
     }
 
     fn cut(&mut self, from: Time, to: Time) -> Result<Taken, Error> {
@@ -206,7 +222,7 @@ where
     }
 
     fn is_exhausted(&self) -> bool {
-        self.next.is_none() && self.reader.is_done()
+        self.ahead.is_empty() && self.reader.is_done()
     }
 
     fn progress(&self) -> Option<f64> {
@@ -214,7 +230,7 @@ where
     }
 
     fn stop(&mut self) {
-        self.next = None;
+        self.ahead.clear();
         self.reader.stop();
     }
 }
@@ -228,9 +244,10 @@ impl SourceBuilder<'_> {
     /// [faster](crate::Builder::speed), or in [batch mode](crate::Builder::batch) as fast as they can be
     /// processed, and in each case hold the same records.
     ///
-    /// A record that comes after records of a later interval is late: it is put into the interval that
-    /// is being made, and counted. What does not fit into an interval comes first in the next; of that
-    /// the source knows, and counts, only the record it has read ahead. A panic of `parse` or `time_of`
+    /// A record that comes after records that happened more than the [slack](crate::Builder::slack) after
+    /// its interval is late: it is put into the interval that is being made, and counted. What does not
+    /// fit into an interval comes first in the next; of that the source knows, and counts, only what it
+    /// has read ahead: one record, or as far as the slack. A panic of `parse` or `time_of`
     /// fails the interval; what is left of it comes with the next. A file that cannot be read on fails
     /// the interval, and the next goes on with the next file.
     ///
@@ -268,6 +285,7 @@ impl SourceBuilder<'_> {
         let Self { ctx, name, policy, bounds, line_bytes_max, header_lines, .. } = self;
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let (label, spec) = (name.clone(), Holder::spec(&name));
+        let (interval, slack) = (ctx.interval(), ctx.settings().slack);
         ctx.source_stream(&label, |stream| {
             Box::new(Replay {
                 name,
@@ -277,7 +295,8 @@ impl SourceBuilder<'_> {
                 reader: Reader::new(paths, header_lines, line_bytes_max),
                 parse,
                 time_of,
-                next: None,
+                ahead: Ahead::new(interval),
+                slack,
                 malformed: Vec::new(),
                 complete: None,
                 faulty: false,

@@ -8,7 +8,7 @@ use cutwater_core::limits;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Intake, Receiver, SourceBuilder, Stopped,
+    Dating, Intake, Receiver, SourceBuilder, Stopped,
     decode::{self, Decode},
     lines::LineFeed,
     outage::{Outage, STOP_POLL, unless_stopped},
@@ -46,12 +46,13 @@ impl<T: Record> Receiver<T> for Connect<T> {
 
 impl<T> Connect<T> {
     fn connect(&self, intake: &Intake<T>) -> Result<(), Stopped> {
-        let mut outage = Outage::new(&self.addr);
+        let mut outage = Outage::new(&self.addr, intake);
         loop {
             let addr = self.addr.clone();
             let dialled = unless_stopped(intake, move || dial(&addr))?;
             match dialled.and_then(|stream| stream) {
                 Ok(mut stream) => {
+                    intake.set_away(false);
                     let mut feed = LineFeed::new(self.addr.clone(), self.decode, self.line_bytes_max);
                     let ended =
                         read_lines(&mut stream, &mut feed, intake, &|| intake.is_stopped(), &mut || {
@@ -124,7 +125,7 @@ pub(super) fn read_lines<T>(
     }
 }
 
-impl SourceBuilder<'_> {
+impl<D> SourceBuilder<'_, D> {
     /// The lines that the server at `addr` (host:port) sends. If it is away or goes away, the source
     /// connects again until the program ends, at first after 100 ms and at last every 5 s. Offsets of
     /// malformed lines count from the beginning of their connection.
@@ -141,7 +142,10 @@ impl SourceBuilder<'_> {
     /// # drop(lines);
     /// ```
     #[track_caller]
-    pub fn socket_lines(self, addr: impl ToString) -> DStream<String> {
+    pub fn socket_lines(self, addr: impl ToString) -> DStream<String>
+    where
+        D: Dating<String>,
+    {
         self.connected(addr, decode::text)
     }
 
@@ -157,12 +161,18 @@ impl SourceBuilder<'_> {
     /// # drop(views);
     /// ```
     #[track_caller]
-    pub fn socket_json<T: Record + DeserializeOwned>(self, addr: impl ToString) -> DStream<T> {
+    pub fn socket_json<T: Record + DeserializeOwned>(self, addr: impl ToString) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.connected(addr, decode::json)
     }
 
     #[track_caller]
-    fn connected<T: Record>(self, addr: impl ToString, decode: Decode<T>) -> DStream<T> {
+    fn connected<T: Record>(self, addr: impl ToString, decode: Decode<T>) -> DStream<T>
+    where
+        D: Dating<T>,
+    {
         self.only("a socket", &["line_bytes_max"]);
         let receiver = Connect { addr: addr.to_string(), decode, line_bytes_max: self.line_bytes_max };
         self.received(Origin::Receiver(Box::new(receiver))).1

@@ -9,9 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::tree::Tree;
 use super::Table;
-use crate::Key;
+use crate::{Key, Record};
 
-/// Keys by deadline. Like a [`Table`], its versions share structure: a clone costs nothing, and a
+/// Keys by deadline, each with a value where there is something to keep. Like a [`Table`], its versions share structure: a clone costs nothing, and a
 /// change copies only the way to what is changed.
 ///
 /// Properties:
@@ -19,7 +19,7 @@ use crate::Key;
 /// - [`take_due`](Self::take_due) costs by what is due, however many keys are not;
 /// - its order is (deadline, order of the table of that deadline's keys), which depends on the content
 ///   alone, except among keys of equal hash (see [`Table`]);
-/// - a key takes about as much room as in a table without values.
+/// - a key takes about as much room as in a table.
 ///
 /// Keys that share a deadline share a table: in a stream, deadlines are interval times plus a fixed
 /// span, so that there are far fewer deadlines than keys, and whole tables of keys fall due at once.
@@ -27,14 +27,11 @@ use crate::Key;
 ///
 /// Threading and failure: those of a [`Table`].
 #[derive(Clone, Debug)]
-pub(crate) struct Timers<K> {
-    tree: Tree<K>,
+pub(crate) struct Timers<K, V = ()> {
+    tree: Tree<K, V>,
 }
 
-/// The keys of one deadline.
-pub(crate) type Keys<K> = Table<K, ()>;
-
-impl<K> Default for Timers<K> {
+impl<K, V> Default for Timers<K, V> {
     fn default() -> Self {
         Self { tree: None }
     }
@@ -45,6 +42,18 @@ impl<K: Key> Timers<K> {
     /// caller to know.
     pub fn add(&mut self, deadline: Time, hash: u64, key: &K) {
         tree::keys_mut(&mut self.tree, deadline).insert(hash, key.clone(), ());
+    }
+}
+
+impl<K: Key, V: Record> Timers<K, V> {
+    /// Puts under a deadline what `change` makes of the key's value there, if it has one.
+    pub fn change(&mut self, deadline: Time, hash: u64, key: &K, change: impl FnOnce(Option<V>) -> V) {
+        tree::keys_mut(&mut self.tree, deadline).alter(hash, key, |value| Some(change(value)));
+    }
+
+    /// The value of a key under a deadline.
+    pub fn get(&self, deadline: Time, hash: u64, key: &K) -> Option<&V> {
+        tree::find(&self.tree, deadline)?.get(hash, key)
     }
 
     /// Takes a key away from a deadline; says whether it was there.
@@ -59,7 +68,7 @@ impl<K: Key> Timers<K> {
 
     /// Takes every key out whose deadline is strictly before `now`: deadlines in order, each with its
     /// keys.
-    pub fn take_due(&mut self, now: Time) -> Vec<(Time, Keys<K>)> {
+    pub fn take_due(&mut self, now: Time) -> Vec<(Time, Table<K, V>)> {
         let (due, later) = tree::split(self.tree.take(), now);
         self.tree = later;
         let mut all = Vec::new();
@@ -67,8 +76,16 @@ impl<K: Key> Timers<K> {
         all
     }
 
+    /// The deadlines after `from` and up to `to` in order, each with its keys. It costs by what there is
+    /// in between.
+    pub fn between(&self, from: Time, to: Time) -> Vec<(Time, &Table<K, V>)> {
+        let mut all = Vec::new();
+        tree::between(&self.tree, from, to, &mut |deadline, keys| all.push((deadline, keys)));
+        all
+    }
+
     /// All deadlines in order, each with its keys.
-    pub fn all(&self) -> Vec<(Time, &Keys<K>)> {
+    pub fn all(&self) -> Vec<(Time, &Table<K, V>)> {
         let mut all = Vec::new();
         tree::each(&self.tree, &mut |deadline, keys| all.push((deadline, keys)));
         all
@@ -76,16 +93,16 @@ impl<K: Key> Timers<K> {
 }
 
 /// The bytes are those of a sequence of deadlines, each with a sequence of keys.
-impl<K: Key> Serialize for Timers<K> {
+impl<K: Key, V: Record> Serialize for Timers<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.all())
     }
 }
 
-impl<'de, K: Key> Deserialize<'de> for Timers<K> {
+impl<'de, K: Key, V: Record> Deserialize<'de> for Timers<K, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut timers = Self::default();
-        for (deadline, keys) in Vec::<(Time, Keys<K>)>::deserialize(deserializer)? {
+        for (deadline, keys) in Vec::<(Time, Table<K, V>)>::deserialize(deserializer)? {
             // Nothing comes of a deadline without keys.
             if !keys.is_empty() {
                 *tree::keys_mut(&mut timers.tree, deadline) = keys;

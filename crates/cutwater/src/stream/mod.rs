@@ -7,6 +7,7 @@
 mod count;
 mod count_by_value_and_window;
 mod count_by_window;
+mod event_time;
 mod evolve;
 mod for_each_rdd;
 mod group_by_key_and_window;
@@ -39,6 +40,7 @@ pub(crate) mod window;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub use event_time::{Emission, EventStream, EventWindow, EventWindows, Windowed};
 pub use for_each_rdd::Done;
 pub use map_with_state::MapWithState;
 pub(crate) use node::{AnyStream, StreamNode, Timeline};

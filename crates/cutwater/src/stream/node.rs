@@ -10,7 +10,12 @@ use std::{
 
 use cutwater_core::{Time, limits};
 
-use crate::{Record, error::Error, rdd::Rdd};
+use crate::{
+    Record,
+    error::Error,
+    rdd::Rdd,
+    source::{Standing, StandingAt},
+};
 
 /// A stream as the graph holds it.
 ///
@@ -32,6 +37,8 @@ pub(crate) struct StreamNode<T> {
     named: OnceLock<Arc<str>>,
     slide: Duration,
     parents: Vec<super::Parent>,
+    /// How the sources stand that it is made from. A stream that is made from none is a source.
+    sources: Vec<Arc<StandingAt>>,
     timeline: Arc<Timeline>,
     compute: Box<Compute<T>>,
     generated: Mutex<BTreeMap<Time, Option<Rdd<T>>>>,
@@ -93,6 +100,13 @@ pub(crate) trait AnyStream: Send + Sync {
     fn cut_lineage(&self);
     /// Lets go of the answers from `time` on: the interval failed.
     fn retract(&self, time: Time);
+    /// How the sources stand that it is made from.
+    fn sources(&self) -> &[Arc<StandingAt>];
+    /// Whether its records may be missing from the interval `time`, which is the newest: what its sources
+    /// say together.
+    fn standing(&self, time: Time) -> Standing {
+        Standing::together(self.sources().iter().map(|source| source.at(time)))
+    }
 }
 
 impl<T: Record> StreamNode<T> {
@@ -105,12 +119,22 @@ impl<T: Record> StreamNode<T> {
         has_state: bool,
         compute: Box<Compute<T>>,
     ) -> Self {
+        let mut sources: Vec<Arc<StandingAt>> = Vec::new();
+        for source in parents.iter().flat_map(|(parent, _)| parent.sources()) {
+            if !sources.iter().any(|known| Arc::ptr_eq(known, source)) {
+                sources.push(source.clone());
+            }
+        }
+        if parents.is_empty() {
+            sources.push(Arc::default());
+        }
         Self {
             label: label.into(),
             place: Location::caller(),
             named: OnceLock::new(),
             slide,
             parents,
+            sources,
             timeline,
             compute,
             generated: Mutex::default(),
@@ -288,5 +312,9 @@ impl<T: Record> AnyStream for StreamNode<T> {
         let gone = self.lock().split_off(&time);
         drop(gone);
         self.aside().insert(time);
+    }
+
+    fn sources(&self) -> &[Arc<StandingAt>] {
+        &self.sources
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use cutwater_core::{Parent as Edge, PartitionMap, Split, TaskError, Time};
+use cutwater_core::{Parent as Edge, PartitionMap, Split, Time};
 use serde::{Deserialize, Serialize};
 
 use super::{Parent, StateSpec};
@@ -41,12 +41,7 @@ pub(super) struct Found<'a> {
 
 impl<'a> Found<'a> {
     pub fn new(node: Node<'a>, partition: u32) -> ControlFlow<Stop, Self> {
-        match postcard::from_bytes(&node.split(partition)?.place) {
-            Ok(interval) => ControlFlow::Continue(Self { node, partition, interval }),
-            Err(error) => ControlFlow::Break(
-                TaskError::Internal(format!("{} does not know its interval: {error}", node.label())).into(),
-            ),
-        }
+        ControlFlow::Continue(Self { node, partition, interval: node.interval(partition)? })
     }
 
     /// The interval's time.
@@ -126,15 +121,21 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
         let edges = [records, before, initial].into_iter().flatten().collect();
         let mut node = DatasetNode::new(&engine, partitions, edges, &spec.any);
         node.partitioner = Some(target);
-        let place: Arc<[u8]> = postcard::to_allocvec(&interval).map_err(Error::internal)?.into();
-        let dataset = node.dataset_mut();
-        dataset.splits =
-            (0..partitions).map(|_| Split { blocks: Vec::new(), place: place.clone() }).collect();
-        dataset.keep = true;
+        describe_interval(&mut node, &interval)?;
         Ok(Some(node.of(&spec)))
     })
 }
 
-fn in_place<T: Record>(rdd: &Rdd<T>) -> (Arc<DatasetNode>, Edge) {
+/// Makes the dataset one that is kept and whose tasks know its `interval`.
+pub(super) fn describe_interval(node: &mut DatasetNode, interval: &impl Serialize) -> Result<(), Error> {
+    let place: Arc<[u8]> = postcard::to_allocvec(interval).map_err(Error::internal)?.into();
+    let dataset = node.dataset_mut();
+    let split = || Split { blocks: Vec::new(), place: place.clone() };
+    dataset.splits = (0..dataset.partitions).map(|_| split()).collect();
+    dataset.keep = true;
+    Ok(())
+}
+
+pub(super) fn in_place<T: Record>(rdd: &Rdd<T>) -> (Arc<DatasetNode>, Edge) {
     (rdd.node().clone(), Edge::Narrow { dataset: rdd.node().dataset.id, map: PartitionMap::Same })
 }

@@ -1,6 +1,7 @@
 use std::ops::ControlFlow;
 
 use cutwater_core::{BlockId, Dataset, Parent, Split, TaskError};
+use serde::de::DeserializeOwned;
 
 use super::{
     AnyOperator, Emit, Flow, LENT_RECORDS, LendKeys, Look, Stop, TaskRun, blame,
@@ -44,6 +45,13 @@ impl<'a> Node<'a> {
                 .get(partition as usize)
                 .ok_or_else(|| TaskError::Internal(format!("{} has no split {partition}", self.label()))),
         )
+    }
+
+    /// For an operator that has to know its interval: what was fixed when the dataset was described.
+    pub fn interval<I: DeserializeOwned>(&self, partition: u32) -> ControlFlow<Stop, I> {
+        or_stop(postcard::from_bytes(&self.split(partition)?.place).map_err(|error| {
+            TaskError::Internal(format!("{} does not know its interval: {error}", self.label()))
+        }))
     }
 
     /// Every record of `partition` of the narrow parent number `parent` (of all the partitions it

@@ -1,6 +1,6 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use cutwater_core::{BlockId, Dataset, DatasetId, Shape, Stage, Task, TaskError, WorkerId};
+use cutwater_core::{BlockId, Dataset, DatasetId, Shape, Stage, Task, TaskError, Time, WorkerId};
 
 use super::{
     Node, blame,
@@ -93,6 +93,20 @@ pub(crate) enum Finding {
     Malformed(crate::source::Malformed),
     /// What the partition added to accumulators.
     Added(Vec<Contribution>),
+    /// How far an event clock is.
+    Watermark {
+        /// The clock, by its number in the program.
+        clock: usize,
+        /// With this interval.
+        at: Option<Time>,
+    },
+    /// Records that came too late for all their windows.
+    Late {
+        /// The windowed stream, by its number in the program.
+        windows: usize,
+        /// How many.
+        records: u64,
+    },
 }
 
 impl<'a> TaskRun<'a> {

@@ -45,5 +45,10 @@ impl<T: Record> Input for Listed<T> {
         self.intervals.is_empty()
     }
 
+    fn has_ended(&self) -> bool {
+        // After the last, intervals are empty.
+        false
+    }
+
     fn stop(&mut self) {}
 }

@@ -129,19 +129,21 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use cutwater_core::Time;
+
     use super::*;
     use crate::source::{decode, intake::Bounds};
 
     /// The events of `text` when it arrives `piece` bytes at a time, and what is left.
     fn events(text: &str, piece: usize, bytes_max: usize) -> (Vec<String>, Resume, Vec<u64>, u64) {
-        let intake = Intake::new(Bounds { records_max: 100, bytes_max: 1 << 20 });
+        let intake = Intake::new(Bounds { records_max: 100, bytes_max: 1 << 20 }, None);
         let (mut events, mut resume) =
             (Events::new("test".to_owned(), decode::text, bytes_max), Resume::default());
         for bytes in text.as_bytes().chunks(piece) {
             events.take(bytes, &intake, &mut resume).unwrap();
         }
         events.end(&intake);
-        let cut = intake.cut();
+        let cut = intake.cut(Time::from_ms(0), Time::from_ms(1));
         (cut.records, resume, cut.malformed.into_iter().map(|bad| bad.offset).collect(), cut.dropped)
     }
 

@@ -153,3 +153,24 @@ fn what_is_not_there_copies_nothing() {
     assert!(!timers.remove(at(1), key_hash(&2u32), &2));
     assert_eq!(tree::own_nodes(&timers.tree, &before.tree), 0);
 }
+
+/// What lies between two deadlines is found with its values, the first left out and the last not.
+#[test]
+fn a_range_is_read_in_order() {
+    let mut timers = Timers::<u32, i64>::default();
+    for (deadline, key, value) in [(30, 3, 1), (10, 1, 2), (20, 2, 4), (20, 2, 8), (40, 4, 16)] {
+        timers.change(at(deadline), key_hash(&key), &key, |known| known.unwrap_or(0) + value);
+    }
+    let between = |from, to| -> Vec<(i64, u32, i64)> {
+        let found = timers.between(at(from), at(to));
+        found
+            .iter()
+            .flat_map(|(end, keys)| keys.iter().map(|(key, value)| (end.as_ms(), *key, *value)))
+            .collect()
+    };
+    assert_eq!(between(10, 30), [(20, 2, 12), (30, 3, 1)]);
+    assert_eq!(between(0, 9), []);
+    assert_eq!(between(39, i64::MAX), [(40, 4, 16)]);
+    assert_eq!(timers.get(at(10), key_hash(&1u32), &1), Some(&2));
+    assert_eq!(timers.get(at(11), key_hash(&1u32), &1), None);
+}

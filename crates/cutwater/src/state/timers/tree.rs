@@ -9,17 +9,17 @@ use std::{cmp::Ordering, sync::Arc};
 
 use cutwater_core::Time;
 
-use super::Keys;
-use crate::{Key, placement};
+use super::Table;
+use crate::{Key, Record, placement};
 
-pub(super) type Tree<K> = Option<Arc<Node<K>>>;
+pub(super) type Tree<K, V> = Option<Arc<Node<K, V>>>;
 
 #[derive(Clone, Debug)]
-pub(super) struct Node<K> {
+pub(super) struct Node<K, V> {
     deadline: Time,
-    keys: Keys<K>,
-    left: Tree<K>,
-    right: Tree<K>,
+    keys: Table<K, V>,
+    left: Tree<K, V>,
+    right: Tree<K, V>,
 }
 
 /// No two deadlines have the same.
@@ -28,7 +28,7 @@ fn rank(deadline: Time) -> (u64, Time) {
 }
 
 /// The keys of a deadline.
-pub(super) fn find<K>(mut tree: &Tree<K>, deadline: Time) -> Option<&Keys<K>> {
+pub(super) fn find<K, V>(mut tree: &Tree<K, V>, deadline: Time) -> Option<&Table<K, V>> {
     loop {
         let node = tree.as_ref()?;
         tree = match deadline.cmp(&node.deadline) {
@@ -40,11 +40,11 @@ pub(super) fn find<K>(mut tree: &Tree<K>, deadline: Time) -> Option<&Keys<K>> {
 }
 
 /// The keys of a deadline, to be changed; none at first.
-pub(super) fn keys_mut<K: Key>(tree: &mut Tree<K>, deadline: Time) -> &mut Keys<K> {
-    let is_above = |node: &Arc<Node<K>>| rank(node.deadline) >= rank(deadline);
+pub(super) fn keys_mut<K: Key, V: Record>(tree: &mut Tree<K, V>, deadline: Time) -> &mut Table<K, V> {
+    let is_above = |node: &Arc<Node<K, V>>| rank(node.deadline) >= rank(deadline);
     if !tree.as_ref().is_some_and(is_above) {
         let (left, right) = split(tree.take(), deadline);
-        *tree = Some(Arc::new(Node { deadline, keys: Keys::new(), left, right }));
+        *tree = Some(Arc::new(Node { deadline, keys: Table::new(), left, right }));
     }
     let Some(node) = tree else { unreachable!("a node was put there if there was none") };
     let node = Arc::make_mut(node);
@@ -56,7 +56,7 @@ pub(super) fn keys_mut<K: Key>(tree: &mut Tree<K>, deadline: Time) -> &mut Keys<
 }
 
 /// Takes a key away from a deadline, and the deadline if it was its last.
-pub(super) fn remove<K: Key>(tree: &mut Tree<K>, deadline: Time, hash: u64, key: &K) {
+pub(super) fn remove<K: Key, V: Record>(tree: &mut Tree<K, V>, deadline: Time, hash: u64, key: &K) {
     let Some(node) = tree else { return };
     let node = Arc::make_mut(node);
     match deadline.cmp(&node.deadline) {
@@ -72,7 +72,7 @@ pub(super) fn remove<K: Key>(tree: &mut Tree<K>, deadline: Time, hash: u64, key:
 }
 
 /// What lies strictly before `at`, and the rest.
-pub(super) fn split<K: Key>(tree: Tree<K>, at: Time) -> (Tree<K>, Tree<K>) {
+pub(super) fn split<K: Key, V: Record>(tree: Tree<K, V>, at: Time) -> (Tree<K, V>, Tree<K, V>) {
     let Some(mut shared) = tree else { return (None, None) };
     let node = Arc::make_mut(&mut shared);
     if node.deadline < at {
@@ -87,7 +87,7 @@ pub(super) fn split<K: Key>(tree: Tree<K>, at: Time) -> (Tree<K>, Tree<K>) {
 }
 
 /// One tree of two, of which the first lies before the second.
-fn merge<K: Key>(first: Tree<K>, second: Tree<K>) -> Tree<K> {
+fn merge<K: Key, V: Record>(first: Tree<K, V>, second: Tree<K, V>) -> Tree<K, V> {
     let (mut a, mut b) = match (first, second) {
         (Some(a), Some(b)) => (a, b),
         (one, other) => return one.or(other),
@@ -104,7 +104,7 @@ fn merge<K: Key>(first: Tree<K>, second: Tree<K>) -> Tree<K> {
 }
 
 /// Calls `see` with every deadline and its keys, in order.
-pub(super) fn each<'a, K>(tree: &'a Tree<K>, see: &mut impl FnMut(Time, &'a Keys<K>)) {
+pub(super) fn each<'a, K, V>(tree: &'a Tree<K, V>, see: &mut impl FnMut(Time, &'a Table<K, V>)) {
     if let Some(node) = tree {
         each(&node.left, see);
         see(node.deadline, &node.keys);
@@ -112,9 +112,28 @@ pub(super) fn each<'a, K>(tree: &'a Tree<K>, see: &mut impl FnMut(Time, &'a Keys
     }
 }
 
+/// Calls `see` with every deadline after `from` and up to `to`, and its keys, in order.
+pub(super) fn between<'a, K, V>(
+    tree: &'a Tree<K, V>,
+    from: Time,
+    to: Time,
+    see: &mut impl FnMut(Time, &'a Table<K, V>),
+) {
+    let Some(node) = tree else { return };
+    if from < node.deadline {
+        between(&node.left, from, to, see);
+    }
+    if from < node.deadline && node.deadline <= to {
+        see(node.deadline, &node.keys);
+    }
+    if node.deadline < to {
+        between(&node.right, from, to, see);
+    }
+}
+
 /// Checks the promises of this file; says how deep the tree is.
 #[cfg(test)]
-pub(super) fn sound<K: Key>(tree: &Tree<K>) -> usize {
+pub(super) fn sound<K: Key, V: Record>(tree: &Tree<K, V>) -> usize {
     let Some(node) = tree else { return 0 };
     assert!(!node.keys.is_empty(), "a deadline without keys is taken out");
     let (mut left, mut right) = (Vec::new(), Vec::new());
@@ -130,8 +149,8 @@ pub(super) fn sound<K: Key>(tree: &Tree<K>) -> usize {
 
 /// How many nodes of `tree` are not nodes of `other`.
 #[cfg(test)]
-pub(super) fn own_nodes<K>(tree: &Tree<K>, other: &Tree<K>) -> usize {
-    fn nodes<K>(tree: &Tree<K>, all: &mut std::collections::HashSet<usize>) {
+pub(super) fn own_nodes<K, V>(tree: &Tree<K, V>, other: &Tree<K, V>) -> usize {
+    fn nodes<K, V>(tree: &Tree<K, V>, all: &mut std::collections::HashSet<usize>) {
         if let Some(node) = tree {
             all.insert(Arc::as_ptr(node) as usize);
             nodes(&node.left, all);
