@@ -94,12 +94,7 @@ impl<'a> Node<'a> {
 
     /// What every map partition of the shuffle parent number `parent` has for `partition`, in the
     /// order of the map partitions (D5).
-    pub fn pieces<P: 'static>(
-        &self,
-        parent: usize,
-        partition: u32,
-        mut read: impl FnMut(&P) -> Flow,
-    ) -> Flow {
+    pub fn pieces<P: Record>(&self, parent: usize, partition: u32, mut read: impl FnMut(&P) -> Flow) -> Flow {
         let Some(Parent::Shuffle { dataset }) = self.dataset().parents.get(parent) else {
             return self.no_parent(parent, "shuffle");
         };
