@@ -31,8 +31,7 @@ pub fn run(case: &Case, options: &Options) -> Verdict {
 }
 
 fn answer(case: &Case, options: &Options) -> Result<Value, Trouble> {
-    let ctx =
-        Context::builder("conformance").threads(options.threads).run_twice(options.run_twice).build()?;
+    let ctx = options.builder().build()?;
     let subject = Subject { case, ctx };
     for operations in [basic::run, pairs::run, sorting::run] {
         if let Some(value) = operations(&subject)? {

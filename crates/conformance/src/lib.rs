@@ -33,6 +33,8 @@ pub mod value;
 
 use std::panic::{self, AssertUnwindSafe};
 
+use cutwater::{Builder, Context};
+
 pub use case::{Case, Table};
 pub use report::{Difference, Report, Verdict};
 pub use value::Value;
@@ -44,12 +46,22 @@ pub struct Options {
     pub threads: usize,
     /// Whether every task is run twice and what it gives compared.
     pub run_twice: bool,
+    /// Worker processes, each with as many threads; 0 runs everything in this process.
+    pub workers: usize,
+}
+
+impl Options {
+    /// The settings of a case's program.
+    fn builder(&self) -> Builder {
+        let builder = Context::builder("conformance").threads(self.threads).run_twice(self.run_twice);
+        if self.workers == 0 { builder } else { builder.workers(self.workers) }
+    }
 }
 
 impl Default for Options {
     /// Two threads: enough for tasks to overtake each other.
     fn default() -> Self {
-        Self { threads: 2, run_twice: false }
+        Self { threads: 2, run_twice: false, workers: 0 }
     }
 }
 

@@ -48,5 +48,5 @@ fn with_three_threads() {
 
 #[test]
 fn with_every_task_run_twice() {
-    all_pass(&Options { threads: 3, run_twice: true });
+    all_pass(&Options { threads: 3, run_twice: true, ..Options::default() });
 }

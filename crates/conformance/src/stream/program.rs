@@ -28,11 +28,7 @@ impl<'a> Program<'a> {
         let ms = |name| case.field(name).as_u64().map(Duration::from_millis);
         let interval = ms("batch_interval_ms").ok_or_else(|| Trouble::malformed("no batch_interval_ms"))?;
         let inputs = case.field("input_partitions").as_u64().and_then(|n| u32::try_from(n).ok());
-        let builder = Context::builder("conformance")
-            .interval(interval)
-            .threads(options.threads)
-            .run_twice(options.run_twice)
-            .remember(ms("remember_ms").unwrap_or_default());
+        let builder = options.builder().interval(interval).remember(ms("remember_ms").unwrap_or_default());
         let mut program = Self {
             case,
             harness: Harness::with(builder, inputs.unwrap_or(INPUT_PARTITIONS)),

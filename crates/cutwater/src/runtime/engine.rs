@@ -62,7 +62,7 @@ enum Workers {
     /// On threads of this process, which has these blocks.
     Here(Arc<BlockStore>),
     /// In other processes: those we have started, and the door for all of them.
-    Away { children: Children, _listener: Listener },
+    Away { children: Children, listener: Listener },
 }
 
 /// The worker inside this process.
@@ -122,7 +122,7 @@ impl Engine {
             tracing::info!(%address, token_file = %file.display(), "waiting for workers");
         }
         let children = Children::start(workers, &settings.start, address, &token)?;
-        let away = Workers::Away { children, _listener: listener };
+        let away = Workers::Away { children, listener };
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, 0, (to_master, events))?;
         engine.parallelism = engine.wait_for_workers(workers.max(1), address)?;
@@ -183,6 +183,14 @@ impl Engine {
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where workers join, if they are other processes.
+    pub fn master_address(&self) -> Option<SocketAddr> {
+        match &self.workers {
+            Workers::Here(_) => None,
+            Workers::Away { listener, .. } => Some(listener.address),
+        }
     }
 
     /// The process ids of the workers that were started here.

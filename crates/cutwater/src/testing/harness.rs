@@ -1,4 +1,5 @@
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -56,6 +57,11 @@ impl Harness {
     /// [processes](Builder::workers): to be killed, for example.
     pub fn workers(&self) -> Vec<u32> {
         self.ctx.engine().worker_processes()
+    }
+
+    /// Where workers join, if tasks run in other processes.
+    pub fn master(&self) -> Option<SocketAddr> {
+        self.ctx.engine().master_address()
     }
 
     /// A stream of the records listed for each interval. After the last, intervals are empty.
