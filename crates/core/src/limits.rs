@@ -91,9 +91,9 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 10_000;
 /// are different in each interval must not pile up.
 pub const TEMPLATES_MAX: usize = 512;
 
-/// Bytes of blocks that a worker has on their way to it at a time. More fetches wait, so that a wide
-/// shuffle does not need all its pieces in memory twice.
-pub const FETCH_BYTES_MAX: usize = 256 << 20;
+/// Requests for blocks that a worker has on their way at a time. More wait: each has a message of the
+/// other end in memory.
+pub const FETCHES_MAX: usize = 32;
 
 /// Bytes of small blocks that are gathered into one message of the data connection.
 pub const GATHER_BYTES: usize = 64 << 10;

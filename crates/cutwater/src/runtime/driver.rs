@@ -215,8 +215,9 @@ impl Driver {
         if let Err(error) = result {
             self.set_aside(&mut report, &error);
         }
+        let may_be_lost = self.ctx.engine().may_lose_blocks();
         for stream in &self.graph.streams {
-            stream.cut_lineage();
+            stream.cut_lineage(may_be_lost);
             stream.forget(to);
         }
         report.processing = began.elapsed();

@@ -185,6 +185,11 @@ impl Engine {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether blocks may be lost while the program goes on.
+    pub fn may_lose_blocks(&self) -> bool {
+        matches!(self.workers, Workers::Away { .. })
+    }
+
     /// Where workers join, if they are other processes.
     pub fn master_address(&self) -> Option<SocketAddr> {
         match &self.workers {

@@ -14,6 +14,7 @@ use tokio::{
     io::BufReader,
     net::TcpStream,
     sync::{Mutex as AsyncMutex, Semaphore},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -35,13 +36,9 @@ struct Peer {
     connection: AsyncMutex<Option<BufReader<TcpStream>>>,
 }
 
-/// Requests on their way at a time. Each has one message of the other end in memory, which is small
-/// unless a single block is large.
-const REQUESTS: usize = 32;
-
 impl Fetcher {
     pub fn new(secret: Secret) -> Self {
-        Self { secret, peers: Mutex::default(), requests: Semaphore::new(REQUESTS) }
+        Self { secret, peers: Mutex::default(), requests: Semaphore::new(limits::FETCHES_MAX) }
     }
 
     pub fn note(&self, addresses: Vec<(WorkerId, String)>) {
@@ -52,29 +49,25 @@ impl Fetcher {
     }
 
     /// Everything that `task` reads from other workers, asked of all of them at the same time.
-    pub async fn fetch(&self, task: &Task) -> Result<task::Fetched, TaskError> {
+    pub async fn fetch(self: &Arc<Self>, task: &Task) -> Result<task::Fetched, TaskError> {
         let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
         for (block, worker) in &task.remote {
             by_worker.entry(*worker).or_default().push(*block);
         }
+        let mut asked = JoinSet::new();
+        for (worker, blocks) in by_worker {
+            let fetcher = self.clone();
+            asked.spawn(async move { fetcher.ask(worker, blocks).await });
+        }
         let mut fetched = task::Fetched::new();
-        // Workers are asked one after the other only if there is a single one to ask.
-        let mut asked: Vec<_> = by_worker
-            .into_iter()
-            .map(|(worker, blocks)| Box::pin(async move { (worker, self.from_peer(worker, blocks).await) }))
-            .collect();
-        let answers = join_all(&mut asked).await;
-        for (_, answer) in answers {
+        while let Some(answer) = asked.join_next().await {
+            let answer = answer.map_err(|error| TaskError::Internal(format!("fetching ended: {error}")))?;
             fetched.extend(answer?);
         }
         Ok(fetched)
     }
 
-    async fn from_peer(
-        &self,
-        worker: WorkerId,
-        wanted: Vec<BlockId>,
-    ) -> Result<Vec<(BlockId, Block)>, TaskError> {
+    async fn ask(&self, worker: WorkerId, wanted: Vec<BlockId>) -> Result<Vec<(BlockId, Block)>, TaskError> {
         let first = wanted.first().copied();
         let failed = |block: Option<BlockId>| match block.or(first) {
             Some(block) => TaskError::FetchFailed { block, worker },
@@ -141,23 +134,4 @@ async fn request(
         blocks.extend(some);
     }
     Ok(blocks)
-}
-
-/// Waits for all of them, each going on while others wait.
-async fn join_all<F: Future + Unpin>(futures: &mut [F]) -> Vec<F::Output> {
-    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
-    std::future::poll_fn(|cx| {
-        let mut pending = false;
-        for (future, output) in futures.iter_mut().zip(&mut outputs) {
-            if output.is_none() {
-                match std::pin::Pin::new(future).poll(cx) {
-                    std::task::Poll::Ready(ready) => *output = Some(ready),
-                    std::task::Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-    })
-    .await;
-    outputs.into_iter().flatten().collect()
 }
