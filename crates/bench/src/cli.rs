@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use clap::{Args, Parser, Subcommand, value_parser};
+use cutwater::{Builder, Context};
 
 use crate::generate;
 
@@ -33,7 +34,7 @@ pub struct Common {
     pub threads: Option<NonZeroUsize>,
 
     /// Worker processes on this machine, each with --threads; 0 runs everything in this process
-    #[arg(long, global = true, value_name = "N", default_value_t = 0, value_parser = parse_workers)]
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
     pub workers: usize,
 
     /// Intervals to measure, after the warm-up [default: the whole input, or what the job needs]
@@ -55,14 +56,10 @@ impl Common {
         let threads = self.threads.or_else(|| thread::available_parallelism().ok());
         threads.map_or(1, NonZeroUsize::get)
     }
-}
 
-/// Refused here, while the options are read, rather than after minutes of work on the wrong set-up.
-fn parse_workers(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(0) => Ok(0),
-        Ok(_) => Err("worker processes come with the cluster; use 0, everything in one process".into()),
-        Err(error) => Err(error.to_string()),
+    /// The settings of a job's program.
+    pub fn builder(&self) -> Builder {
+        Context::builder("cutwater-bench").threads(self.threads()).workers(self.workers)
     }
 }
 

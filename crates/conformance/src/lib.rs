@@ -33,6 +33,8 @@ pub mod value;
 
 use std::panic::{self, AssertUnwindSafe};
 
+use cutwater::{Builder, Context};
+
 pub use case::{Case, Table};
 pub use report::{Difference, Report, Verdict};
 pub use value::Value;
@@ -46,13 +48,15 @@ pub struct Options {
     pub parallelism: Option<u32>,
     /// Whether every task is run twice and what it gives compared.
     pub run_twice: bool,
+    /// Worker processes, each with as many threads; 0 runs everything in this process.
+    pub workers: usize,
 }
 
 impl Options {
-    /// A program with these settings.
-    pub(crate) fn builder(&self) -> cutwater::Builder {
-        let builder =
-            cutwater::Context::builder("conformance").threads(self.threads).run_twice(self.run_twice);
+    /// The settings of a case's program.
+    pub(crate) fn builder(&self) -> Builder {
+        let builder = Context::builder("conformance").threads(self.threads).run_twice(self.run_twice);
+        let builder = builder.workers(self.workers);
         match self.parallelism {
             Some(partitions) => builder.parallelism(partitions),
             None => builder,
@@ -63,7 +67,7 @@ impl Options {
 impl Default for Options {
     /// Two threads: enough for tasks to overtake each other.
     fn default() -> Self {
-        Self { threads: 2, parallelism: None, run_twice: false }
+        Self { threads: 2, parallelism: None, run_twice: false, workers: 0 }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use cutwater_conformance::{Options, Report, Table, run};
 
 /// Runs tables of expected answers through the public API of cutwater.
@@ -23,9 +23,21 @@ struct Cli {
     /// Run every task twice and compare what it gives.
     #[arg(long)]
     run_twice: bool,
+    /// Where tasks run: `local`, in this process, or `cluster`, in worker processes on this machine.
+    #[arg(long, value_enum, default_value_t = Runtime::Local)]
+    runtime: Runtime,
+    /// Worker processes of a cluster.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    workers: usize,
     /// Tables to run.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Runtime {
+    Local,
+    Cluster,
 }
 
 fn main() -> ExitCode {
@@ -42,7 +54,12 @@ fn main() -> ExitCode {
 }
 
 fn run_all(cli: &Cli, out: &mut impl Write) -> Result<Report, String> {
-    let options = Options { threads: cli.threads, parallelism: cli.parallelism, run_twice: cli.run_twice };
+    let options = Options {
+        threads: cli.threads,
+        parallelism: cli.parallelism,
+        run_twice: cli.run_twice,
+        workers: if cli.runtime == Runtime::Cluster { cli.workers } else { 0 },
+    };
     let mut report = Report::default();
     for file in &cli.files {
         let text =

@@ -71,3 +71,40 @@ pub const EVENT_AHEAD_MS_MAX: u64 = 60_000;
 /// Windows of event time that a record may be in. Each keeps its own state; a program that asks for more
 /// means something else.
 pub const EVENT_WINDOWS_MAX: u128 = 10_000;
+/// Workers that are told of a received block before it counts as received: any one of them may be
+/// lost then (`paper.md` §2).
+pub const REPLICAS: usize = 2;
+
+/// How often a process tells its peer that it is alive when it has nothing else to say, in
+/// milliseconds.
+pub const PING_MS: u64 = 500;
+
+/// Silence after which a worker or master counts as lost, in milliseconds. A process that dies is
+/// noticed at once by its connection; this is for machines and networks that vanish. Twelve pings, so
+/// that a machine that pauses for a moment is not taken for dead.
+pub const SILENCE_MS_MAX: u64 = 6_000;
+
+/// How long a connection may take to say who it is, in milliseconds. Whoever dials by mistake is not
+/// waited for.
+pub const HANDSHAKE_MS_MAX: u64 = 5_000;
+
+/// Connections whose handshake is going on at the same time. More wait to be accepted.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// How long a worker tries to reach its master, in milliseconds: the two are often started together.
+pub const JOIN_MS_MAX: u64 = 30_000;
+
+/// How far the clocks of a worker and the master may be apart, in milliseconds. Records are stamped
+/// where they arrive; clocks further apart than this would put them into the wrong intervals for good.
+pub const CLOCK_SKEW_MS_MAX: i64 = 10_000;
+
+/// Templates of stages that a worker remembers. A program has as many as it has stages; those that
+/// are different in each interval must not pile up.
+pub const TEMPLATES_MAX: usize = 512;
+
+/// Requests for blocks that a worker has on their way at a time. More wait: each has a message of the
+/// other end in memory.
+pub const FETCHES_MAX: usize = 32;
+
+/// Bytes of small blocks that are gathered into one message of the data connection.
+pub const GATHER_BYTES: usize = 64 << 10;

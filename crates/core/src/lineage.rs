@@ -40,7 +40,7 @@ pub struct Dataset {
 }
 
 /// What one partition of a dataset consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Shape {
     /// One block of records.
     Records,
@@ -88,7 +88,7 @@ impl Parent {
 /// assert_eq!(PartitionMap::Coalesce(3).of(0, 8), 0..2);
 /// assert_eq!(PartitionMap::Coalesce(3).of(2, 8), 5..8);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PartitionMap {
     /// Partition `i` from the parent's `i`.
     Same,

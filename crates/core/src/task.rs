@@ -37,7 +37,7 @@ pub struct Task {
 
 /// Why an attempt failed. It keeps its type all the way from the worker to the scheduler, which
 /// answers each kind differently.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum TaskError {
     /// A function of the program panicked or refused its input. It would do so again, so the
     /// job fails at once.

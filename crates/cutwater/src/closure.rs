@@ -15,14 +15,25 @@
 //! 2. `F: Copy`, so having two values of it is something safe code can do anyhow. That excludes
 //!    types of size zero that stand for something owned (a guard, a token with a destructor).
 //! 3. `F: Send + Sync + 'static`, so the value may appear on any thread at any time.
-//! 4. [`Code::load`] turns a number back into a function pointer. A `Code` is made only by
-//!    [`Code::of`] from a function of that very type, in this process, and its field is private:
-//!    the number is the address of such a function.
+//! 4. [`Code::load`] turns a number that came from another process into a reference to an [`Entry`].
+//!    The number is not believed: the place it means must lie, aligned and whole, in a part of this
+//!    process that was mapped from its executable for reading ([`image`]), so looking at its bytes is
+//!    sound whatever they are. Only if they begin with the 32 bytes of an entry's [`mark`], which no other
+//!    data of the executable contains, is it taken for an entry; then its other fields are what the compiler put
+//!    there. The hash of the operator's type, sent along, must agree too, before its code is called.
 //!
 //! What remains with the user: a closure that captures a `Copy` value of size zero *whose existence
 //! proves something about this process* (a witness that some initialisation ran) would carry that
 //! proof to a process where it does not hold. We know of no such type in use; do not make one.
 #![allow(unsafe_code)]
+
+use std::{
+    any::TypeId,
+    hash::{DefaultHasher, Hash, Hasher},
+    hint::black_box,
+    ops::Range,
+    sync::OnceLock,
+};
 
 use crate::{error::Error, task::AnyOperator};
 
@@ -80,25 +91,113 @@ pub(crate) fn conjure<F: Portable>() -> F {
 /// Makes an operator from what travelled with it.
 pub(crate) type Build = fn(&[u8]) -> Result<AnyOperator, Error>;
 
-/// The address of a [`Build`], relative to a function known to every process of this executable:
-/// each process is loaded elsewhere, but the distance is the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Code(isize);
+/// The code of one operator type, as the compiler lays it down in the executable.
+#[repr(C, align(16))]
+pub(crate) struct Entry {
+    mark: [u8; 32],
+    type_id: TypeId,
+    build: Build,
+}
 
-impl Code {
-    pub(crate) fn of(build: Build) -> Self {
-        Self((build as usize).wrapping_sub(anchor as fn() as usize) as isize)
+/// What the mark of an entry is made from. It is random, and the mark itself is nowhere else: not even
+/// where entries are checked, since there it is worked out anew.
+const SEED: [u8; 32] = *b"\x8a\x1f\x63\xd4\x0e\xb7\x29\xc5\x71\xfa\x92\x3d\xe8\x46\xab\x5c\
+                         \x17\xd9\x80\x6e\xf3\x24\xbd\x58\x9c\x05\xea\x37\x4b\xd1\x76\xa2";
+
+const fn mark(seed: [u8; 32]) -> [u8; 32] {
+    let (mut mark, mut i) = ([0; 32], 0);
+    while i < 32 {
+        mark[i] = seed[i].wrapping_mul(167) ^ seed[31 - i].rotate_left(3);
+        i += 1;
     }
+    mark
+}
 
-    pub(crate) fn load(self) -> Build {
-        let address = (anchor as fn() as usize).wrapping_add_signed(self.0);
-        // SAFETY: point 4 above.
-        unsafe { std::mem::transmute::<usize, Build>(address) }
+impl Entry {
+    /// The entry of operator `O`, of which `build` makes values.
+    pub(crate) const fn of<O: 'static>(build: Build) -> Self {
+        Self { mark: mark(SEED), type_id: TypeId::of::<O>(), build }
     }
 }
 
-#[inline(never)]
-fn anchor() {}
+/// Where an [`Entry`] is, relative to a place known to every process of this executable: each process is
+/// loaded elsewhere, but the distance is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Code {
+    offset: isize,
+    type_hash: u64,
+}
+
+impl Code {
+    pub(crate) fn of(entry: &'static Entry) -> Self {
+        let offset = (&raw const *entry as usize).wrapping_sub(&raw const ANCHOR as usize);
+        Self { offset: offset as isize, type_hash: type_hash(entry.type_id) }
+    }
+
+    /// The same as two numbers, and back.
+    pub(crate) fn to_numbers(self) -> (i64, u64) {
+        (self.offset as i64, self.type_hash)
+    }
+
+    pub(crate) fn from_numbers((offset, type_hash): (i64, u64)) -> Self {
+        Self { offset: offset as isize, type_hash }
+    }
+
+    /// The code, if there is some at that place and it is of that type.
+    pub(crate) fn load(self) -> Result<Build, Error> {
+        let refused = |why: &str| Error::internal(format_args!("code at {:#x} refused: {why}", self.offset));
+        let address = (&raw const ANCHOR as usize).wrapping_add_signed(self.offset);
+        let within =
+            |part: &Range<usize>| part.contains(&address) && part.end - address >= size_of::<Entry>();
+        if !address.is_multiple_of(align_of::<Entry>()) || !image().iter().any(within) {
+            return Err(refused("it lies outside the executable"));
+        }
+        // SAFETY: point 4 above: these bytes are mapped, readable and never written.
+        let found = unsafe { *(address as *const [u8; 32]) };
+        if found != mark(black_box(SEED)) {
+            return Err(refused("there is no operator"));
+        }
+        // SAFETY: point 4 above: it bears the mark, so it is an entry.
+        let entry = unsafe { &*(address as *const Entry) };
+        if type_hash(entry.type_id) != self.type_hash {
+            return Err(refused("it is another operator's"));
+        }
+        Ok(entry.build)
+    }
+}
+
+/// Type ids are equal in all processes of an executable, and so are their hashes by fixed keys.
+fn type_hash(id: TypeId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
+
+static ANCHOR: u8 = 0;
+
+/// The parts of this process's memory that were mapped from its executable and are not written to.
+/// Entries hold addresses, so the loader fills them in and then closes the part they are in.
+fn image() -> &'static [Range<usize>] {
+    static IMAGE: OnceLock<Vec<Range<usize>>> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let anchor = &raw const ANCHOR as usize;
+        let mut parts: Vec<(Range<usize>, bool, &str)> = maps.lines().filter_map(part).collect();
+        let own = parts.iter().find(|(range, ..)| range.contains(&anchor)).map(|(.., file)| *file);
+        parts.retain(|(_, readable, file)| *readable && !file.is_empty() && Some(*file) == own);
+        parts.into_iter().map(|(range, ..)| range).collect()
+    })
+}
+
+/// A line of `/proc/self/maps`: where, whether it can be read and not written, and from which file.
+fn part(line: &str) -> Option<(Range<usize>, bool, &str)> {
+    let mut fields = line.splitn(6, ' ');
+    let (range, rights) = (fields.next()?, fields.next()?);
+    let (begin, end) = range.split_once('-')?;
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    let file = fields.nth(3).unwrap_or("").trim();
+    Some((address(begin)?..address(end)?, rights.starts_with("r-"), file))
+}
 
 #[cfg(test)]
 mod tests {
@@ -108,10 +207,34 @@ mod tests {
         Err(Error::user("refused"))
     }
 
+    struct Some;
+    struct Other;
+    static ENTRIES: [Entry; 2] = [Entry::of::<Some>(refuse), Entry::of::<Other>(refuse)];
+
     #[test]
     fn code_survives_becoming_a_number() {
-        let build = Code::of(refuse).load();
-        assert_eq!(build(&[]).err().map(|e| e.to_string()), Some("refused".to_owned()));
+        let code = Code::from_numbers(Code::of(&ENTRIES[0]).to_numbers());
+        let build = code.load().unwrap();
+        assert_eq!(build(&[]).err().map(|e| e.to_string()), Option::Some("refused".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_code_is_refused() {
+        let [one, other] = [0, 1].map(|i| Code::of(&ENTRIES[i]));
+        let refused = |offset, type_hash| Code { offset, type_hash }.load().unwrap_err().to_string();
+        assert!(refused(one.offset, other.type_hash).contains("another operator's"));
+        assert!(refused(one.offset + 16, one.type_hash).contains("no operator"));
+        assert!(refused(one.offset + 1, one.type_hash).contains("outside"));
+        for offset in [isize::MIN, -(1 << 40), 1 << 40, isize::MAX & !15] {
+            assert!(refused(one.offset.wrapping_add(offset), one.type_hash).contains("outside"));
+        }
+        let heap = Box::new(Entry::of::<Some>(refuse));
+        let offset = (&raw const *heap as usize).wrapping_sub(&raw const ANCHOR as usize) as isize;
+        assert!(refused(offset, one.type_hash).contains("outside"), "only what the compiler laid down");
+        // Anything may be asked for; nothing of it may do harm.
+        for step in 0..4096 {
+            let _ = Code { offset: one.offset - (2048 - step) * 16, type_hash: one.type_hash }.load();
+        }
     }
 
     #[test]

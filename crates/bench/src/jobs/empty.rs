@@ -19,7 +19,7 @@ const INTERVALS: u64 = 1000;
 pub fn run(common: &Common) -> Result<Report, BenchError> {
     // Intervals of a millisecond, so that a slow one shows as a delay of those after it.
     let interval = Duration::from_millis(common.interval_ms.unwrap_or(5));
-    let ctx = Context::builder("cutwater-bench").threads(common.threads()).interval(interval).build()?;
+    let ctx = common.builder().interval(interval).build()?;
     let (sender, keys) = ctx.channel::<u64>("keys");
     let counts = keys.map(|key| (key, 1u64)).running_reduce(|a, b| a + b);
     let answer: Answer<u64> = Answer::default();
@@ -40,5 +40,5 @@ pub fn run(common: &Common) -> Result<Report, BenchError> {
     }
     let measured = lock(&intervals).clone().finish(keys);
     let measured = measured.ok_or_else(|| BenchError::Refused("nothing was measured".into()))?;
-    Ok(Report::new("empty", common.threads(), 0, measured))
+    Ok(Report::new("empty", common.threads(), common.workers, measured))
 }

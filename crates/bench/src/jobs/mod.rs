@@ -55,7 +55,7 @@ impl TextJob {
                 common.warmup,
             )));
         }
-        let ctx = Context::builder("cutwater-bench").threads(common.threads()).batch(true).build()?;
+        let ctx = common.builder().batch(true).build()?;
         let lines = ctx.source("input").text_files([&text.input], chunk_bytes);
         let intervals = measured(&ctx, common.warmup);
         Ok(Self { ctx, lines, intervals, chunks })
@@ -83,7 +83,7 @@ impl TextJob {
         let result = check()?;
         let measured =
             measured.finish(result).ok_or_else(|| BenchError::Refused("nothing was measured".into()))?;
-        Ok(Report::new(job, common.threads(), 0, measured))
+        Ok(Report::new(job, common.threads(), common.workers, measured))
     }
 }
 

@@ -1,8 +1,19 @@
-use std::{num::NonZero, str::FromStr, thread, time::Duration};
+use std::{
+    net::{Ipv4Addr, ToSocketAddrs},
+    num::NonZero,
+    path::PathBuf,
+    str::FromStr,
+    thread,
+    time::Duration,
+};
 
 use cutwater_core::{limits, rate::Pid};
 
-use crate::{Context, error::Error};
+use crate::{
+    Context,
+    error::Error,
+    runtime::cluster::{Role, Start, Token},
+};
 
 /// The settings of a program, one call each, and its command line.
 ///
@@ -46,6 +57,22 @@ pub(crate) struct Settings {
     pub run_twice: bool,
     pub progress: bool,
     pub arguments: Vec<String>,
+    pub role: Role,
+    pub token_file: Option<PathBuf>,
+    pub start: Start,
+}
+
+impl Settings {
+    /// The token by which a worker joins the master at `address`.
+    pub fn token_for(&self, address: &str) -> Result<Token, Error> {
+        if let Some(file) = &self.token_file {
+            return Token::read(file);
+        }
+        let master = address.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
+            Error::config(&[format!("--join {address}: it is not the address of a machine, HOST:PORT")])
+        })?;
+        Token::read(&Token::usual_file(master))
+    }
 }
 
 /// What happens after an interval has failed. Either way the failure is reported with the operation
@@ -60,6 +87,9 @@ pub enum OnFailure {
     Continue,
 }
 
+/// Where a master listens, and is looked for, if nothing is said.
+const MASTER: &str = "127.0.0.1:7077";
+
 const USAGE: &str = "options:
   --threads N      compute threads (default: all cores)
   --parallelism N  partitions where the program gives no number (default: threads)
@@ -72,6 +102,11 @@ const USAGE: &str = "options:
   --max-rate N     records a second that are taken from a source at most
   --slack-ms N     wait so long before an interval starts
   --continue       go on after an interval that failed
+  --workers N      run tasks in N worker processes, started on this machine
+  --master[=ADDR]  run tasks in workers that join at ADDR (127.0.0.1:7077)
+  --worker         be such a worker, of the same executable
+  --join ADDR      the address of the worker's master
+  --token-file F   the file with the token that master and workers share
   --run-twice      run every task twice and compare: is the program deterministic?
   --help           this text";
 
@@ -98,6 +133,9 @@ impl Builder {
             run_twice: false,
             progress: true,
             arguments: Vec::new(),
+            role: Role::Embedded,
+            token_file: None,
+            start: Start::default(),
         };
         Self { settings, faults: Vec::new() }
     }
@@ -335,6 +373,55 @@ impl Builder {
         self
     }
 
+    /// Runs tasks in so many worker processes, which are started on this machine: this executable with
+    /// the arguments of this process. Each has as many compute threads as [`threads`](Self::threads) says.
+    /// The program itself runs in this process only; in the others, whatever makes the first context
+    /// becomes a worker and never returns. So a context is to be made early in `main`.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.settings.role = match (self.settings.role, workers) {
+            (Role::Master { listen, .. }, _) => Role::Master { listen, workers },
+            (role, 0) => role,
+            _ => Role::Master { listen: (Ipv4Addr::LOCALHOST, 0).into(), workers },
+        };
+        self
+    }
+
+    /// Runs tasks in workers that join at `address`, on the loopback interface.
+    #[must_use]
+    pub fn master(mut self, address: impl ToSocketAddrs) -> Self {
+        match address.to_socket_addrs().map(|mut all| all.next()) {
+            Ok(Some(listen)) if listen.ip().is_loopback() => {
+                let workers = match self.settings.role {
+                    Role::Master { workers, .. } => workers,
+                    _ => 0,
+                };
+                self.settings.role = Role::Master { listen, workers };
+            }
+            Ok(Some(listen)) => self.faults.push(format!(
+                "master({listen}): tasks are code to run, so a master listens beyond loopback only with encryption and certificates, which there are none of yet; use 127.0.0.1:{}",
+                listen.port()
+            )),
+            Ok(None) => self.faults.push("master: the address is of no machine".to_owned()),
+            Err(error) => self.faults.push(format!("master: the address cannot be understood: {error}")),
+        }
+        self
+    }
+
+    /// The file with the token that workers and master of a run share. A master makes it if it is not
+    /// there.
+    #[must_use]
+    pub fn token_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.settings.token_file = Some(file.into());
+        self
+    }
+
+    /// How worker processes are to be started, in place of the arguments of this process.
+    pub(crate) fn start_workers_with(mut self, arguments: Vec<String>) -> Self {
+        self.settings.start = Start { arguments: Some(arguments) };
+        self
+    }
+
     /// Settings from the command line of the program, over those made before. `--help` prints them
     /// and ends the process; what is not a flag is left to the program
     /// ([`Context::arguments`]).
@@ -342,6 +429,7 @@ impl Builder {
     pub fn args(self, args: impl IntoIterator<Item = String>) -> Self {
         let mut builder = self;
         let mut args = args.into_iter().skip(1);
+        let mut joins = None;
         while let Some(arg) = args.next() {
             let (flag, inline) = match arg.split_once('=') {
                 Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
@@ -349,7 +437,9 @@ impl Builder {
             };
             let mut value = || inline.clone().or_else(|| args.next());
             builder = match flag.as_str() {
-                "--backpressure" | "--batch" | "--continue" | "--run-twice" if inline.is_some() => {
+                "--backpressure" | "--batch" | "--continue" | "--run-twice" | "--worker"
+                    if inline.is_some() =>
+                {
                     let value = inline.unwrap_or_default();
                     builder.faults.push(format!("{flag}={value}: {flag} takes no value"));
                     builder
@@ -371,6 +461,26 @@ impl Builder {
                 "--batch" => builder.batch(true),
                 "--continue" => builder.on_failure(OnFailure::Continue),
                 "--run-twice" => builder.run_twice(true),
+                "--workers" => builder.parsed(&flag, value(), Self::workers),
+                "--master" => builder.master(inline.as_deref().unwrap_or(MASTER)),
+                "--worker" => {
+                    joins.get_or_insert_with(|| MASTER.to_owned());
+                    builder
+                }
+                "--join" => {
+                    match value() {
+                        Some(address) => joins = Some(address),
+                        None => builder.faults.push("--join needs a value".to_owned()),
+                    }
+                    builder
+                }
+                "--token-file" => match value() {
+                    Some(file) => builder.token_file(file),
+                    None => {
+                        builder.faults.push("--token-file needs a value".to_owned());
+                        builder
+                    }
+                },
                 "--help" | "-h" => {
                     println!("{}\n\n{USAGE}", builder.settings.name);
                     std::process::exit(0);
@@ -384,6 +494,9 @@ impl Builder {
                     builder
                 }
             };
+        }
+        if let Some(join) = joins {
+            builder.settings.role = Role::Worker { join };
         }
         builder
     }

@@ -120,7 +120,7 @@ impl Context {
     }
 
     pub(crate) fn with(settings: Settings, faults: Vec<String>) -> Result<Self, Error> {
-        let engine = Engine::start(settings.threads, settings.parallelism, settings.run_twice)?;
+        let engine = Engine::start(&settings)?;
         let inner = Inner {
             engine,
             settings,

@@ -5,7 +5,10 @@ use cutwater_core::{BlockId, Split};
 use crate::{
     Context, Record,
     block::Block,
-    rdd::{DatasetNode, Rdd, refused::refused},
+    rdd::{
+        DatasetNode, Rdd,
+        refused::{refused, refused_at},
+    },
     runtime::Engine,
     task::{Emit, Flow, Look, Node, Operator, OperatorSpec},
 };
@@ -45,15 +48,19 @@ pub(crate) fn held<T: Record>(
     sequence: u64,
     slices: Vec<Vec<T>>,
 ) -> Rdd<T> {
+    let mut blocks = Vec::with_capacity(slices.len());
     let splits = (sequence..)
         .zip(slices)
         .map(|(sequence, records)| {
             let id = BlockId::Input { source, sequence };
-            engine.hold(id, Block::new(records));
+            blocks.push((id, Block::new(records)));
             Split { blocks: vec![id], place: [].into() }
         })
         .collect();
-    DatasetNode::source(engine, splits, &spec.any).of(spec)
+    match engine.hold(blocks) {
+        Ok(()) => DatasetNode::source(engine, splits, &spec.any).of(spec),
+        Err(why) => refused_at(engine, spec.any.label.clone(), why),
+    }
 }
 
 /// `records` in `parts` contiguous slices, slice i being [i·n/parts, (i+1)·n/parts).

@@ -4,7 +4,7 @@ use crate::{
     Record,
     rdd::{DatasetNode, Rdd},
     runtime::Engine,
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Node, Operator, OperatorSpec, labelled},
 };
 
 /// Says why there are no records.
@@ -31,6 +31,11 @@ impl<T: Record> Operator for Refused<T> {
 /// call for the sake of the one that is wrong; an action returns a `Result` anyway.
 #[track_caller]
 pub(super) fn refused<T: Record>(engine: &Arc<Engine>, name: &str, why: impl fmt::Display) -> Rdd<T> {
-    let spec = OperatorSpec::new::<Refused<T>>(name, &why.to_string());
+    refused_at(engine, labelled(name).into(), why)
+}
+
+/// The same in the name of an operation that was called long ago.
+pub(super) fn refused_at<T: Record>(engine: &Arc<Engine>, label: Arc<str>, why: impl fmt::Display) -> Rdd<T> {
+    let spec = OperatorSpec::of::<Refused<T>>(label, &why.to_string());
     DatasetNode::narrow(engine, 1, Vec::new(), &spec.any).of(&spec)
 }

@@ -285,8 +285,9 @@ impl Driver {
             self.set_aside(&mut report, &error);
         }
         report.event_times = self.event_times.report(report.failure.is_some());
+        let may_be_lost = self.ctx.engine().may_lose_blocks();
         for stream in &self.graph.streams {
-            stream.cut_lineage();
+            stream.cut_lineage(may_be_lost);
             stream.forget(to);
         }
         report.processing = pretended.map_or_else(|| began.elapsed(), |(_, processing)| processing);

@@ -1,27 +1,32 @@
 use std::{
     collections::{HashMap, HashSet},
+    net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Sender, unbounded};
-use cutwater_core::{BlockId, DatasetId, Event, JobId, WorkerId, limits};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use cutwater_core::{BlockId, DatasetId, Event, JobId, TaskError, WorkerId, limits};
 
 use super::{
+    cluster::{self, Children, Listener, Role, Token},
+    link::Link,
     master::{Master, ToMaster},
-    worker,
+    worker::{self, Worker},
 };
 use crate::{
     block::{Block, BlockStore},
+    context::Settings,
     error::Error,
     shared::Accumulators,
     task::{Finding, Step},
 };
 
-/// A master and its embedded worker, joined by channels.
+/// A master and its workers: one in this process, joined by channels, or many in others, by sockets.
 ///
 /// Properties:
 /// - datasets hold it, and it lives until the last of them is gone;
@@ -31,7 +36,7 @@ use crate::{
 /// Any thread may call it. If the process dies, everything in it is gone; a run starts anew.
 pub(crate) struct Engine {
     to_master: Sender<ToMaster>,
-    blocks: Arc<BlockStore>,
+    workers: Workers,
     slots: u32,
     /// Partitions of a dataset that nobody gave a number, if the program chose one.
     parallelism: Option<u32>,
@@ -52,41 +57,159 @@ pub(super) struct Shared {
     /// What tasks found since the driver last asked.
     pub findings: Mutex<Vec<(DatasetId, Finding)>>,
     pub accumulators: Accumulators,
+    /// How many workers there are, and how many slots they have together.
+    pub joined: Mutex<(usize, u32)>,
+}
+
+/// Where tasks run.
+enum Workers {
+    /// On threads of this process, which has these blocks.
+    Here(Arc<BlockStore>),
+    /// In other processes: those we have started, and the door for all of them.
+    Away { children: Children, listener: Listener },
 }
 
 /// The worker inside this process.
 const EMBEDDED: WorkerId = WorkerId(0);
 
 impl Engine {
-    /// Starts the threads: one for the master and `threads` to compute, which run every task `twice` if
-    /// the program is to be tested for determinism. `parallelism` is how many partitions there are where
-    /// nobody says otherwise, if that is not as many as there are threads.
-    pub fn start(threads: usize, parallelism: Option<u32>, twice: bool) -> Result<Arc<Self>, Error> {
-        let threads = threads.max(1);
-        // Neither channel needs a bound of its own: to a worker go at most as many tasks as it has
-        // slots, and to the master what those answer and what waiting threads ask.
-        let (to_master, events) = unbounded();
+    /// Starts what `settings` ask for. A process that is to be a worker becomes one here, and never
+    /// returns.
+    pub fn start(settings: &Settings) -> Result<Arc<Self>, Error> {
+        let (role, token) = cluster::role_of_process()?;
+        match role.as_ref().unwrap_or(&settings.role) {
+            Role::Embedded => Self::embedded(settings),
+            Role::Master { listen, workers } => Self::master(settings, *listen, *workers, token),
+            Role::Worker { join } => {
+                let token = token.map_or_else(|| settings.token_for(join), Ok)?;
+                cluster::work(join, settings.threads, &token.secret())
+            }
+        }
+    }
+
+    fn embedded(settings: &Settings) -> Result<Arc<Self>, Error> {
+        let (blocks, threads) = (Arc::new(BlockStore::default()), settings.threads.max(1));
+        let engine = Self::new(Workers::Here(blocks.clone()), settings, threads)?;
+        // The channel needs no bound of its own: to a worker go at most as many tasks as it has slots.
         let (to_worker, work) = unbounded();
-        let blocks = Arc::new(BlockStore::default());
+        let worker = Arc::new(Worker { me: EMBEDDED, blocks, twice: settings.run_twice });
+        let to_master = engine.to_master.clone();
+        let report = move |attempt, result| {
+            // The master may be gone already; then nobody waits for the result.
+            let _ = to_master.send(ToMaster::Ran { worker: EMBEDDED, attempt, result });
+        };
+        engine.threads().extend(worker::start(&worker, threads, &work, report)?);
+        let (slots, link) = (engine.slots, Link::Here(to_worker));
+        engine.say(ToMaster::Joined { worker: EMBEDDED, slots, link, address: None });
+        Ok(Arc::new(engine))
+    }
+
+    fn master(
+        settings: &Settings,
+        listen: SocketAddr,
+        workers: usize,
+        token: Option<Token>,
+    ) -> Result<Arc<Self>, Error> {
+        let (to_master, events) = unbounded();
+        let given = match (token, &settings.token_file) {
+            (Some(token), _) => Some(token),
+            (None, Some(file)) if file.exists() => Some(Token::read(file)?),
+            (None, _) => None,
+        };
+        let token = given.clone().map_or_else(Token::new, Ok)?;
+        let listener = Listener::open(listen, &token, settings, to_master.clone())?;
+        let address = listener.address;
+        // Who is started by hand has to find it.
+        if given.is_none() && (workers == 0 || settings.token_file.is_some()) {
+            let file = settings.token_file.clone().unwrap_or_else(|| Token::usual_file(address));
+            token.write(&file)?;
+            tracing::info!(%address, token_file = %file.display(), "waiting for workers");
+        }
+        let children = Children::start(workers, &settings.start, address, &token)?;
+        let away = Workers::Away { children, listener };
+        // Workers that join have as many slots as they say; this is how many we count on.
+        let mut engine = Self::with(away, settings, 0, (to_master, events))?;
+        engine.slots = engine.wait_for_workers(workers.max(1), address)?;
+        Ok(Arc::new(engine))
+    }
+
+    /// Waits until so many workers have joined; answers with their slots.
+    fn wait_for_workers(&mut self, wanted: usize, address: SocketAddr) -> Result<u32, Error> {
+        let until = Instant::now() + Duration::from_millis(limits::JOIN_MS_MAX);
+        loop {
+            let (joined, slots) = *self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner);
+            if joined >= wanted {
+                return Ok(slots);
+            }
+            let ended = match &mut self.workers {
+                Workers::Away { children, .. } => children.ended(),
+                Workers::Here(_) => None,
+            };
+            if let Some(why) = ended {
+                return Err(Error::external(why));
+            }
+            if Instant::now() > until {
+                return Err(Error::external(format_args!(
+                    "{joined} of {wanted} workers have joined within {} s; start more with `--worker --join {address}`",
+                    limits::JOIN_MS_MAX / 1000
+                )));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn new(workers: Workers, settings: &Settings, slots: usize) -> Result<Self, Error> {
+        Self::with(workers, settings, u32::try_from(slots).unwrap_or(u32::MAX), unbounded())
+    }
+
+    /// The handle, with the master's thread started. The master's channel needs no bound of its own: to
+    /// it goes what answers tasks it has launched, and what waiting threads ask.
+    fn with(
+        workers: Workers,
+        settings: &Settings,
+        slots: u32,
+        (to_master, events): (Sender<ToMaster>, Receiver<ToMaster>),
+    ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
-        let mut handles = worker::start(EMBEDDED, threads, &work, &to_master, &blocks, twice)?;
-        let master = Master::new(to_worker, shared.clone());
-        handles.push(worker::spawn("cutwater-master", move || master.run(&events))?);
-        let slots = u32::try_from(threads).unwrap_or(u32::MAX);
-        let engine = Self {
+        let master = Master::new(shared.clone());
+        let thread = worker::spawn("cutwater-master", move || master.run(&events))?;
+        Ok(Self {
             to_master,
-            blocks,
+            workers,
             slots,
-            parallelism,
+            parallelism: settings.parallelism,
             key_groups: limits::KEY_GROUPS,
             next_dataset: AtomicU64::new(0),
             next_job: AtomicU64::new(0),
             next_source: AtomicU32::new(0),
             shared,
-            threads: Mutex::new(handles),
-        };
-        engine.tell(Event::WorkerJoined { worker: EMBEDDED, slots });
-        Ok(Arc::new(engine))
+            threads: Mutex::new(vec![thread]),
+        })
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether blocks may be lost while the program goes on.
+    pub fn may_lose_blocks(&self) -> bool {
+        matches!(self.workers, Workers::Away { .. })
+    }
+
+    /// Where workers join, if they are other processes.
+    pub fn master_address(&self) -> Option<SocketAddr> {
+        match &self.workers {
+            Workers::Here(_) => None,
+            Workers::Away { listener, .. } => Some(listener.address),
+        }
+    }
+
+    /// The process ids of the workers that were started here.
+    pub fn worker_processes(&self) -> Vec<u32> {
+        match &self.workers {
+            Workers::Here(_) => Vec::new(),
+            Workers::Away { children, .. } => children.ids(),
+        }
     }
 
     /// The default number of partitions: as many as tasks can run at once, unless the program chose.
@@ -111,16 +234,36 @@ impl Engine {
         self.next_source.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Holds records that came from outside under a name.
-    pub fn hold(&self, id: BlockId, block: Block) {
-        self.blocks.put(id, block);
-        self.tell(Event::BlocksHeld { worker: EMBEDDED, blocks: vec![id] });
+    /// Has records that came from outside held under their names, by this process or by as many workers
+    /// as it takes for one of them to be lost.
+    pub fn hold(&self, blocks: Vec<(BlockId, Block)>) -> Result<(), Error> {
+        match &self.workers {
+            Workers::Here(store) => {
+                let ids = blocks.iter().map(|(id, _)| *id).collect();
+                for (id, block) in blocks {
+                    store.put(id, block);
+                }
+                self.tell(Event::BlocksHeld { worker: EMBEDDED, blocks: ids });
+                Ok(())
+            }
+            Workers::Away { .. } => {
+                let bytes = |(id, block): (BlockId, Block)| Ok((id, block.to_bytes()?));
+                let blocks = blocks.into_iter().map(bytes).collect::<Result<_, TaskError>>()?;
+                let (reply, held) = crossbeam_channel::bounded(1);
+                self.say(ToMaster::Hold { blocks, reply });
+                held.recv().map_err(|_| Error::stopped())
+            }
+        }
     }
 
-    /// Lets the scheduler know. The engine outlives its threads only while it is being dropped,
-    /// and then nobody needs to know.
+    /// Lets the scheduler know.
     pub fn tell(&self, event: Event) {
-        let _ = self.to_master.send(ToMaster::Event(event));
+        self.say(ToMaster::Event(event));
+    }
+
+    /// The engine outlives its threads only while it is being dropped, and then nobody needs to know.
+    fn say(&self, message: ToMaster) {
+        let _ = self.to_master.send(message);
     }
 
     /// Computes every partition of `target` and waits for their records, one block a partition.

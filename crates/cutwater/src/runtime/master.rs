@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     sync::{Arc, PoisonError},
 };
 
@@ -7,8 +7,13 @@ use crossbeam_channel::{Receiver, Sender};
 use cutwater_core::{
     Attempt, BlockId, Command, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId,
 };
+use cutwater_wire::message::ToWorker;
 
-use super::{engine::Shared, worker::ToWorker};
+use super::{
+    engine::Shared,
+    holding::Holding,
+    link::{Addresses, Defined, Link},
+};
 use crate::{
     block::Block,
     task::{Finding, Findings, Outcome, Plan, Step},
@@ -26,8 +31,16 @@ pub(crate) enum ToMaster {
         steps: Vec<Step>,
         reply: Sender<Result<Vec<Block>, TaskError>>,
     },
+    /// A thread waits until these blocks are held by workers in other processes.
+    Hold { blocks: Vec<(BlockId, Vec<u8>)>, reply: Sender<()> },
+    /// A worker holds a block that it was sent.
+    Held { worker: WorkerId, block: BlockId },
     /// An attempt has ended.
     Ran { worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError> },
+    /// A worker can be reached by `link`; in another process, its blocks are at `address`.
+    Joined { worker: WorkerId, slots: u32, link: Link, address: Option<String> },
+    /// A worker cannot be reached any more.
+    Lost { worker: WorkerId },
     /// The program is over.
     Shutdown,
 }
@@ -37,15 +50,18 @@ pub(crate) enum ToMaster {
 /// Properties:
 /// - it is the only one to touch the scheduler;
 /// - it holds the operators of all datasets that are not forgotten, and results nobody fetched yet;
-/// - it never waits for anything but the next message.
+/// - it never waits for anything but the next message, wherever its workers are.
 ///
 /// It lives on a thread of its own. If the process dies, waiting threads die with it.
 pub(super) struct Master {
     scheduler: Scheduler,
-    worker: Sender<ToWorker>,
+    links: BTreeMap<WorkerId, Link>,
+    addresses: Addresses,
+    slots: BTreeMap<WorkerId, u32>,
+    holding: Holding,
     shared: Arc<Shared>,
     steps: HashMap<DatasetId, Step>,
-    plans: HashMap<StageId, Arc<Plan>>,
+    stages: HashMap<StageId, Defined>,
     jobs: HashMap<JobId, Waiting>,
     /// Results of attempts of which the scheduler has not said yet whether they count.
     results: HashMap<Attempt, Block>,
@@ -68,13 +84,16 @@ struct Waiting {
 }
 
 impl Master {
-    pub fn new(worker: Sender<ToWorker>, shared: Arc<Shared>) -> Self {
+    pub fn new(shared: Arc<Shared>) -> Self {
         Self {
             scheduler: Scheduler::new(),
-            worker,
+            links: BTreeMap::new(),
+            addresses: Addresses::new(),
+            slots: BTreeMap::new(),
+            holding: Holding::default(),
             shared,
             steps: HashMap::new(),
-            plans: HashMap::new(),
+            stages: HashMap::new(),
             jobs: HashMap::new(),
             results: HashMap::new(),
             counted: HashMap::new(),
@@ -85,7 +104,10 @@ impl Master {
     pub fn run(mut self, messages: &Receiver<ToMaster>) {
         for message in messages {
             match message {
-                ToMaster::Shutdown => return,
+                ToMaster::Shutdown => {
+                    self.links.values().for_each(|link| link.tell_away(ToWorker::Stop));
+                    return;
+                }
                 ToMaster::Event(event) => {
                     if let Event::Forgotten { datasets } = &event {
                         self.leaving.extend(datasets);
@@ -93,12 +115,55 @@ impl Master {
                     self.step(event);
                 }
                 ToMaster::Submit { job, target, steps, reply } => self.submit(job, target, steps, reply),
+                ToMaster::Hold { blocks, reply } => self.holding.begin(blocks, reply, &self.links),
+                ToMaster::Held { worker, block } => {
+                    // The scheduler first: who waits for the block may submit a job the next moment.
+                    self.step(Event::BlocksHeld { worker, blocks: vec![block] });
+                    self.holding.held(worker, block);
+                }
                 ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
+                ToMaster::Joined { worker, slots, link, address } => {
+                    self.joined(worker, slots, link, address);
+                }
+                ToMaster::Lost { worker } => self.lost(worker),
             }
             if self.jobs.is_empty() {
                 self.let_go();
             }
         }
+    }
+
+    fn joined(&mut self, worker: WorkerId, slots: u32, link: Link, address: Option<String>) {
+        if let Some(address) = address {
+            // Everyone knows where everyone is before the first task that reads from another.
+            link.tell_away(ToWorker::Peers(self.addresses.clone().into_iter().collect()));
+            let news = ToWorker::Peers(vec![(worker, address.clone())]);
+            self.links.values().for_each(|link| link.tell_away(news.clone()));
+            self.addresses.insert(worker, address);
+        }
+        self.links.insert(worker, link);
+        self.count(worker, Some(slots));
+        self.holding.joined(&self.links);
+        self.step(Event::WorkerJoined { worker, slots });
+    }
+
+    fn lost(&mut self, worker: WorkerId) {
+        if self.links.remove(&worker).is_some() {
+            self.addresses.remove(&worker);
+            self.count(worker, None);
+            self.holding.lost(worker, &self.links);
+            self.step(Event::WorkerLost { worker });
+        }
+    }
+
+    /// How many there are to compute, for whoever wants to know.
+    fn count(&mut self, worker: WorkerId, slots: Option<u32>) {
+        match slots {
+            Some(slots) => self.slots.insert(worker, slots),
+            None => self.slots.remove(&worker),
+        };
+        let all = (self.slots.len(), self.slots.values().sum());
+        *self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
     fn submit(
@@ -142,20 +207,25 @@ impl Master {
         match command {
             Command::DefineStage { id, stage } => match Plan::new(&stage, |id| self.steps.get(&id)) {
                 Ok(plan) => {
-                    self.plans.insert(id, Arc::new(plan));
+                    self.stages.insert(id, Defined { stage, plan: Arc::new(plan) });
                 }
                 Err(error) => tracing::error!(stage = %id, %error, "stage cannot be planned"),
             },
             Command::RetireStage { id } => {
-                self.plans.remove(&id);
+                self.stages.remove(&id);
+                self.links.values_mut().for_each(|link| link.retire(id));
             }
             Command::Launch { worker, task } => {
-                // Without a plan the stage was refused above; its jobs must not wait for ever.
-                let Some(plan) = self.plans.get(&task.attempt.stage).cloned() else {
-                    let error = TaskError::Internal(format!("no plan for {}", task.attempt));
-                    return self.step(Event::TaskFailed { attempt: task.attempt, worker, error });
+                let attempt = task.attempt;
+                let launched = match (self.stages.get(&attempt.stage), self.links.get_mut(&worker)) {
+                    (Some(defined), Some(link)) => link.run(defined, task),
+                    // Without a plan the stage was refused above; its jobs must not wait for ever.
+                    (None, _) => Err(TaskError::Internal(format!("no plan for {attempt}"))),
+                    (_, None) => Err(TaskError::Internal(format!("{worker} is not here for {attempt}"))),
                 };
-                let _ = self.worker.send(ToWorker::Run { plan, task });
+                if let Err(error) = launched {
+                    self.step(Event::TaskFailed { attempt, worker, error });
+                }
             }
             // A cancelled attempt runs to its end and is ignored; the slot comes back then.
             Command::CancelAttempt { .. } => {}
@@ -171,9 +241,11 @@ impl Master {
                 self.answer(job, |blocks| blocks.into_iter().collect::<Option<_>>().ok_or_else(missing));
             }
             Command::JobFailed { job, error } => self.answer(job, |_| Err(error)),
-            Command::DropBlocks { worker: _, blocks } => {
+            Command::DropBlocks { worker, blocks } => {
                 self.note_dropped(&blocks);
-                let _ = self.worker.send(ToWorker::Drop(blocks));
+                if let Some(link) = self.links.get_mut(&worker) {
+                    link.drop_blocks(blocks);
+                }
             }
             Command::NoWorkers => tracing::warn!("there is work and no worker; waiting for one to join"),
         }
@@ -212,6 +284,8 @@ impl Master {
     fn note_findings(&mut self, findings: Findings) {
         let mut fresh = HashSet::new();
         for (dataset, partition, finding) in findings {
+            // A kept copy counts as what it is a copy of.
+            let dataset = self.steps.get(&dataset).map_or(dataset, |step| step.counts_as);
             if self.counted.get_mut(&dataset).is_some_and(|counted| counted.partitions.insert(partition)) {
                 fresh.insert((dataset, partition));
             }

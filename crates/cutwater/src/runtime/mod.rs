@@ -1,15 +1,20 @@
 //! The only place with threads, sockets and clocks.
 //!
 //! - [`engine`]: what datasets call to have themselves computed;
-//! - [`master`]: the loop that feeds the scheduler and carries out its commands;
+//! - [`master`]: the loop that feeds the scheduler and carries out its commands; [`link`]: how it
+//!   reaches a worker, in this process or another; [`holding`]: received blocks on their way to workers;
 //! - [`worker`]: compute threads that run tasks;
+//! - [`cluster`]: workers in other processes;
 //! - [`driver`]: the loop over intervals; [`event_times`]: what it tells of event time;
 //! - [`clock`]: when an interval ends; [`signals`]: when everything ends.
 
 pub(crate) mod clock;
+pub(crate) mod cluster;
 pub(crate) mod driver;
 mod engine;
 mod event_times;
+mod holding;
+mod link;
 mod master;
 mod progress;
 mod signals;

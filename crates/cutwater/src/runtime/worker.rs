@@ -3,45 +3,49 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use crossbeam_channel::{Receiver, Sender};
-use cutwater_core::{BlockId, Task, WorkerId};
+use crossbeam_channel::Receiver;
+use cutwater_core::{Attempt, BlockId, Task, TaskError, WorkerId};
 
-use super::master::ToMaster;
 use crate::{
     block::BlockStore,
     error::Error,
-    task::{Plan, TaskRun},
+    task::{Fetched, Outcome, Plan, TaskRun},
 };
 
-/// What a worker is told.
-pub(crate) enum ToWorker {
-    /// Run this and report.
-    Run { plan: Arc<Plan>, task: Task },
+/// What the compute threads of a worker are told.
+pub(crate) enum Work {
+    /// Run this and report. What it reads from other workers has been fetched.
+    Run { plan: Arc<Plan>, task: Task, fetched: Fetched },
     /// Nobody will read these blocks again.
     Drop(Vec<BlockId>),
+}
+
+/// What all compute threads of a worker share.
+pub(super) struct Worker {
+    pub me: WorkerId,
+    pub blocks: Arc<BlockStore>,
+    /// Run every task twice and compare what it gives.
+    pub twice: bool,
 }
 
 /// Starts the compute threads of a worker. They are plain threads, one for each slot, so that a slow
 /// function of the program delays nothing but its own task.
 pub(super) fn start(
-    me: WorkerId,
+    worker: &Arc<Worker>,
     threads: usize,
-    work: &Receiver<ToWorker>,
-    to_master: &Sender<ToMaster>,
-    blocks: &Arc<BlockStore>,
-    twice: bool,
+    work: &Receiver<Work>,
+    report: impl Fn(Attempt, Result<Outcome, TaskError>) + Clone + Send + 'static,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let start_one = |n| {
-        let (work, to_master, blocks) = (work.clone(), to_master.clone(), blocks.clone());
+        let (worker, work, report) = (worker.clone(), work.clone(), report.clone());
         spawn(&format!("cutwater-compute-{n}"), move || {
+            let Worker { me, blocks, twice } = &*worker;
             for message in work {
                 match message {
-                    ToWorker::Run { plan, task } => {
-                        let result = TaskRun::run(&plan, &blocks, me, &task, twice);
-                        // The master may be gone already; then nobody waits for the result.
-                        let _ = to_master.send(ToMaster::Ran { worker: me, attempt: task.attempt, result });
+                    Work::Run { plan, task, fetched } => {
+                        report(task.attempt, TaskRun::run(&plan, blocks, &fetched, *me, &task, *twice));
                     }
-                    ToWorker::Drop(ids) => blocks.remove(&ids),
+                    Work::Drop(ids) => blocks.remove(&ids),
                 }
             }
         })

@@ -10,11 +10,13 @@ use std::{
     cell::{Cell, RefCell},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::Accumulate;
 use crate::Error;
 
 /// What a partition added to one accumulator, in bytes, since it travels to the master.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Contribution {
     pub accumulator: u64,
     pub bytes: Vec<u8>,

@@ -96,8 +96,9 @@ pub(crate) trait AnyStream: Send + Sync {
     fn remember(&self, span: Duration);
     /// Lets answers go that nobody can ask for after `now`.
     fn forget(&self, now: Time);
-    /// Lets go of what is behind datasets that are stored.
-    fn cut_lineage(&self);
+    /// Lets go of what is behind datasets that are stored; where that `may_be_lost`, only of what would
+    /// otherwise be held without end.
+    fn cut_lineage(&self, may_be_lost: bool);
     /// Lets go of the answers from `time` on: the interval failed.
     fn retract(&self, time: Time);
     /// How the sources stand that it is made from.
@@ -301,7 +302,11 @@ impl<T: Record> AnyStream for StreamNode<T> {
         drop(old);
     }
 
-    fn cut_lineage(&self) {
+    fn cut_lineage(&self, may_be_lost: bool) {
+        // What is no state goes by itself when its time is over.
+        if may_be_lost && !self.has_state {
+            return;
+        }
         let all: Vec<_> = self.lock().values().flatten().cloned().collect();
         for rdd in all {
             rdd.node().cut_if_stored();

@@ -15,4 +15,4 @@ pub(crate) use flow::{Flow, Stop};
 pub(crate) use lend::{KeyLender, LENT_RECORDS, LendKeys, Look};
 pub(crate) use node::Node;
 pub(crate) use operator::{AnyOperator, AnySpec, Emit, Operator, OperatorSpec, labelled};
-pub(crate) use plan::{Finding, Findings, Outcome, Plan, Step, TaskRun};
+pub(crate) use plan::{Fetched, Finding, Findings, Outcome, Plan, Step, TaskRun};

@@ -149,12 +149,7 @@ impl<'a> Node<'a> {
 
     /// What every map partition of the shuffle parent number `parent` has for `partition`, in the
     /// order of the map partitions (D5).
-    pub fn pieces<P: 'static>(
-        &self,
-        parent: usize,
-        partition: u32,
-        mut read: impl FnMut(&P) -> Flow,
-    ) -> Flow {
+    pub fn pieces<P: Record>(&self, parent: usize, partition: u32, mut read: impl FnMut(&P) -> Flow) -> Flow {
         let Some(Parent::Shuffle { dataset }) = self.dataset().parents.get(parent) else {
             return self.no_parent(parent, "shuffle");
         };
@@ -213,12 +208,12 @@ impl<'a> Node<'a> {
 
     /// Tells the master of something met on the way; it counts once, however often the task runs.
     pub fn report(&self, partition: u32, finding: Finding) {
-        self.run.report(self.step.counts_as, partition, finding);
+        self.run.report(self.dataset().id, partition, finding);
     }
 
     /// Tells the master what `partition` added to accumulators.
     pub(super) fn added(&self, partition: u32, added: Vec<Contribution>) {
-        self.run.added(self.step.counts_as, partition, added);
+        self.run.added(self.dataset().id, partition, added);
     }
 
     fn narrow(&self, parent: usize) -> ControlFlow<Stop, (Node<'a>, cutwater_core::PartitionMap)> {

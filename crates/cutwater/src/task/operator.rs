@@ -8,13 +8,14 @@ use std::{
 };
 
 use cutwater_core::{OpId, TaskError};
+use cutwater_wire::plan::OperatorDef;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Flow, KeyLender, LendKeys, Look, Node, Stop, blame};
 use crate::{
     Record,
     block::Block,
-    closure::Code,
+    closure::{Code, Entry},
     error::Error,
     shared::{counts_in, tallied},
 };
@@ -88,7 +89,7 @@ impl<T: Record> OperatorSpec<T> {
         let any = AnySpec {
             id: OpId(NEXT.fetch_add(1, atomic::Ordering::Relaxed)),
             label,
-            code: Code::of(build::<O>),
+            code: Code::of(const { &Entry::of::<O>(build::<O>) }),
             env: postcard::to_allocvec(env).map(Into::into),
             built: OnceLock::new(),
         };
@@ -110,16 +111,43 @@ impl<T> Clone for OperatorSpec<T> {
 }
 
 impl AnySpec {
+    /// What another process needs to build it, or why it cannot travel.
+    pub fn to_def(&self) -> Result<OperatorDef, TaskError> {
+        let (code, type_hash) = self.code.to_numbers();
+        let values = self.env.as_ref().map_err(|error| self.values_stay(error))?;
+        Ok(OperatorDef {
+            id: self.id,
+            label: self.label.clone(),
+            code,
+            type_hash,
+            values: Arc::from(&**values),
+        })
+    }
+
+    /// The operator that another process described. Its code is looked at when it is first used.
+    pub fn arrived(def: OperatorDef) -> Self {
+        Self {
+            id: def.id,
+            label: def.label,
+            code: Code::from_numbers((def.code, def.type_hash)),
+            env: Ok((*def.values).into()),
+            built: OnceLock::new(),
+        }
+    }
+
+    fn values_stay(&self, error: &postcard::Error) -> TaskError {
+        let message = format!("the values given by `with` cannot be serialised: {error}");
+        TaskError::User { operator: self.label.clone(), message }
+    }
+
     /// The operator itself, built at its first use in this process.
     pub fn operator(&self) -> Result<&AnyOperator, TaskError> {
         if let Some(built) = self.built.get() {
             return Ok(built);
         }
         let refused = |message: String| TaskError::User { operator: self.label.clone(), message };
-        let env = self.env.as_ref();
-        let env = env
-            .map_err(|error| refused(format!("the values given by `with` cannot be serialised: {error}")))?;
-        let build = self.code.load();
+        let env = self.env.as_ref().map_err(|error| self.values_stay(error))?;
+        let build = self.code.load().map_err(|error| TaskError::Internal(error.to_string()))?;
         let operator = blame::in_the_name_of(&self.label, || build(env));
         let operator = operator.map_err(|error| refused(error.to_string()))?;
         Ok(self.built.get_or_init(|| operator))

@@ -1,6 +1,10 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use cutwater_core::{BlockId, Dataset, DatasetId, Shape, Stage, Task, TaskError, Time, WorkerId};
+use cutwater_core::{
+    BlockId, Dataset, DatasetId, OpId, Parent, PartitionMap, Shape, Stage, Task, TaskError, Time, WorkerId,
+};
+use cutwater_wire::plan::{StageDef, Template, TemplateParent};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Node, blame,
@@ -49,12 +53,71 @@ impl Plan {
         }
         Ok(Self { target: stage.target, steps, map_partitions })
     }
+
+    /// What `stage` is when another process runs it: a template, with the operators it refers to.
+    pub fn template(&self, stage: &Stage) -> (Template, Vec<Arc<AnySpec>>) {
+        let spec = |dataset: &Dataset| self.steps.get(&dataset.id).map(|step| &step.spec);
+        let partitions = |shuffle| self.map_partitions.get(&shuffle).copied().unwrap_or(0);
+        let label = |dataset: &Dataset| {
+            spec(dataset).filter(|spec| spec.label != dataset.label).map(|_| dataset.label.clone())
+        };
+        let specs = stage.datasets.iter().filter_map(|dataset| spec(dataset).cloned()).collect();
+        (Template::of(stage, partitions, label), specs)
+    }
+
+    /// The plan that another process described.
+    pub fn arrived(
+        def: &StageDef,
+        template: &Template,
+        operator: impl Fn(OpId) -> Option<Arc<AnySpec>>,
+    ) -> Result<Self, TaskError> {
+        let missing = |what: &str| TaskError::Internal(format!("{} arrived without {what}", def.id));
+        let target = *def.datasets.last().ok_or_else(|| missing("datasets"))?;
+        if def.datasets.len() != template.datasets.len() || def.shuffles.len() != template.shuffles.len() {
+            return Err(missing("all its names"));
+        }
+        let mut splits: HashMap<u32, _> =
+            def.splits.iter().map(|(at, splits)| (*at, splits.clone())).collect();
+        let mut steps = HashMap::with_capacity(template.datasets.len());
+        for ((at, id), dataset) in (0..).zip(&def.datasets).zip(&template.datasets) {
+            let spec = operator(dataset.op).ok_or_else(|| missing("an operator"))?;
+            let parent = |parent: &TemplateParent| {
+                let name = |names: &[DatasetId], at: u32| {
+                    names.get(at as usize).copied().ok_or_else(|| missing("a parent"))
+                };
+                Ok(match *parent {
+                    TemplateParent::Narrow(at, map) => {
+                        Parent::Narrow { dataset: name(&def.datasets, at)?, map }
+                    }
+                    TemplateParent::Shuffle(at) => Parent::Shuffle { dataset: name(&def.shuffles, at)? },
+                    // Whoever asks for it is told that it is not in the stage.
+                    TemplateParent::Gone => {
+                        Parent::Narrow { dataset: DatasetId(u64::MAX), map: PartitionMap::Same }
+                    }
+                })
+            };
+            let dataset = Dataset {
+                id: *id,
+                op: dataset.op,
+                partitions: dataset.partitions,
+                parents: dataset.parents.iter().map(parent).collect::<Result<_, TaskError>>()?,
+                splits: splits.remove(&at).unwrap_or_default(),
+                shape: dataset.shape,
+                keep: dataset.keep,
+                label: dataset.label.clone().unwrap_or_else(|| spec.label.clone()),
+            };
+            steps.insert(*id, Step { dataset: Arc::new(dataset), counts_as: *id, spec });
+        }
+        let map_partitions = def.shuffles.iter().copied().zip(template.shuffles.iter().copied()).collect();
+        Ok(Self { target, steps, map_partitions })
+    }
 }
 
 /// One attempt while it runs.
 pub(crate) struct TaskRun<'a> {
     plan: &'a Plan,
     blocks: &'a BlockStore,
+    fetched: &'a Fetched,
     me: WorkerId,
     task: &'a Task,
     stored: RefCell<Vec<BlockId>>,
@@ -76,11 +139,14 @@ pub(crate) struct Outcome {
     pub findings: Findings,
 }
 
+/// Blocks that were brought from other workers for one attempt.
+pub(crate) type Fetched = HashMap<BlockId, Block>;
+
 /// What tasks found, by dataset and partition, so that it can be counted once.
 pub(crate) type Findings = Vec<(DatasetId, u32, Finding)>;
 
 /// Something met while computing a partition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Finding {
     /// Records read from a source.
     Read {
@@ -115,11 +181,12 @@ impl<'a> TaskRun<'a> {
     pub fn run(
         plan: &'a Plan,
         blocks: &'a BlockStore,
+        fetched: &'a Fetched,
         me: WorkerId,
         task: &'a Task,
         twice: bool,
     ) -> Result<Outcome, TaskError> {
-        let run = Self::new(plan, blocks, me, task, twice.then(Watch::default));
+        let run = Self::new(plan, blocks, fetched, me, task, twice.then(Watch::default));
         let result = run.once().and_then(|result| run.is_repeatable().map(|()| result));
         if result.is_err() {
             // The scheduler hears of blocks with the end of the attempt that stored them; of these it
@@ -133,12 +200,13 @@ impl<'a> TaskRun<'a> {
     fn new(
         plan: &'a Plan,
         blocks: &'a BlockStore,
+        fetched: &'a Fetched,
         me: WorkerId,
         task: &'a Task,
         watch: Option<Watch>,
     ) -> Self {
         let (stored, first, findings) = Default::default();
-        Self { plan, blocks, me, task, stored, first, findings, watch }
+        Self { plan, blocks, fetched, me, task, stored, first, findings, watch }
     }
 
     fn once(&self) -> Result<Option<Block>, TaskError> {
@@ -154,7 +222,7 @@ impl<'a> TaskRun<'a> {
     fn is_repeatable(&self) -> Result<(), TaskError> {
         let Some(watch) = &self.watch else { return Ok(()) };
         let again = Watch::again(self.stored.borrow().clone());
-        let again = Self::new(self.plan, self.blocks, self.me, self.task, Some(again));
+        let again = Self::new(self.plan, self.blocks, self.fetched, self.me, self.task, Some(again));
         let blame = |dataset, message| {
             let step = self.plan.steps.get(&dataset);
             let operator = step.map_or_else(|| "an operator".into(), |step| step.dataset.label.clone());
@@ -223,12 +291,16 @@ impl<'a> TaskRun<'a> {
                 return Ok(own);
             }
         }
-        Ok(self.blocks.get(id))
+        Ok(self.get(id))
+    }
+
+    fn get(&self, id: BlockId) -> Option<Block> {
+        self.fetched.get(&id).cloned().or_else(|| self.blocks.get(id))
     }
 
     /// A block that the scheduler said would be there.
     pub(super) fn read(&self, id: BlockId) -> Result<Block, TaskError> {
-        self.blocks.get(id).ok_or_else(|| {
+        self.get(id).ok_or_else(|| {
             let holder = self.task.remote.iter().find(|(block, _)| *block == id);
             TaskError::FetchFailed { block: id, worker: holder.map_or(self.me, |(_, worker)| *worker) }
         })

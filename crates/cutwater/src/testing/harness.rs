@@ -1,4 +1,5 @@
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -39,6 +40,12 @@ impl Harness {
     /// # Panics
     /// The operating system refuses to start the threads.
     pub fn with(builder: Builder, partitions: u32) -> Self {
+        // In a test binary, workers are led to this test by its name, which the thread bears.
+        let test = std::thread::current().name().filter(|name| *name != "main").map(str::to_owned);
+        let builder = match test {
+            Some(test) => builder.start_workers_with(vec![test, "--exact".into(), "--nocapture".into()]),
+            None => builder,
+        };
         let ctx = builder.build().expect("threads can be started");
         Self { ctx, partitions, driver: Mutex::new(None), behind: Mutex::default() }
     }
@@ -46,6 +53,17 @@ impl Harness {
     /// The program's context.
     pub fn ctx(&self) -> &Context {
         &self.ctx
+    }
+
+    /// The process ids of the workers that were started for the program, if tasks run in other
+    /// [processes](Builder::workers): to be killed, for example.
+    pub fn workers(&self) -> Vec<u32> {
+        self.ctx.engine().worker_processes()
+    }
+
+    /// Where workers join, if tasks run in other processes.
+    pub fn master(&self) -> Option<SocketAddr> {
+        self.ctx.engine().master_address()
     }
 
     /// A stream of the records listed for each interval. After the last, intervals are empty.

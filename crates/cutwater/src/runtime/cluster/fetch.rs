@@ -1,0 +1,137 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cutwater_core::{BlockId, Task, TaskError, WorkerId, limits};
+use cutwater_wire::{
+    WireError, frame,
+    handshake::{self, Secret},
+    message::{Fetch, Fetched, Introduction},
+};
+use tokio::{
+    io::BufReader,
+    net::TcpStream,
+    sync::{Mutex as AsyncMutex, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::identity;
+use crate::{block::Block, task};
+
+/// Brings blocks from other workers: one connection to each, used by one request after the other.
+///
+/// The network threads of a worker use it. If the process dies, so do its connections.
+pub(super) struct Fetcher {
+    secret: Secret,
+    peers: Mutex<HashMap<WorkerId, Arc<Peer>>>,
+    /// Requests that are on their way at a time.
+    requests: Semaphore,
+}
+
+struct Peer {
+    address: String,
+    connection: AsyncMutex<Option<BufReader<TcpStream>>>,
+}
+
+impl Fetcher {
+    pub fn new(secret: Secret) -> Self {
+        Self { secret, peers: Mutex::default(), requests: Semaphore::new(limits::FETCHES_MAX) }
+    }
+
+    pub fn note(&self, addresses: Vec<(WorkerId, String)>) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.extend(addresses.into_iter().map(|(worker, address)| {
+            (worker, Arc::new(Peer { address, connection: AsyncMutex::new(None) }))
+        }));
+    }
+
+    /// Everything that `task` reads from other workers, asked of all of them at the same time.
+    pub async fn fetch(self: &Arc<Self>, task: &Task) -> Result<task::Fetched, TaskError> {
+        let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
+        for (block, worker) in &task.remote {
+            by_worker.entry(*worker).or_default().push(*block);
+        }
+        let mut asked = JoinSet::new();
+        for (worker, blocks) in by_worker {
+            let fetcher = self.clone();
+            asked.spawn(async move { fetcher.ask(worker, blocks).await });
+        }
+        let mut fetched = task::Fetched::new();
+        while let Some(answer) = asked.join_next().await {
+            let answer = answer.map_err(|error| TaskError::Internal(format!("fetching ended: {error}")))?;
+            fetched.extend(answer?);
+        }
+        Ok(fetched)
+    }
+
+    async fn ask(&self, worker: WorkerId, wanted: Vec<BlockId>) -> Result<Vec<(BlockId, Block)>, TaskError> {
+        let first = wanted.first().copied();
+        let failed = |block: Option<BlockId>| match block.or(first) {
+            Some(block) => TaskError::FetchFailed { block, worker },
+            None => TaskError::Internal("nothing was to be fetched".to_owned()),
+        };
+        let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&worker).cloned();
+        let Some(peer) = peer else { return Err(failed(None)) };
+        let _permit = self.requests.acquire().await.map_err(|_| failed(None))?;
+        let mut connection = peer.connection.lock().await;
+        // A connection that broke since it was last used is made anew, once.
+        for fresh in [false, true] {
+            if fresh || connection.is_none() {
+                *connection = match connect(&peer.address, &self.secret).await {
+                    Ok(stream) => Some(stream),
+                    Err(error) => {
+                        tracing::warn!(%worker, address = peer.address, %error, "cannot reach a worker");
+                        return Err(failed(None));
+                    }
+                };
+            }
+            let Some(mut stream) = connection.take() else { continue };
+            match request(&mut stream, &wanted).await {
+                Ok(blocks) => {
+                    *connection = Some(stream);
+                    return wanted
+                        .into_iter()
+                        .zip(blocks)
+                        .map(|(id, bytes)| Ok((id, Block::arrived(bytes.ok_or_else(|| failed(Some(id)))?))))
+                        .collect();
+                }
+                Err(error) => tracing::debug!(%worker, %error, "reading blocks failed"),
+            }
+        }
+        Err(failed(None))
+    }
+}
+
+async fn connect(address: &str, secret: &Secret) -> Result<BufReader<TcpStream>, WireError> {
+    let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
+    let connected = timeout(wait, async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let executable = identity::executable().map_err(std::io::Error::other)?;
+        let () = handshake::connect(&mut stream, secret, &Introduction::Reader { executable }).await?;
+        Ok(BufReader::new(stream))
+    });
+    connected.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
+async fn request(
+    stream: &mut BufReader<TcpStream>,
+    wanted: &[BlockId],
+) -> Result<Vec<Option<Vec<u8>>>, WireError> {
+    frame::send(stream, &Fetch(wanted.to_vec())).await?;
+    let mut blocks = Vec::with_capacity(wanted.len());
+    let silence = Duration::from_millis(limits::SILENCE_MS_MAX);
+    while blocks.len() < wanted.len() {
+        let message = timeout(silence, frame::receive::<Fetched>(stream, frame::MESSAGE_BYTES_MAX)).await;
+        let message = message.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        let Fetched(some) = message.ok_or(WireError::NotCutwater)?;
+        if some.is_empty() || blocks.len() + some.len() > wanted.len() {
+            return Err(WireError::NotCutwater);
+        }
+        blocks.extend(some);
+    }
+    Ok(blocks)
+}

@@ -1,0 +1,216 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use cutwater_core::{Attempt, TaskError, WorkerId, limits};
+use cutwater_wire::{
+    WireError,
+    handshake::{self, Secret},
+    message::{Introduction, Joined, Ran, ToMaster, ToWorker},
+    names::Blocks,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc::{self, UnboundedSender},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    fetch::Fetcher,
+    identity,
+    outbox::{receive_some, send_all},
+    plans::Plans,
+    serve::serve,
+};
+use crate::{
+    block::{Block, BlockStore},
+    error::Error,
+    runtime::{
+        clock,
+        worker::{self, Work, Worker},
+    },
+    task::{Fetched, Outcome},
+};
+
+/// The life of a worker process: joins the master at `master`, does what it is told, and ends with the
+/// program. It never returns; the exit status is 0 only if the master said that the program is over.
+pub(crate) fn work(master: &str, threads: usize, secret: &Secret) -> ! {
+    // Ctrl-C reaches every process of a terminal. The master decides what becomes of the program; a
+    // worker that ended by itself would take its blocks away from an orderly end.
+    let ignored = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default());
+    if let Err(error) = ignored {
+        tracing::warn!(%error, "Ctrl-C will end this worker");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("cutwater-net")
+        .enable_all()
+        .build();
+    let lived = match runtime {
+        Ok(runtime) => runtime.block_on(live(master, threads, secret)),
+        Err(error) => Err(Error::external(format_args!("cannot start network threads: {error}"))),
+    };
+    match lived {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            eprintln!("cutwater worker: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+async fn live(master: &str, threads: usize, secret: &Secret) -> Result<(), Error> {
+    let executable = identity::executable()?;
+    let (mut stream, local) = reach(master).await?;
+    // Blocks are served on the address by which the master is reached, so nothing listens beyond
+    // loopback unless the master does.
+    let listener = TcpListener::bind((local.ip(), 0)).await.map_err(|error| {
+        Error::external(format_args!("cannot listen on {} to serve blocks: {error}", local.ip()))
+    })?;
+    let port = listener.local_addr().map_err(Error::external)?.port();
+    let introduction = Introduction::Worker {
+        executable,
+        slots: u32::try_from(threads).unwrap_or(u32::MAX),
+        memory_bytes: identity::memory_bytes(),
+        data_address: format!(":{port}"),
+        clock_ms: clock::wall().as_ms(),
+    };
+    let joining = timeout(
+        Duration::from_millis(limits::HANDSHAKE_MS_MAX),
+        handshake::connect(&mut stream, secret, &introduction),
+    );
+    let joined: Joined = match joining.await {
+        Ok(joined) => {
+            joined.map_err(|error| Error::external(format_args!("cannot join {master}: {error}")))?
+        }
+        Err(_) => return Err(Error::external(format_args!("cannot join {master}: no answer"))),
+    };
+    let blocks = Arc::new(BlockStore::default());
+    tokio::spawn(serve(listener, secret.clone(), blocks.clone()));
+
+    let (to_master, messages) = mpsc::unbounded_channel();
+    let (to_compute, work) = crossbeam_channel::unbounded();
+    let shared = Arc::new(Worker { me: joined.worker, blocks: blocks.clone(), twice: joined.run_twice });
+    let reports = to_master.clone();
+    let report = move |attempt, result| {
+        // Without a master nobody waits for it.
+        let _ = reports.send(ran(attempt, result));
+    };
+    worker::start(&shared, threads, &work, report)?;
+
+    let (mut from, to) = stream.into_split();
+    tokio::spawn(send_all(to, messages, || ToMaster::Ping));
+    let hands = Hands {
+        me: joined.worker,
+        blocks,
+        fetcher: Arc::new(Fetcher::new(secret.clone())),
+        to_compute,
+        to_master,
+    };
+    let mut plans = Plans::default();
+    let mut bytes = Vec::new();
+    let lost =
+        |why: &dyn std::fmt::Display| Error::external(format_args!("lost the master at {master}: {why}"));
+    loop {
+        let messages = receive_some(&mut from, &mut bytes).await.map_err(|error| lost(&error))?;
+        for message in messages.ok_or_else(|| lost(&"it closed the connection"))? {
+            match plans.note(message) {
+                Some(ToWorker::Stop) => return Ok(()),
+                Some(message) => hands.take(message, &plans),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Connects to the master, which may be about to start; answers with our own address too.
+async fn reach(master: &str) -> Result<(TcpStream, SocketAddr), Error> {
+    let until = Instant::now() + Duration::from_millis(limits::JOIN_MS_MAX);
+    loop {
+        let failed = match TcpStream::connect(master).await {
+            Ok(stream) => match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+                Ok(local) => return Ok((stream, local)),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if Instant::now() >= until {
+            return Err(Error::external(format_args!(
+                "no master at {master} after {} s: {failed}; is it running, and is `--join` its address?",
+                limits::JOIN_MS_MAX / 1000
+            )));
+        }
+        sleep(Duration::from_millis(limits::RECONNECT_MS_MIN)).await;
+    }
+}
+
+fn ran(attempt: Attempt, result: Result<Outcome, TaskError>) -> ToMaster {
+    let told = result.and_then(|Outcome { stored, result, findings }| {
+        let findings = postcard::to_allocvec(&findings)
+            .map_err(|error| TaskError::Internal(format!("what was found cannot be sent: {error}")))?;
+        Ok(Ran {
+            stored: Blocks::short(&stored),
+            result: result.map(|block| block.to_bytes()).transpose()?,
+            findings,
+        })
+    });
+    ToMaster::Ran(attempt, told)
+}
+
+/// What a worker does about a message.
+struct Hands {
+    me: WorkerId,
+    blocks: Arc<BlockStore>,
+    fetcher: Arc<Fetcher>,
+    to_compute: crossbeam_channel::Sender<Work>,
+    to_master: UnboundedSender<ToMaster>,
+}
+
+impl Hands {
+    fn take(&self, message: ToWorker, plans: &Plans) {
+        match message {
+            ToWorker::Run(task) => {
+                let plan = match plans.stage(task.attempt.stage) {
+                    Ok(plan) => plan,
+                    Err(error) => return self.tell(ToMaster::Ran(task.attempt, Err(error))),
+                };
+                if task.remote.is_empty() {
+                    return self.compute(Work::Run { plan, task, fetched: Fetched::new() });
+                }
+                let (fetcher, to_compute) = (self.fetcher.clone(), self.to_compute.clone());
+                let to_master = self.to_master.clone();
+                tokio::spawn(async move {
+                    match fetcher.fetch(&task).await {
+                        Ok(fetched) => drop(to_compute.send(Work::Run { plan, task, fetched })),
+                        Err(error) => drop(to_master.send(ToMaster::Ran(task.attempt, Err(error)))),
+                    }
+                });
+            }
+            ToWorker::Hold(id, bytes) => {
+                self.blocks.put(id, Block::arrived(bytes));
+                self.tell(ToMaster::Held(id));
+            }
+            ToWorker::Drop(blocks) => match Blocks::long(&blocks) {
+                Ok(blocks) => self.compute(Work::Drop(blocks)),
+                Err(error) => tracing::error!(%error, "blocks to drop"),
+            },
+            ToWorker::Peers(addresses) => self.fetcher.note(addresses),
+            // A cancelled attempt runs to its end and is ignored; the slot comes back then.
+            ToWorker::Cancel(_) | ToWorker::Ping => {}
+            other => tracing::error!(me = %self.me, ?other, "not for here"),
+        }
+    }
+
+    fn compute(&self, work: Work) {
+        // Compute threads end with the process only.
+        let _ = self.to_compute.send(work);
+    }
+
+    fn tell(&self, message: ToMaster) {
+        let _ = self.to_master.send(message);
+    }
+}
+
+impl From<WireError> for Error {
+    fn from(error: WireError) -> Self {
+        Self::external(error)
+    }
+}

@@ -1,0 +1,228 @@
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use crossbeam_channel::Sender;
+use cutwater_core::{TaskError, WorkerId, limits};
+use cutwater_wire::{
+    WireError,
+    handshake::{self, Secret},
+    message::{self, Introduction, Joined, Ran, ToWorker},
+    names::Blocks,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+
+use super::{
+    identity,
+    outbox::{receive_some, send_all},
+    token::Token,
+};
+use crate::{
+    block::Block,
+    context::Settings,
+    error::Error,
+    runtime::{
+        clock,
+        link::{Away, Link},
+        master::ToMaster,
+    },
+    task::Outcome,
+};
+
+/// The master's door: workers join here.
+///
+/// Properties:
+/// - whoever cannot prove that it belongs here is told why, if it speaks our protocol, and costs one
+///   short handshake;
+/// - a worker whose connection ends, or that is silent for too long, is lost.
+///
+/// It lives on the network threads of the master. If the process dies, workers end by themselves.
+pub(crate) struct Listener {
+    pub address: SocketAddr,
+    // Dropped last: connections live on it.
+    _runtime: Runtime,
+}
+
+/// What a connection needs to know.
+struct Door {
+    secret: Secret,
+    program: String,
+    run_twice: bool,
+    to_master: Sender<ToMaster>,
+    next_worker: AtomicU32,
+    handshakes: Arc<Semaphore>,
+}
+
+impl Listener {
+    pub fn open(
+        address: SocketAddr,
+        token: &Token,
+        settings: &Settings,
+        to_master: Sender<ToMaster>,
+    ) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("cutwater-net")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::external(format_args!("cannot start network threads: {error}")))?;
+        // Hashed before anybody knocks, so that no handshake has to wait for it.
+        identity::executable()?;
+        let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| {
+            Error::external(format_args!("cannot listen on {address}: {error}; is another master running there? `--master HOST:PORT` chooses another address"))
+        })?;
+        let address = listener.local_addr().map_err(Error::external)?;
+        let door = Arc::new(Door {
+            secret: token.secret(),
+            program: settings.name.clone(),
+            run_twice: settings.run_twice,
+            to_master,
+            next_worker: AtomicU32::new(0),
+            handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES_MAX)),
+        });
+        runtime.spawn(accept_all(listener, door));
+        Ok(Self { address, _runtime: runtime })
+    }
+}
+
+async fn accept_all(listener: TcpListener, door: Arc<Door>) {
+    loop {
+        let Ok(permit) = door.handshakes.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let door = door.clone();
+                tokio::spawn(async move {
+                    let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
+                    let entered = timeout(wait, door.enter(stream, peer)).await;
+                    drop(permit);
+                    match entered {
+                        Ok(Ok(Some(worker))) => worker.serve(&door.to_master).await,
+                        Ok(Ok(None)) => {}
+                        Ok(Err(error)) => tracing::warn!(%peer, %error, "refused a connection"),
+                        Err(_) => tracing::warn!(%peer, "refused a connection that said nothing"),
+                    }
+                });
+            }
+            Err(error) => {
+                // Mostly too many open files; it passes, or the log tells.
+                tracing::error!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+impl Door {
+    /// The handshake; `None` if the other end was sent away.
+    async fn enter(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<Option<Entered>, WireError> {
+        stream.set_nodelay(true)?;
+        let (introduction, accepting) = handshake::accept(&mut stream, &self.secret).await?;
+        let Introduction::Worker { executable, slots, memory_bytes, data_address, clock_ms } = introduction
+        else {
+            accepting.refuse(&mut stream, "this is a master; blocks are read from workers").await?;
+            return Ok(None);
+        };
+        let refusal = match identity::executable() {
+            Ok(own) if own == executable => {
+                let skew_ms = clock_ms - clock::wall().as_ms();
+                if skew_ms.abs() > limits::CLOCK_SKEW_MS_MAX {
+                    Some(format!(
+                        "its clock is {skew_ms} ms from the master's, more than the {} allowed; synchronise the clocks of the machines",
+                        limits::CLOCK_SKEW_MS_MAX
+                    ))
+                } else {
+                    tracing::info!(%peer, slots, memory_mb = memory_bytes >> 20, skew_ms, "a worker joins");
+                    None
+                }
+            }
+            Ok(own) => Some(format!(
+                "the worker runs executable {executable} and the master {own}; start the same file on both"
+            )),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = refusal {
+            tracing::warn!(%peer, %why, "refused a worker");
+            accepting.refuse(&mut stream, &why).await?;
+            return Ok(None);
+        }
+        let id = WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed));
+        let joined = Joined { worker: id, program: self.program.clone(), run_twice: self.run_twice };
+        accepting.welcome(&mut stream, &joined).await?;
+        // A port alone is on the machine that the connection comes from.
+        let address = match data_address.strip_prefix(':') {
+            Some(port) => SocketAddr::new(peer.ip(), port.parse().unwrap_or(0)).to_string(),
+            None => data_address,
+        };
+        Ok(Some(Entered { id, slots, address, stream }))
+    }
+}
+
+/// A worker behind the door.
+struct Entered {
+    id: WorkerId,
+    slots: u32,
+    address: String,
+    stream: TcpStream,
+}
+
+impl Entered {
+    /// Carries messages both ways until the connection ends.
+    async fn serve(self, to_master: &Sender<ToMaster>) {
+        let Self { id: worker, slots, address, stream } = self;
+        let (mut from, to) = stream.into_split();
+        let (outgoing, messages) = mpsc::unbounded_channel();
+        let link = Link::Away(Box::new(Away::new(outgoing)));
+        let writer = tokio::spawn(send_all(to, messages, || ToWorker::Ping));
+        let joined = ToMaster::Joined { worker, slots, link, address: Some(address.clone()) };
+        let mut ended = to_master.send(joined).map_err(|_| "the master has stopped".to_owned());
+        let mut bytes = Vec::new();
+        while ended.is_ok() {
+            ended = match receive_some::<message::ToMaster>(&mut from, &mut bytes).await {
+                Ok(Some(messages)) => messages
+                    .into_iter()
+                    .filter_map(|message| told(worker, message))
+                    .try_for_each(|message| to_master.send(message))
+                    .map_err(|_| "the master has stopped".to_owned()),
+                Ok(None) => Err("it closed the connection".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+        }
+        if to_master.send(ToMaster::Lost { worker }).is_ok() {
+            let why = ended.err().unwrap_or_default();
+            tracing::info!(%worker, address, %why, "a worker is gone");
+        }
+        // What is in the queue is still sent, above all that the program is over.
+        let _ = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX), writer).await;
+    }
+}
+
+/// A message of a worker in the words of this process.
+fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
+    match message {
+        message::ToMaster::Ping => None,
+        message::ToMaster::Held(block) => Some(ToMaster::Held { worker, block }),
+        message::ToMaster::Ran(attempt, Err(error)) => {
+            Some(ToMaster::Ran { worker, attempt, result: Err(error) })
+        }
+        message::ToMaster::Ran(attempt, Ok(Ran { stored, result, findings })) => {
+            let understood = || -> Result<Outcome, WireError> {
+                let (stored, findings) = (Blocks::long(&stored)?, postcard::from_bytes(&findings)?);
+                Ok(Outcome { stored, result: result.map(Block::arrived), findings })
+            };
+            let result = understood().map_err(|error| {
+                TaskError::Internal(format!("what {worker} says of {attempt} cannot be understood: {error}"))
+            });
+            Some(ToMaster::Ran { worker, attempt, result })
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Workers in other processes.
+//!
+//! - [`role`]: what this process is: a program by itself, a master or a worker;
+//! - [`token`] and [`identity`]: what proves that a process belongs here;
+//! - [`listen`]: the master's door; [`spawn`]: workers that the master starts itself;
+//! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
+//! - [`serve`] and [`fetch`]: blocks between workers;
+//! - [`outbox`]: messages that share frames.
+//!
+//! Sockets are asynchronous, on one thread of their own; tasks run on compute threads, so a slow function
+//! of the program never delays a heartbeat.
+
+mod fetch;
+mod identity;
+mod join;
+mod listen;
+mod outbox;
+mod plans;
+mod role;
+mod serve;
+mod spawn;
+mod token;
+
+pub(crate) use join::work;
+pub(crate) use listen::Listener;
+pub(crate) use role::{Role, role_of_process};
+pub(crate) use spawn::{Children, Start};
+pub(crate) use token::Token;

@@ -1,0 +1,112 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use cutwater_core::{BlockId, limits};
+use cutwater_wire::{
+    WireError, frame,
+    handshake::{self, Secret},
+    message::{Fetch, Fetched, Introduction},
+};
+use tokio::{
+    io::BufReader,
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::timeout,
+};
+
+use super::identity;
+use crate::block::BlockStore;
+
+/// Lets other workers of the run read this worker's blocks.
+pub(super) async fn serve(listener: TcpListener, secret: Secret, blocks: Arc<BlockStore>) {
+    let handshakes = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
+    loop {
+        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (secret, blocks) = (secret.clone(), blocks.clone());
+                tokio::spawn(async move {
+                    let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
+                    let entered = timeout(wait, enter(stream, &secret)).await;
+                    drop(permit);
+                    let served = match entered {
+                        Ok(Ok(stream)) => answer_all(stream, &blocks).await,
+                        Ok(Err(error)) => Err(error),
+                        Err(_) => {
+                            return tracing::warn!(%peer, "refused a connection that said nothing");
+                        }
+                    };
+                    if let Err(error) = served {
+                        log_end(peer, &error);
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn log_end(peer: SocketAddr, error: &WireError) {
+    match error {
+        // A reader that is gone is the master's business.
+        WireError::Io(error) => tracing::debug!(%peer, %error, "a reader is gone"),
+        other => tracing::warn!(%peer, error = %other, "refused a reader"),
+    }
+}
+
+async fn enter(mut stream: TcpStream, secret: &Secret) -> Result<TcpStream, WireError> {
+    stream.set_nodelay(true)?;
+    let (introduction, accepting) = handshake::accept(&mut stream, secret).await?;
+    let own = identity::executable().ok();
+    match introduction {
+        Introduction::Reader { executable } if Some(executable) == own => {
+            accepting.welcome(&mut stream, &()).await?;
+            Ok(stream)
+        }
+        _ => {
+            let why = "blocks are for workers of the same run";
+            accepting.refuse(&mut stream, why).await?;
+            Err(WireError::Refused(why.to_owned()))
+        }
+    }
+}
+
+/// Answers each request with its blocks in order, in as many messages as it takes: small blocks
+/// together, so that they share a frame, large ones alone, so that only one is in memory as bytes.
+async fn answer_all(stream: TcpStream, blocks: &Arc<BlockStore>) -> Result<(), WireError> {
+    let (from, mut to) = stream.into_split();
+    let mut from = BufReader::new(from);
+    while let Some(Fetch(wanted)) = frame::receive::<Fetch>(&mut from, frame::MESSAGE_BYTES_MAX).await? {
+        let mut rest = wanted;
+        while !rest.is_empty() {
+            let blocks = blocks.clone();
+            // Turning records into bytes is work, and must not hold up other connections.
+            let gathered = spawn_blocking(move || gather(rest, &blocks)).await;
+            let (fetched, left) = gathered.map_err(std::io::Error::other)?;
+            frame::send(&mut to, &fetched).await?;
+            rest = left;
+        }
+    }
+    Ok(())
+}
+
+fn gather(mut wanted: Vec<BlockId>, blocks: &BlockStore) -> (Fetched, Vec<BlockId>) {
+    let (mut fetched, mut bytes) = (Vec::new(), 0);
+    for id in &wanted {
+        // A block that cannot be turned into bytes is as good as none; whoever wants it makes it anew
+        // and meets the error in its own name.
+        let block = blocks.get(*id).and_then(|block| {
+            block.to_bytes().inspect_err(|error| tracing::error!(block = %id, %error, "cannot be sent")).ok()
+        });
+        bytes += block.as_ref().map_or(0, Vec::len);
+        fetched.push(block);
+        if bytes >= limits::GATHER_BYTES {
+            break;
+        }
+    }
+    let left = wanted.split_off(fetched.len());
+    (Fetched(fetched), left)
+}

@@ -1,0 +1,120 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crossbeam_channel::Sender;
+use cutwater_core::{BlockId, WorkerId, limits};
+use cutwater_wire::message::ToWorker;
+
+use super::link::Link;
+
+/// Received blocks on their way to the workers that are to hold them.
+///
+/// Properties:
+/// - a block goes to two workers, or to as many as there are if there are fewer;
+/// - whoever received it waits until all of them hold it;
+/// - a worker that is lost meanwhile is replaced, and without any worker the block waits for one.
+///
+/// Only the master's thread touches it. If the process dies, nobody was told that the blocks are safe.
+#[derive(Default)]
+pub(super) struct Holding {
+    blocks: HashMap<BlockId, Block>,
+    /// How many blocks each waiting thread waits for.
+    waiting: HashMap<u64, (usize, Sender<()>)>,
+    begun: u64,
+    /// Whose turn it is to hold a block first, so that all hold as many.
+    turn: usize,
+}
+
+struct Block {
+    bytes: Arc<[u8]>,
+    /// Who has been sent it and has not answered.
+    asked: BTreeSet<WorkerId>,
+    held: BTreeSet<WorkerId>,
+    for_whom: u64,
+}
+
+impl Holding {
+    pub fn begin(
+        &mut self,
+        blocks: Vec<(BlockId, Vec<u8>)>,
+        reply: Sender<()>,
+        links: &BTreeMap<WorkerId, Link>,
+    ) {
+        if blocks.is_empty() {
+            let _ = reply.send(());
+            return;
+        }
+        self.begun += 1;
+        self.waiting.insert(self.begun, (blocks.len(), reply));
+        for (id, bytes) in blocks {
+            let (asked, held) = Default::default();
+            let mut block = Block { bytes: bytes.into(), asked, held, for_whom: self.begun };
+            self.turn += 1;
+            block.ask(id, self.turn, links);
+            self.blocks.insert(id, block);
+        }
+    }
+
+    pub fn held(&mut self, worker: WorkerId, id: BlockId) {
+        if let Some(block) = self.blocks.get_mut(&id) {
+            block.asked.remove(&worker);
+            block.held.insert(worker);
+            self.finish(id);
+        }
+    }
+
+    pub fn joined(&mut self, links: &BTreeMap<WorkerId, Link>) {
+        for (id, block) in self.blocks.iter_mut().filter(|(_, block)| block.asked.is_empty()) {
+            self.turn += 1;
+            block.ask(*id, self.turn, links);
+        }
+    }
+
+    pub fn lost(&mut self, worker: WorkerId, links: &BTreeMap<WorkerId, Link>) {
+        let mut done = Vec::new();
+        for (id, block) in &mut self.blocks {
+            block.held.remove(&worker);
+            if block.asked.remove(&worker) {
+                self.turn += 1;
+                block.ask(*id, self.turn, links);
+            }
+            done.push(*id);
+        }
+        done.into_iter().for_each(|id| self.finish(id));
+    }
+
+    /// Nobody is waited for any longer, and somebody holds it.
+    fn finish(&mut self, id: BlockId) {
+        let Some(block) = self.blocks.get(&id).filter(|b| b.asked.is_empty() && !b.held.is_empty()) else {
+            return;
+        };
+        let for_whom = block.for_whom;
+        self.blocks.remove(&id);
+        if let Some((left, reply)) = self.waiting.get_mut(&for_whom) {
+            *left -= 1;
+            if *left == 0 {
+                // Whoever waited may have given up.
+                let _ = reply.send(());
+                self.waiting.remove(&for_whom);
+            }
+        }
+    }
+}
+
+impl Block {
+    /// Sends it to as many workers as still have to hold it, beginning with the one whose turn it is.
+    fn ask(&mut self, id: BlockId, turn: usize, links: &BTreeMap<WorkerId, Link>) {
+        let free = |worker: &&WorkerId| !self.asked.contains(worker) && !self.held.contains(worker);
+        let candidates: Vec<WorkerId> = links.keys().filter(free).copied().collect();
+        let missing = limits::REPLICAS.saturating_sub(self.asked.len() + self.held.len());
+        let begin = turn % candidates.len().max(1);
+        for worker in candidates.iter().cycle().skip(begin).take(missing.min(candidates.len())) {
+            if let Some(link) = links.get(worker) {
+                link.tell_away(ToWorker::Hold(id, self.bytes.to_vec()));
+                self.asked.insert(*worker);
+            }
+        }
+    }
+}

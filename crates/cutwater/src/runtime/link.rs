@@ -1,0 +1,156 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Weak},
+};
+
+use crossbeam_channel::Sender;
+use cutwater_core::{BlockId, Dataset, OpId, Stage, StageId, Task, TaskError, WorkerId, limits};
+use cutwater_wire::{
+    message::ToWorker,
+    names::Blocks,
+    plan::{StageDef, Template},
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::worker::Work;
+use crate::task::{AnySpec, Fetched, Plan};
+
+/// How the master reaches a worker.
+///
+/// Properties:
+/// - neither kind ever makes the master wait: a message is put into a queue;
+/// - the queues need no bound of their own, since a worker is sent as many tasks as it has slots, and
+///   blocks to hold are bounded where they are received.
+///
+/// Only the master's thread touches it. If the process dies, the worker notices and ends.
+pub(crate) enum Link {
+    /// In this process.
+    Here(Sender<Work>),
+    /// In another.
+    Away(Box<Away>),
+}
+
+/// A stage of which tasks are running, as links need it.
+pub(crate) struct Defined {
+    pub stage: Arc<Stage>,
+    pub plan: Arc<Plan>,
+}
+
+impl Link {
+    /// Has a task run. It fails if what the task needs cannot travel.
+    pub fn run(&mut self, defined: &Defined, task: Task) -> Result<(), TaskError> {
+        match self {
+            // It may be gone already: then its loss is on the way to us.
+            Self::Here(work) => {
+                let plan = defined.plan.clone();
+                let _ = work.send(Work::Run { plan, task, fetched: Fetched::new() });
+            }
+            Self::Away(away) => {
+                away.define(defined, task.attempt.stage)?;
+                away.tell(ToWorker::Run(task));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn drop_blocks(&mut self, blocks: Vec<BlockId>) {
+        match self {
+            Self::Here(work) => {
+                let _ = work.send(Work::Drop(blocks));
+            }
+            Self::Away(away) => away.tell(ToWorker::Drop(Blocks::short(&blocks))),
+        }
+    }
+
+    pub fn retire(&mut self, stage: StageId) {
+        if let Self::Away(away) = self
+            && away.stages.remove(&stage)
+        {
+            away.tell(ToWorker::RetireStage(stage));
+        }
+    }
+
+    /// Says to a worker in another process what only those are told.
+    pub fn tell_away(&self, message: ToWorker) {
+        if let Self::Away(away) = self {
+            away.tell(message);
+        }
+    }
+}
+
+/// A worker in another process, and what it has been told.
+pub(crate) struct Away {
+    to: UnboundedSender<ToWorker>,
+    /// Operators it knows. Once nobody can refer to one any more, it is told to forget it.
+    operators: HashMap<OpId, Weak<AnySpec>>,
+    templates: HashMap<Template, u32>,
+    stages: HashSet<StageId>,
+}
+
+impl Away {
+    pub fn new(to: UnboundedSender<ToWorker>) -> Self {
+        Self { to, operators: HashMap::new(), templates: HashMap::new(), stages: HashSet::new() }
+    }
+
+    fn tell(&self, message: ToWorker) {
+        // It may be gone already: then its loss is on the way to us.
+        let _ = self.to.send(message);
+    }
+
+    /// Describes the stage, unless that was done: operators and template only if they are new.
+    fn define(&mut self, defined: &Defined, id: StageId) -> Result<(), TaskError> {
+        if self.stages.contains(&id) {
+            return Ok(());
+        }
+        let stage = &*defined.stage;
+        let (template, specs) = defined.plan.template(stage);
+        for spec in specs {
+            if !self.operators.contains_key(&spec.id) {
+                self.tell(ToWorker::Operator(spec.to_def()?));
+                self.forget_dead_operators();
+                self.operators.insert(spec.id, Arc::downgrade(&spec));
+            }
+        }
+        let template = self.template(template);
+        let splits = (0..).zip(&stage.datasets).filter(|(_, dataset)| !dataset.splits.is_empty());
+        self.tell(ToWorker::Stage(StageDef {
+            id,
+            template,
+            datasets: stage.datasets.iter().map(|dataset| dataset.id).collect(),
+            shuffles: stage.shuffles.clone(),
+            splits: splits.map(|(at, dataset): (u32, &Arc<Dataset>)| (at, dataset.splits.clone())).collect(),
+        }));
+        self.stages.insert(id);
+        Ok(())
+    }
+
+    fn template(&mut self, template: Template) -> u32 {
+        if let Some(known) = self.templates.get(&template) {
+            return *known;
+        }
+        if self.templates.len() >= limits::TEMPLATES_MAX {
+            self.templates.clear();
+            self.tell(ToWorker::ForgetTemplates);
+        }
+        // At most `TEMPLATES_MAX`, so nothing is cut off.
+        let id = self.templates.len() as u32;
+        self.tell(ToWorker::Template(id, template.clone()));
+        self.templates.insert(template, id);
+        id
+    }
+
+    /// Looks through the operators each time they have doubled, so that each costs little.
+    fn forget_dead_operators(&mut self) {
+        if self.operators.len() < 64 || !self.operators.len().is_power_of_two() {
+            return;
+        }
+        let dead = self.operators.extract_if(|_, spec| spec.strong_count() == 0);
+        let dead: Vec<OpId> = dead.map(|(id, _)| id).collect();
+        if !dead.is_empty() {
+            self.tell(ToWorker::ForgetOperators(dead));
+        }
+    }
+}
+
+/// Where workers in other processes serve their blocks.
+pub(super) type Addresses = std::collections::BTreeMap<WorkerId, String>;

@@ -1,0 +1,25 @@
+//! Programs whose tasks run in other processes.
+
+#![allow(clippy::unwrap_used)]
+
+mod door;
+mod programs;
+
+use std::time::Duration;
+
+use cutwater::{Builder, Context, testing::Harness};
+
+/// A program with one compute thread in each of so many worker processes.
+fn builder(workers: usize) -> Builder {
+    Context::builder("cluster").interval(Duration::from_secs(1)).threads(1).workers(workers)
+}
+
+fn harness(workers: usize) -> Harness {
+    Harness::with(builder(workers), 4)
+}
+
+/// What came of it, in an order of its own.
+fn sorted<T: Ord>(mut records: Vec<T>) -> Vec<T> {
+    records.sort();
+    records
+}

@@ -1,0 +1,166 @@
+//! Messages as checked pieces of a stream of bytes.
+//!
+//! A frame is a length, a checksum and as many bytes. A message that is longer than a frame may be
+//! continues in the next, so that one large message neither needs its size in memory before any of it
+//! has arrived nor keeps the other end from being heard in between.
+//!
+//! ```text
+//! u32 LE  length of the payload; bit 31: the message continues in the next frame
+//! u32 LE  CRC-32 of the payload
+//! …       payload
+//! ```
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::WireError;
+
+/// The longest payload of one frame. Large enough that its head costs nothing, small enough that a
+/// message can be checked and taken in while the rest of it is on its way.
+pub const FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// The longest message. More than a worker could hold of one block is a mistake, or an attack.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+const CONTINUES: u32 = 1 << 31;
+const HEAD_BYTES: usize = 8;
+
+/// Appends the frames of a message to `into`.
+pub fn encode(message: &[u8], into: &mut Vec<u8>) {
+    into.reserve(message.len() + (message.len() / FRAME_BYTES_MAX + 1) * HEAD_BYTES);
+    let mut rest = message;
+    loop {
+        let (payload, after) = rest.split_at(rest.len().min(FRAME_BYTES_MAX));
+        let more = if after.is_empty() { 0 } else { CONTINUES };
+        // No payload is longer than `FRAME_BYTES_MAX`, so nothing is cut off.
+        into.extend((payload.len() as u32 | more).to_le_bytes());
+        into.extend(crc32fast::hash(payload).to_le_bytes());
+        into.extend(payload);
+        rest = after;
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Reads the next message, of at most `max` bytes, into `into`, whose contents it replaces. Says
+/// whether there was one: at the end of the stream there is none.
+///
+/// # Errors
+/// The stream ends within a message, or what arrives is damaged or too long.
+pub async fn read(
+    from: &mut (impl AsyncRead + Unpin),
+    max: usize,
+    into: &mut Vec<u8>,
+) -> Result<bool, WireError> {
+    into.clear();
+    loop {
+        let mut head = [0; HEAD_BYTES];
+        if into.is_empty() && from.read(&mut head[..1]).await? == 0 {
+            return Ok(false);
+        }
+        let rest = if into.is_empty() { 1 } else { 0 };
+        from.read_exact(&mut head[rest..]).await?;
+        let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
+        let announced = u32::from_le_bytes([l0, l1, l2, l3]);
+        let length = (announced & !CONTINUES) as usize;
+        let continues = announced & CONTINUES != 0;
+        // An empty frame that continues would let a message have no end.
+        if length > FRAME_BYTES_MAX || into.len() + length > max || (continues && length == 0) {
+            return Err(WireError::TooLong { max });
+        }
+        let begin = into.len();
+        into.resize(begin + length, 0);
+        from.read_exact(&mut into[begin..]).await?;
+        if crc32fast::hash(&into[begin..]) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            return Err(WireError::Damaged);
+        }
+        if !continues {
+            return Ok(true);
+        }
+    }
+}
+
+/// Sends one message.
+///
+/// # Errors
+/// It cannot be encoded, or the connection fails.
+pub async fn send<M: Serialize>(to: &mut (impl AsyncWrite + Unpin), message: &M) -> Result<(), WireError> {
+    let mut bytes = Vec::new();
+    encode(&postcard::to_allocvec(message)?, &mut bytes);
+    to.write_all(&bytes).await?;
+    to.flush().await?;
+    Ok(())
+}
+
+/// Receives one message of at most `max` bytes; `None` at the end of the stream.
+///
+/// # Errors
+/// Those of [`read`], and what arrives is no such message.
+pub async fn receive<M: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+    max: usize,
+) -> Result<Option<M>, WireError> {
+    let mut bytes = Vec::new();
+    if !read(from, max, &mut bytes).await? {
+        return Ok(None);
+    }
+    Ok(Some(postcard::from_bytes(&bytes)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read_all(mut bytes: &[u8], max: usize) -> Result<Vec<Vec<u8>>, WireError> {
+        let (mut messages, mut message) = (Vec::new(), Vec::new());
+        while read(&mut bytes, max, &mut message).await? {
+            messages.push(message.clone());
+        }
+        Ok(messages)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn messages_come_back_in_order() {
+        let messages: Vec<Vec<u8>> = [0, 1, 7, FRAME_BYTES_MAX, FRAME_BYTES_MAX + 1, 3 * FRAME_BYTES_MAX]
+            .map(|n| (0..n).map(|i| (i % 251) as u8).collect())
+            .into();
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| encode(message, &mut bytes));
+        assert_eq!(read_all(&bytes, MESSAGE_BYTES_MAX).await.unwrap(), messages);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn whatever_is_changed_is_noticed() {
+        let mut bytes = Vec::new();
+        encode(b"what is sent", &mut bytes);
+        for at in 4..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert!(matches!(read_all(&damaged, 100).await, Err(WireError::Damaged)), "byte {at}");
+        }
+        for end in 1..bytes.len() {
+            assert!(matches!(read_all(&bytes[..end], 100).await, Err(WireError::Io(_))), "cut at {end}");
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_too_long_is_refused_before_it_arrives() {
+        let announced = |length: u32| [length.to_le_bytes(), [0; 4]].concat();
+        for length in [101, FRAME_BYTES_MAX as u32 + 1, u32::MAX, CONTINUES] {
+            let refused = read_all(&announced(length), 100).await;
+            assert!(matches!(refused, Err(WireError::TooLong { max: 100 })), "{length}");
+        }
+        let mut bytes = Vec::new();
+        encode(&vec![0; FRAME_BYTES_MAX + 1], &mut bytes);
+        assert!(matches!(read_all(&bytes, FRAME_BYTES_MAX).await, Err(WireError::TooLong { .. })));
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_no_panic() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        proptest::proptest!(|(bytes: Vec<u8>)| {
+            let _ = runtime.block_on(read_all(&bytes, 1000));
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! What master and workers tell each other, and workers among themselves.
+//!
+//! Messages that are ready at the same time share a frame: a frame of the control connection holds a
+//! list of them.
+
+use cutwater_core::{Attempt, BlockId, OpId, StageId, Task, TaskError, WorkerId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    handshake::ExecutableHash,
+    names::Blocks,
+    plan::{OperatorDef, StageDef, Template},
+};
+
+/// How a process introduces itself where connections are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Introduction {
+    /// To the master: a worker that wants to join.
+    Worker {
+        /// What it runs.
+        executable: ExecutableHash,
+        /// How many tasks it runs at a time.
+        slots: u32,
+        /// How much memory its machine has, in bytes; 0 if it cannot tell.
+        memory_bytes: u64,
+        /// Where other workers reach it: a port, and a host if it is not the one it comes from.
+        data_address: String,
+        /// Its clock in milliseconds since 1970, to be compared with the master's.
+        clock_ms: i64,
+    },
+    /// To a worker: another one, or the master, that reads blocks.
+    Reader {
+        /// What it runs.
+        executable: ExecutableHash,
+    },
+}
+
+/// What a worker learns when it joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its name.
+    pub worker: WorkerId,
+    /// What the program is called.
+    pub program: String,
+    /// Whether every task is run twice and compared.
+    pub run_twice: bool,
+}
+
+/// From the master to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// An operator that stages to come refer to.
+    Operator(OperatorDef),
+    /// No stage will refer to these again.
+    ForgetOperators(Vec<OpId>),
+    /// A template that stages to come fill in.
+    Template(u32, Template),
+    /// No stage will fill in any of the templates so far.
+    ForgetTemplates,
+    /// A stage of which tasks follow.
+    Stage(StageDef),
+    /// No task of this stage will follow.
+    RetireStage(StageId),
+    /// Where other workers are, before the first task that reads from them.
+    Peers(Vec<(WorkerId, String)>),
+    /// A task to run now.
+    Run(Task),
+    /// The result of this attempt does not matter any longer.
+    Cancel(Attempt),
+    /// A block to hold, and to say so.
+    Hold(BlockId, Vec<u8>),
+    /// Nobody will read these blocks again.
+    Drop(Vec<Blocks>),
+    /// Nothing: the master is alive.
+    Ping,
+    /// The program is over; the worker ends.
+    Stop,
+}
+
+/// From a worker to the master.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToMaster {
+    /// An attempt has ended.
+    Ran(Attempt, Result<Ran, TaskError>),
+    /// A block that was sent is held.
+    Held(BlockId),
+    /// Nothing: the worker is alive.
+    Ping,
+}
+
+/// What an attempt left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// Blocks that the worker has stored.
+    pub stored: Vec<Blocks>,
+    /// The records of the partition, if the job wants them.
+    pub result: Option<Vec<u8>>,
+    /// What was found on the way, encoded.
+    pub findings: Vec<u8>,
+}
+
+/// From a reader to the worker that holds blocks: these, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch(pub Vec<BlockId>);
+
+/// The answer: each block in bytes, or `None` for one that is not held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetched(pub Vec<Option<Vec<u8>>>);
+
+/// The longest message on a connection between master and worker, in bytes, and between workers.
+pub const MESSAGE_BYTES_MAX: usize = crate::frame::MESSAGE_BYTES_MAX;
