@@ -113,11 +113,7 @@ fn whoever_waits_is_told_when_and_why_it_ended() {
 
     // An error in a task, and one in making an interval's job.
     let in_a_task = every(Duration::from_millis(5));
-    let _watched = in_a_task
-        .source("ticks")
-        .rate(1_000, |n| n)
-        .map(|n| 10 / n)
-        .for_each_rdd(|rdd, _| rdd.count().map(drop));
+    in_a_task.source("ticks").rate(1_000, |n| n).map(|n| 10 / n).for_each_rdd(|rdd, _| rdd.count().map(drop));
     let in_a_job = every(Duration::from_millis(5));
     let ticks = in_a_job.source("ticks").rate(1_000, |n| n);
     ticks

@@ -221,7 +221,7 @@ mod tests {
         let value = ctx.broadcast(Counted(7)).unwrap();
         let of_another_run = postcard::to_allocvec(&(value.copy.id, Bytes(&[8]))).unwrap();
         let other: Broadcast<Counted> = postcard::from_bytes(&of_another_run).unwrap();
-        assert_eq!((*value).0, 7);
-        assert_eq!((*other).0, 8);
+        assert_eq!(value.0, 7);
+        assert_eq!(other.0, 8);
     }
 }
