@@ -11,7 +11,7 @@ use self::tree::Tree;
 use super::Table;
 use crate::Key;
 
-/// Keys by deadline. Like a [`Table`], its versions share structure: a clone costs nothing, and a
+/// Keys by deadline. A clone costs nothing, and a
 /// change copies only the way to what is changed.
 ///
 /// Properties:
@@ -27,14 +27,14 @@ use crate::Key;
 ///
 /// Threading and failure: those of a [`Table`].
 #[derive(Clone, Debug)]
-pub(crate) struct Timers<K> {
+pub(crate) struct Timers<K: Key> {
     tree: Tree<K>,
 }
 
 /// The keys of one deadline.
 pub(crate) type Keys<K> = Table<K, ()>;
 
-impl<K> Default for Timers<K> {
+impl<K: Key> Default for Timers<K> {
     fn default() -> Self {
         Self { tree: None }
     }

@@ -15,7 +15,7 @@ fn same(timers: &Timers<u32>, model: &Model) {
     let all: Model = timers
         .all()
         .into_iter()
-        .map(|(deadline, keys)| (deadline.as_ms(), keys.iter().map(|(key, ())| *key).collect()))
+        .map(|(deadline, keys)| (deadline.as_ms(), keys.iter().map(|(key, ())| key).collect()))
         .collect();
     assert_eq!(all, *model);
     assert!(timers.all().is_sorted_by(|a, b| a.0 < b.0));
@@ -83,7 +83,7 @@ proptest! {
                     let mut taken = Timers::default();
                     for (deadline, keys) in timers.take_due(at(now)) {
                         for (key, ()) in &keys {
-                            taken.add(deadline, key_hash(key), key);
+                            taken.add(deadline, key_hash(&key), &key);
                         }
                     }
                     same(&taken, &due);

@@ -15,7 +15,7 @@ use crate::{Key, placement};
 pub(super) type Tree<K> = Option<Arc<Node<K>>>;
 
 #[derive(Clone, Debug)]
-pub(super) struct Node<K> {
+pub(super) struct Node<K: Key> {
     deadline: Time,
     keys: Keys<K>,
     left: Tree<K>,
@@ -28,7 +28,7 @@ fn rank(deadline: Time) -> (u64, Time) {
 }
 
 /// The keys of a deadline.
-pub(super) fn find<K>(mut tree: &Tree<K>, deadline: Time) -> Option<&Keys<K>> {
+pub(super) fn find<K: Key>(mut tree: &Tree<K>, deadline: Time) -> Option<&Keys<K>> {
     loop {
         let node = tree.as_ref()?;
         tree = match deadline.cmp(&node.deadline) {
@@ -104,7 +104,7 @@ fn merge<K: Key>(first: Tree<K>, second: Tree<K>) -> Tree<K> {
 }
 
 /// Calls `see` with every deadline and its keys, in order.
-pub(super) fn each<'a, K>(tree: &'a Tree<K>, see: &mut impl FnMut(Time, &'a Keys<K>)) {
+pub(super) fn each<'a, K: Key>(tree: &'a Tree<K>, see: &mut impl FnMut(Time, &'a Keys<K>)) {
     if let Some(node) = tree {
         each(&node.left, see);
         see(node.deadline, &node.keys);
@@ -130,8 +130,8 @@ pub(super) fn sound<K: Key>(tree: &Tree<K>) -> usize {
 
 /// How many nodes of `tree` are not nodes of `other`.
 #[cfg(test)]
-pub(super) fn own_nodes<K>(tree: &Tree<K>, other: &Tree<K>) -> usize {
-    fn nodes<K>(tree: &Tree<K>, all: &mut std::collections::HashSet<usize>) {
+pub(super) fn own_nodes<K: Key>(tree: &Tree<K>, other: &Tree<K>) -> usize {
+    fn nodes<K: Key>(tree: &Tree<K>, all: &mut std::collections::HashSet<usize>) {
         if let Some(node) = tree {
             all.insert(Arc::as_ptr(node) as usize);
             nodes(&node.left, all);
