@@ -1,6 +1,7 @@
 //! The keyed table that holds state. Each interval makes a new version of it, which is kept as what it
 //! changed.
 
+mod buckets;
 mod convert;
 mod diff;
 mod flat;
@@ -16,13 +17,14 @@ use std::{
 
 use serde::Serialize;
 
+use self::{
+    buckets::order_of,
+    flat::Flat,
+    versions::{Edits, Version},
+};
 pub use self::{
     diff::{Change, Changes},
     iter::Iter,
-};
-use self::{
-    flat::{Flat, order_of},
-    versions::{Edits, Version},
 };
 
 /// The hash that the methods of a [`Table`] expect beside a key: the engine's placement hash, which
@@ -53,7 +55,7 @@ pub fn key_hash<Q: Serialize + ?Sized>(key: &Q) -> u64 {
 /// - [`changes_since`](Self::changes_since) costs by what was written in between and knows exactly
 ///   which keys were; it needs no `PartialEq` of the values.
 /// - Dropping a version frees what no other version needs: the keys it had written.
-/// - A pair of `u64` takes 26 to 28 bytes, spare room included.
+/// - A pair of `u64` takes at most 32 bytes, spare room included.
 ///
 /// The methods take the hash of the key ([`key_hash`]) beside it, since the engine has computed it
 /// already to find the partition. The top bits chose the partition and so are alike in one table;
@@ -308,7 +310,7 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
     /// for word in "the pier of the bridge".split(' ') {
     ///     counts.upsert(key_hash(word), word, || word.to_string(), || 1, |count| *count += 1);
     /// }
-    /// assert_eq!(counts.get(key_hash("the"), "the"), Some(&2));
+    /// assert_eq!(counts.get(key_hash("the"), "the"), Some(2));
     /// ```
     pub fn upsert<Q: Eq + ?Sized>(
         &mut self,
@@ -351,7 +353,7 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
     /// let mut table = Table::from_iter([(7u64, 1)]);
     /// let hash = key_hash(&7u64);
     /// table.alter(hash, &7, |count| count.map(|n| n + 1));
-    /// assert_eq!(table.get(hash, &7), Some(&2));
+    /// assert_eq!(table.get(hash, &7), Some(2));
     /// table.alter(hash, &7, |_| None);
     /// assert_eq!(table.get(hash, &7), None);
     /// ```

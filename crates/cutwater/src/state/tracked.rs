@@ -37,8 +37,8 @@ impl Mark for Time {
 /// The states of the keys of a partition, and which of them time out when.
 ///
 /// Properties:
-/// - its versions share structure, so that an interval costs by the keys that it touches and those
-///   that time out, however many there are;
+/// - its versions differ by what was written, so that an interval costs by the keys that it touches and
+///   those that time out, however many there are;
 /// - with a timeout, every key stands among the timers exactly once, under the moment it was last
 ///   touched plus the timeout;
 /// - its order depends on the content alone (see [`Table`]).

@@ -2,7 +2,7 @@ use std::{iter::FusedIterator, sync::Arc, vec};
 
 use serde::Serialize;
 
-use super::{flat::Entry, versions::Version};
+use super::{buckets::Entry, versions::Version};
 
 /// The pairs of a [`Table`](super::Table) in its order: see [`Table::iter`](super::Table::iter).
 ///

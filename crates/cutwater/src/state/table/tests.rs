@@ -16,7 +16,7 @@ use super::*;
 /// it (`placement.rs`).
 fn clashing(n: u64) -> (u64, u64) {
     let product = u128::from(n ^ 0x9e37_79b9_7f4a_7c15) * u128::from(0xa076_1d64_78bd_642f_u64);
-    (n, product as u64 ^ (product >> 64) as u64 ^ n % 4)
+    (n, product as u64 ^ (product >> 64) as u64 ^ (n % 4))
 }
 
 #[derive(Clone, Debug)]

@@ -9,7 +9,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::flat::{Entry, Flat, find, place};
+use super::{
+    buckets::{Entry, find, place},
+    flat::Flat,
+};
 
 /// What some keys are to become: a value, or gone.
 pub(super) type Edits<K, V> = Flat<K, Option<V>>;
