@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutwater::{Context, Error};
+use cutwater::Error;
 
 use super::{Answer, lock, measured};
 use crate::{cli::Common, error::BenchError, report::Report};

@@ -19,8 +19,12 @@ impl<K: Key, V: Record> Operator for Entries<K, V> {
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (K, V)>) -> Flow {
         let table: Option<Table<K, V>> = node.only(0, partition)?;
-        let mut entries = table.iter().flat_map(Table::iter);
-        entries.try_for_each(|(key, value)| emit(node.call(|| (key.clone(), value.clone()))))
+        let Some(mut entries) = table.as_ref().map(Table::iter) else { return Flow::Continue(()) };
+        // Asking for the next one clones it.
+        while let Some(entry) = node.call(|| entries.next()) {
+            emit(entry)?;
+        }
+        Flow::Continue(())
     }
 }
 

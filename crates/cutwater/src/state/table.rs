@@ -1,27 +1,27 @@
-//! The keyed table that holds state. Each interval makes a new version of it which shares with the
-//! one before whatever did not change.
+//! The keyed table that holds state. Each interval makes a new version of it, which is kept as what it
+//! changed.
 
+mod buckets;
 mod convert;
 mod diff;
+mod flat;
 mod iter;
-mod node;
 #[cfg(test)]
 mod tests;
-mod warm;
+mod versions;
 
 use std::{
     borrow::Borrow,
-    mem,
-    num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::Serialize;
 
-use self::node::{Entry, Node};
+use self::{
+    buckets::order_of,
+    flat::Flat,
+    versions::{Edits, Version},
+};
 pub use self::{
     diff::{Change, Changes},
     iter::Iter,
@@ -39,29 +39,31 @@ pub fn key_hash<Q: Serialize + ?Sized>(key: &Q) -> u64 {
     crate::placement::hash(key)
 }
 
-/// A map whose versions share structure: a clone costs nothing, and changing it copies only the way
-/// to what is changed.
+/// A map of which any number of versions are held, for little more than one.
 ///
 /// Properties:
 /// - A clone is a version of its own: whatever is done to either is never seen in the other.
-/// - A change copies what other versions still hold on its way (a leaf of at most 32 entries and the
-///   few branches above it) and changes in place what only this version holds, so that a batch of
-///   changes copies each shared node at most once, however many of its keys it touches.
-/// - The order of iteration follows the hashes of the keys. It depends on the content alone and not
-///   on how it came about, except among keys whose 64 bits of hash are equal: these stand in the
-///   order in which they were inserted.
-/// - [`changes_since`](Self::changes_since) looks only where two versions differ, and knows exactly
-///   which keys were written; it needs no `PartialEq` of the values.
-/// - Dropping a version frees the nodes that no other version holds, and goes no further down than
-///   these. In a large table that too is a cache miss for each, so drop where nobody waits.
-/// - A pair of `u64` takes 25 to 33 bytes, branches and spare room included.
+/// - The newest version lies in memory as it is. Each other one is held as the keys that were written
+///   between it and its neighbour, with the values they had. So reading an older version costs more by
+///   what was written since, and going on from one first takes that back.
+/// - A change waits at its handle until the handle is cloned or read as a whole, and is then carried
+///   out with all others that wait. What fails before that has changed nothing.
+/// - A batch of changes copies the keys and values that it writes, each once, and nothing else; those of
+///   a table of one handle copy nothing at all.
+/// - The order of iteration is that of the hashes of the keys, and among keys of one hash that of their
+///   bytes. It depends on the content alone and not on how it came about.
+/// - [`changes_since`](Self::changes_since) costs by what was written in between and knows exactly
+///   which keys were; it needs no `PartialEq` of the values.
+/// - Dropping a version frees what no other version needs: the keys it had written.
+/// - A pair of `u64` takes at most 32 bytes, spare room included.
 ///
 /// The methods take the hash of the key ([`key_hash`]) beside it, since the engine has computed it
 /// already to find the partition. The top bits chose the partition and so are alike in one table;
-/// the place in the table is found from the 32 low bits.
+/// the place in the table is found from the low bits.
 ///
-/// Threading: any thread reads any version. The task that makes an interval's version is the only
-/// one to change it; once it is published in a block it never changes again.
+/// Threading: any thread reads any version, also while a newer one is made. Versions share a lock, held
+/// by a reader for some dozens of pairs and by a writer while waiting changes are carried out; no
+/// function of the program runs meanwhile but `Clone`, `Eq` and `Serialize` of keys and values.
 ///
 /// Failure: it lives in memory alone. If the process dies nothing of it survives but what
 /// checkpoints hold.
@@ -76,29 +78,22 @@ pub fn key_hash<Q: Serialize + ?Sized>(key: &Q) -> u64 {
 /// let mut now = before.clone();
 /// now.upsert(key_hash("pier"), "pier", || "pier".to_string(), || 1, |count| *count += 1);
 ///
-/// assert_eq!(before.get(key_hash("pier"), "pier"), Some(&1));
-/// assert_eq!(now.get(key_hash("pier"), "pier"), Some(&2));
-/// assert_eq!(now.changes_since(&before).collect::<Vec<_>>(), [Change::Put(&"pier".to_string(), &2)]);
+/// assert_eq!(before.get(key_hash("pier"), "pier"), Some(1));
+/// assert_eq!(now.get(key_hash("pier"), "pier"), Some(2));
+/// assert_eq!(now.changes_since(&before).collect::<Vec<_>>(), [Change::Put("pier".to_string(), 2)]);
 /// ```
 pub struct Table<K, V> {
-    root: Node<K, V>,
+    handle: Mutex<Handle<K, V>>,
     len: usize,
-    /// What this version stamps the entries it writes with, or `NO_EDITION` before its first write.
-    ///
-    /// Cloning ends the edition of both sides: were either to go on stamping with a number that the
-    /// other's entries carry too, two different values could look like one. Hence an atomic, which
-    /// `clone(&self)` can reset; no two threads ever meet on it.
-    edition: AtomicU32,
-    /// Where the next edition comes from. All versions of one table draw from the same source, so
-    /// that an entry's key and stamp name one value among all of them.
-    editions: Arc<AtomicU32>,
 }
 
-const NO_EDITION: u32 = 0;
-
-/// Editions have run out (a version each 10 ms gets there in 500 days). Entries with this stamp
-/// count as written whenever a leaf differs: a checkpoint then holds more than it must, never less.
-const LAST_EDITION: NonZeroU32 = NonZeroU32::MAX;
+/// Locked only so that a clone of `&Table` can carry out what waits; no two threads ever meet on it for
+/// long.
+struct Handle<K, V> {
+    version: Arc<Version<K, V>>,
+    /// What was changed since.
+    waiting: Edits<K, V>,
+}
 
 /// Below so many keys a table lies in the cache anyway.
 const WARM_LEN_MIN: usize = 1 << 15;
@@ -112,12 +107,8 @@ impl<K, V> Table<K, V> {
     /// assert!(Table::<String, u64>::new().is_empty());
     /// ```
     pub fn new() -> Self {
-        Self {
-            root: Node::default(),
-            len: 0,
-            edition: AtomicU32::new(NO_EDITION),
-            editions: Arc::new(AtomicU32::new(NO_EDITION)),
-        }
+        let handle = Handle { version: Arc::new(Version::new()), waiting: Edits::default() };
+        Self { handle: Mutex::new(handle), len: 0 }
     }
 
     /// How many keys there are.
@@ -146,25 +137,12 @@ impl<K, V> Table<K, V> {
         self.len == 0
     }
 
-    /// All pairs, in the order of the table.
-    ///
-    /// ```
-    /// use cutwater::state::Table;
-    ///
-    /// let up = Table::from_iter((0..1000u64).map(|n| (n, n * n)));
-    /// let down = Table::from_iter((0..1000u64).rev().map(|n| (n, n * n)));
-    /// assert!(up.iter().eq(down.iter()), "the order is that of the content");
-    /// ```
-    pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.root, self.len)
-    }
-
     /// Brings into the cache what changes at these hashes are going to touch: some dozens of keys at
     /// a time, just before they are changed. It has no effect but on speed.
     ///
-    /// The way to a key of a large table is a chain of cache misses, each waiting for the one before.
-    /// Walking many ways side by side lets them wait together, which makes a batch of changes to ten
-    /// million keys up to twice as quick; in a table that fits the cache it does nothing.
+    /// A key of a large table is some cache misses away. Those of many keys can be waited for together,
+    /// which makes a batch of changes to ten million keys about twice as quick; in a table that fits the
+    /// cache it does nothing.
     ///
     /// ```
     /// use cutwater::state::{Table, key_hash};
@@ -177,42 +155,57 @@ impl<K, V> Table<K, V> {
     ///         table.upsert(*hash, key, || *key, || 1, |value| *value += 1);
     ///     }
     /// }
-    /// assert_eq!(table.iter().filter(|(_, value)| **value == 1).count(), 101);
+    /// assert_eq!(table.iter().filter(|(_, value)| *value == 1).count(), 101);
     /// ```
     pub fn warm(&self, hashes: impl IntoIterator<Item = u64>) {
         if self.len >= WARM_LEN_MIN {
-            warm::warm(&self.root, hashes.into_iter().map(node::path_of));
+            self.handle().version.touch(WARM_LEN_MIN, hashes.into_iter().map(order_of));
         }
     }
 
-    /// The number to stamp what is written now with.
-    fn stamp(&mut self) -> NonZeroU32 {
-        let edition = self.edition.get_mut();
-        if *edition == NO_EDITION {
-            let next = |last: u32| last.saturating_add(1);
-            let last =
-                self.editions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
-            *edition = last.map_or(u32::MAX, next);
-        }
-        NonZeroU32::new(*edition).unwrap_or(LAST_EDITION)
+    fn handle(&self) -> MutexGuard<'_, Handle<K, V>> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle_mut(&mut self) -> &mut Handle<K, V> {
+        self.handle.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq, V> Table<K, V> {
+impl<K: Eq, V: Clone> Table<K, V> {
     /// The value of a key.
     ///
     /// ```
     /// use cutwater::state::{Table, key_hash};
     ///
     /// let table = Table::from_iter([("arch".to_string(), 3)]);
-    /// assert_eq!(table.get(key_hash("arch"), "arch"), Some(&3));
+    /// assert_eq!(table.get(key_hash("arch"), "arch"), Some(3));
     /// assert_eq!(table.get(key_hash("pier"), "pier"), None);
     /// ```
-    pub fn get<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<&V>
+    pub fn get<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
-        self.root.get(node::path_of(hash), key)
+        let (handle, order) = (self.handle(), order_of(hash));
+        match handle.waiting.get(order, key) {
+            Some(edit) => edit.value.clone(),
+            None => handle.version.get(order, key, |_, value| value.clone()),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
+    /// All pairs, in the order of the table, as they are now.
+    ///
+    /// ```
+    /// use cutwater::state::Table;
+    ///
+    /// let up = Table::from_iter((0..1000u64).map(|n| (n, n * n)));
+    /// let down = Table::from_iter((0..1000u64).rev().map(|n| (n, n * n)));
+    /// assert!(up.iter().eq(down.iter()), "the order is that of the content");
+    /// ```
+    pub fn iter(&self) -> Iter<K, V> {
+        Iter::new(self.version(), self.len)
     }
 
     /// What has to be done to `older` to make it this version: each key that was written since, with
@@ -232,10 +225,58 @@ impl<K: Eq, V> Table<K, V> {
     ///
     /// let mut changes: Vec<_> = newer.changes_since(&older).collect();
     /// changes.sort_by_key(|change| *change.key());
-    /// assert_eq!(changes, [Change::Put(&3, &1), Change::Removed(&4)]);
+    /// assert_eq!(changes, [Change::Put(3, 1), Change::Removed(4)]);
     /// ```
     pub fn changes_since<'a>(&'a self, older: &'a Self) -> Changes<'a, K, V> {
-        Changes::new(&self.root, &older.root, Arc::ptr_eq(&self.editions, &older.editions))
+        Changes::new(self, older)
+    }
+
+    /// The version that this handle holds, with all that waited carried out.
+    fn version(&self) -> Arc<Version<K, V>> {
+        let mut handle = self.handle();
+        if !handle.waiting.is_empty() {
+            let waiting = std::mem::take(&mut handle.waiting);
+            handle.version = Arc::new(handle.version.derive(waiting));
+        }
+        Arc::clone(&handle.version)
+    }
+
+    /// Carries out what waits, while what it touches is still in the cache.
+    pub(crate) fn settle(&self) {
+        self.version();
+    }
+}
+
+impl<K: Clone + Eq + Serialize, V: Clone> Handle<K, V> {
+    /// The entries themselves, if nobody else sees them.
+    fn alone(&mut self) -> Option<&mut Flat<K, V>> {
+        if !self.waiting.is_empty() {
+            return None;
+        }
+        Arc::get_mut(&mut self.version)?.alone()
+    }
+
+    /// Lets `change` turn the value of a key into another, and returns what it returns. If it panics, nothing
+    /// has happened to a key that was not written since the last version.
+    fn change<Q: Eq + ?Sized, R>(
+        &mut self,
+        order: u64,
+        key: &Q,
+        make_key: impl FnOnce() -> K,
+        change: impl FnOnce(&mut Option<V>) -> R,
+    ) -> R
+    where
+        K: Borrow<Q>,
+    {
+        if let Some(value) = self.waiting.get_mut(order, key) {
+            return change(value);
+        }
+        let (known, mut value) = self.version.get(order, key, |k, v| (k.clone(), v.clone())).unzip();
+        let result = change(&mut value);
+        if known.is_some() || value.is_some() {
+            self.waiting.put(order, key, || known.unwrap_or_else(make_key), value);
+        }
+        result
     }
 }
 
@@ -250,19 +291,13 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
     /// assert_eq!(table.insert(key_hash(&7u64), 7u64, "sept"), Some("seven"));
     /// ```
     pub fn insert(&mut self, hash: u64, key: K, value: V) -> Option<V> {
-        let (path, stamp) = (node::path_of(hash), self.stamp());
-        let (leaf, level) = self.root.descend(path);
-        match node::find(leaf.slots(), path, level, &key) {
-            Ok(at) => leaf.slots_mut()[at].as_mut().map(|entry| {
-                entry.stamp = stamp;
-                mem::replace(&mut entry.value, value)
-            }),
-            Err(at) => {
-                leaf.add(at, level, hash, Entry { path, stamp, key, value });
-                self.len += 1;
-                None
-            }
-        }
+        let (handle, order) = (self.handle_mut(), order_of(hash));
+        let before = match handle.alone() {
+            Some(flat) => flat.put(order, &key, || key.clone(), value),
+            None => handle.change(order, &key, || key.clone(), |slot| slot.replace(value)),
+        };
+        self.len += usize::from(before.is_none());
+        before
     }
 
     /// Changes the value of a key where it lies, or gives it a first one. An owned key is made only
@@ -275,7 +310,7 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
     /// for word in "the pier of the bridge".split(' ') {
     ///     counts.upsert(key_hash(word), word, || word.to_string(), || 1, |count| *count += 1);
     /// }
-    /// assert_eq!(counts.get(key_hash("the"), "the"), Some(&2));
+    /// assert_eq!(counts.get(key_hash("the"), "the"), Some(2));
     /// ```
     pub fn upsert<Q: Eq + ?Sized>(
         &mut self,
@@ -287,27 +322,30 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
     ) where
         K: Borrow<Q>,
     {
-        let (path, stamp) = (node::path_of(hash), self.stamp());
-        let (leaf, level) = self.root.descend(path);
-        match node::find(leaf.slots(), path, level, key) {
-            Ok(at) => {
-                if let Some(entry) = &mut leaf.slots_mut()[at] {
-                    // First, since a change that panics halfway has been a change.
-                    entry.stamp = stamp;
-                    change(&mut entry.value);
+        let (handle, order) = (self.handle_mut(), order_of(hash));
+        let is_new = match handle.alone() {
+            Some(flat) => match flat.get_mut(order, key) {
+                Some(value) => {
+                    change(value);
+                    false
                 }
-            }
-            Err(at) => {
-                leaf.add(at, level, hash, Entry { path, stamp, key: make_key(), value: insert() });
-                self.len += 1;
-            }
-        }
+                None => flat.put(order, key, make_key, insert()).is_none(),
+            },
+            None => handle.change(order, key, make_key, |slot| match slot {
+                Some(value) => {
+                    change(value);
+                    false
+                }
+                None => slot.replace(insert()).is_none(),
+            }),
+        };
+        self.len += usize::from(is_new);
     }
 
     /// Hands the value of a key over, or `None`, and keeps what comes back: a key for which nothing
     /// comes back is dropped. Costs one look-up more than [`upsert`](Self::upsert).
     ///
-    /// If `change` panics the key is gone from this version.
+    /// If `change` panics the key may be gone from this version.
     ///
     /// ```
     /// use cutwater::state::{Table, key_hash};
@@ -315,31 +353,28 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
     /// let mut table = Table::from_iter([(7u64, 1)]);
     /// let hash = key_hash(&7u64);
     /// table.alter(hash, &7, |count| count.map(|n| n + 1));
-    /// assert_eq!(table.get(hash, &7), Some(&2));
+    /// assert_eq!(table.get(hash, &7), Some(2));
     /// table.alter(hash, &7, |_| None);
     /// assert_eq!(table.get(hash, &7), None);
     /// ```
     pub fn alter(&mut self, hash: u64, key: &K, change: impl FnOnce(Option<V>) -> Option<V>) {
-        let path = node::path_of(hash);
-        // Looked up first, so that a key which is not there and stays away copies nothing.
-        if self.root.get(path, key).is_none() {
-            if let Some(value) = change(None) {
-                self.insert(hash, key.clone(), value);
+        let (order, Self { handle, len }) = (order_of(hash), self);
+        let handle = handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let change = |before: Option<V>| {
+            // Not counted while it is out, in case `change` panics.
+            *len -= usize::from(before.is_some());
+            let after = change(before);
+            *len += usize::from(after.is_some());
+            after
+        };
+        match handle.alone() {
+            Some(flat) => {
+                let before = flat.take(order, key).map(|entry| entry.value);
+                if let Some(after) = change(before) {
+                    flat.put(order, key, || key.clone(), after);
+                }
             }
-            return;
-        }
-        let stamp = self.stamp();
-        let (leaf, level) = self.root.descend(path);
-        let Ok(at) = node::find(leaf.slots(), path, level, key) else { return };
-        let Some(Entry { key, value, .. }) = leaf.take(at) else { return };
-        // Not counted while it is out, in case `change` panics.
-        self.len -= 1;
-        match change(Some(value)) {
-            Some(value) => {
-                leaf.put_back(at, Entry { path, stamp, key, value });
-                self.len += 1;
-            }
-            None => self.root.prune(path),
+            None => handle.change(order, key, || key.clone(), |slot| *slot = change(slot.take())),
         }
     }
 
@@ -356,26 +391,22 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
     where
         K: Borrow<Q>,
     {
-        let path = node::path_of(hash);
-        // As in `alter`: what is not there is not worth a copy.
-        self.root.get(path, key)?;
-        let (leaf, level) = self.root.descend(path);
-        let at = node::find(leaf.slots(), path, level, key).ok()?;
-        let entry = leaf.take(at)?;
-        self.len -= 1;
-        self.root.prune(path);
-        Some(entry.value)
+        let (handle, order) = (self.handle_mut(), order_of(hash));
+        let before = match handle.alone() {
+            Some(flat) => flat.take(order, key).map(|entry| entry.value),
+            None => {
+                let make_key = || unreachable!("only a key that is there has a value to take");
+                handle.change(order, key, make_key, Option::take)
+            }
+        };
+        self.len -= usize::from(before.is_some());
+        before
     }
 }
 
-impl<K, V> Clone for Table<K, V> {
+impl<K: Clone + Eq + Serialize, V: Clone> Clone for Table<K, V> {
     fn clone(&self) -> Self {
-        self.edition.store(NO_EDITION, Ordering::Relaxed);
-        Self {
-            root: self.root.clone(),
-            len: self.len,
-            edition: AtomicU32::new(NO_EDITION),
-            editions: Arc::clone(&self.editions),
-        }
+        let handle = Handle { version: self.version(), waiting: Edits::default() };
+        Self { handle: Mutex::new(handle), len: self.len }
     }
 }

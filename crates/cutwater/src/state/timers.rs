@@ -11,7 +11,7 @@ use self::tree::Tree;
 use super::Table;
 use crate::{Key, Record};
 
-/// Keys by deadline, each with a value where there is something to keep. Like a [`Table`], its versions share structure: a clone costs nothing, and a
+/// Keys by deadline, each with a value where there is something to keep. A clone costs nothing, and a
 /// change copies only the way to what is changed.
 ///
 /// Properties:
@@ -27,11 +27,11 @@ use crate::{Key, Record};
 ///
 /// Threading and failure: those of a [`Table`].
 #[derive(Clone, Debug)]
-pub(crate) struct Timers<K, V = ()> {
+pub(crate) struct Timers<K: Key, V: Record = ()> {
     tree: Tree<K, V>,
 }
 
-impl<K, V> Default for Timers<K, V> {
+impl<K: Key, V: Record> Default for Timers<K, V> {
     fn default() -> Self {
         Self { tree: None }
     }
@@ -52,7 +52,7 @@ impl<K: Key, V: Record> Timers<K, V> {
     }
 
     /// The value of a key under a deadline.
-    pub fn get(&self, deadline: Time, hash: u64, key: &K) -> Option<&V> {
+    pub fn get(&self, deadline: Time, hash: u64, key: &K) -> Option<V> {
         tree::find(&self.tree, deadline)?.get(hash, key)
     }
 

@@ -37,8 +37,8 @@ impl Mark for Time {
 /// The states of the keys of a partition, and which of them time out when.
 ///
 /// Properties:
-/// - its versions share structure, so that an interval costs by the keys that it touches and those
-///   that time out, however many there are;
+/// - its versions differ by what was written, so that an interval costs by the keys that it touches and
+///   those that time out, however many there are;
 /// - with a timeout, every key stands among the timers exactly once, under the moment it was last
 ///   touched plus the timeout;
 /// - its order depends on the content alone (see [`Table`]).
@@ -87,13 +87,18 @@ impl<K: Key, S: Record, T: Mark> Tracked<K, S, T> {
     }
 
     /// All keys with their states, in the order of the table.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
-        self.table.iter().map(|(key, marked)| (key, &marked.state))
+    pub fn iter(&self) -> impl Iterator<Item = (K, S)> + use<K, S, T> {
+        self.table.iter().map(|(key, marked)| (key, marked.state))
     }
 
     /// Brings into the cache what visits of these keys are going to touch: see [`Table::warm`].
     pub fn warm(&self, hashes: impl IntoIterator<Item = u64>) {
         self.table.warm(hashes);
+    }
+
+    /// See [`Table::settle`].
+    pub fn settle(&self) {
+        self.table.settle();
     }
 
     /// Gives a key a state, whatever it had before.
@@ -132,11 +137,11 @@ impl<K: Key, S: Record, T: Mark> Tracked<K, S, T> {
     /// it: by deadline, and keys of one deadline in the order of the table.
     pub fn expire(&mut self, visit: Visit, mut f: impl FnMut(&K, &mut State<S>)) {
         for (_, keys) in self.timers.take_due(visit.now) {
-            let keys: Vec<(u64, &K)> = keys.iter().map(|(key, ())| (key_hash(key), key)).collect();
+            let keys: Vec<(u64, K)> = keys.iter().map(|(key, ())| (key_hash(&key), key)).collect();
             for batch in keys.chunks(DUE_BATCH) {
                 self.table.warm(batch.iter().map(|(hash, _)| *hash));
                 for (hash, key) in batch {
-                    if let Some(marked) = self.table.remove(*hash, *key) {
+                    if let Some(marked) = self.table.remove(*hash, key) {
                         f(key, &mut State::timing_out(marked.state));
                     }
                 }

@@ -100,6 +100,7 @@ impl<G: Evolution, T: Mark> Operator for Evolve<G, T> {
         states.expire(visit, |key, state| {
             mapped.extend(node.call(|| self.evolution.expire(visit.now, key, state)));
         });
+        states.settle();
         emit(Evolved { states, mapped: Arc::new(mapped) })
     }
 }
@@ -117,8 +118,12 @@ impl<K: Key, S: Record, M: Record, T: Mark> Operator for States<K, S, M, T> {
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (K, S)>) -> Flow {
         let evolved: Option<Evolved<K, S, M, T>> = node.only(0, partition)?;
-        let mut all = evolved.iter().flat_map(|evolved| evolved.states.iter());
-        all.try_for_each(|(key, state)| emit((key.clone(), state.clone())))
+        let Some(mut all) = evolved.map(|evolved| evolved.states.iter()) else { return Flow::Continue(()) };
+        // Asking for the next one clones it.
+        while let Some(entry) = node.call(|| all.next()) {
+            emit(entry)?;
+        }
+        Flow::Continue(())
     }
 }
 

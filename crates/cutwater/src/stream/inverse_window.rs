@@ -91,6 +91,7 @@ fn change<K: Key, V: Record>(
             Flow::Continue(())
         })?;
     }
+    table.settle();
     emit(table)
 }
 

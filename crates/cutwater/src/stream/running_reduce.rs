@@ -43,6 +43,7 @@ impl<K: Key, G: Aggregate> Operator for Running<K, G> {
             });
             Flow::Continue(())
         })?;
+        table.settle();
         emit(table)
     }
 }

@@ -57,14 +57,15 @@ where
         };
         // First every key with a state, whether it has values or not, and then the new ones.
         for (key, _) in &before {
-            let hash = key_hash(key);
-            update(hash, key, values.remove(hash, key).unwrap_or_default());
+            let hash = key_hash(&key);
+            update(hash, &key, values.remove(hash, &key).unwrap_or_default());
         }
         for (hash, key) in keys {
             if let Some(values) = values.remove(hash, &key) {
                 update(hash, &key, values);
             }
         }
+        table.settle();
         emit(table)
     }
 }

@@ -18,7 +18,11 @@ impl<K, V> Default for Table<K, V> {
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
+impl<K, V> fmt::Debug for Table<K, V>
+where
+    K: Clone + Eq + Serialize + fmt::Debug,
+    V: Clone + fmt::Debug,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self).finish()
     }
@@ -49,18 +53,18 @@ impl<K: Clone + Eq + Serialize, V: Clone> FromIterator<(K, V)> for Table<K, V> {
     }
 }
 
-impl<'a, K, V> IntoIterator for &'a Table<K, V> {
-    type Item = (&'a K, &'a V);
-    type IntoIter = Iter<'a, K, V>;
+impl<K: Clone + Eq + Serialize, V: Clone> IntoIterator for &Table<K, V> {
+    type Item = (K, V);
+    type IntoIter = Iter<K, V>;
 
-    fn into_iter(self) -> Self::IntoIter {
+    fn into_iter(self) -> Iter<K, V> {
         self.iter()
     }
 }
 
-/// The bytes are those of a sequence of pairs in the order of the table. Nothing of the tree is
-/// written down, so that its shape may change from release to release.
-impl<K: Serialize, V: Serialize> Serialize for Table<K, V> {
+/// The bytes are those of a sequence of pairs in the order of the table. Nothing of how it
+/// lies in memory is written down, so that this may change from release to release.
+impl<K: Clone + Eq + Serialize, V: Clone + Serialize> Serialize for Table<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self)
     }

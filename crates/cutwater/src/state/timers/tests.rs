@@ -15,7 +15,7 @@ fn same(timers: &Timers<u32>, model: &Model) {
     let all: Model = timers
         .all()
         .into_iter()
-        .map(|(deadline, keys)| (deadline.as_ms(), keys.iter().map(|(key, ())| *key).collect()))
+        .map(|(deadline, keys)| (deadline.as_ms(), keys.iter().map(|(key, ())| key).collect()))
         .collect();
     assert_eq!(all, *model);
     assert!(timers.all().is_sorted_by(|a, b| a.0 < b.0));
@@ -83,7 +83,7 @@ proptest! {
                     let mut taken = Timers::default();
                     for (deadline, keys) in timers.take_due(at(now)) {
                         for (key, ()) in &keys {
-                            taken.add(deadline, key_hash(key), key);
+                            taken.add(deadline, key_hash(&key), &key);
                         }
                     }
                     same(&taken, &due);
@@ -165,12 +165,12 @@ fn a_range_is_read_in_order() {
         let found = timers.between(at(from), at(to));
         found
             .iter()
-            .flat_map(|(end, keys)| keys.iter().map(|(key, value)| (end.as_ms(), *key, *value)))
+            .flat_map(|(end, keys)| keys.iter().map(|(key, value)| (end.as_ms(), key, value)))
             .collect()
     };
     assert_eq!(between(10, 30), [(20, 2, 12), (30, 3, 1)]);
     assert_eq!(between(0, 9), []);
     assert_eq!(between(39, i64::MAX), [(40, 4, 16)]);
-    assert_eq!(timers.get(at(10), key_hash(&1u32), &1), Some(&2));
+    assert_eq!(timers.get(at(10), key_hash(&1u32), &1), Some(2));
     assert_eq!(timers.get(at(11), key_hash(&1u32), &1), None);
 }

@@ -15,7 +15,7 @@ use crate::{Key, Record, placement};
 pub(super) type Tree<K, V> = Option<Arc<Node<K, V>>>;
 
 #[derive(Clone, Debug)]
-pub(super) struct Node<K, V> {
+pub(super) struct Node<K: Key, V: Record> {
     deadline: Time,
     keys: Table<K, V>,
     left: Tree<K, V>,
@@ -28,7 +28,7 @@ fn rank(deadline: Time) -> (u64, Time) {
 }
 
 /// The keys of a deadline.
-pub(super) fn find<K, V>(mut tree: &Tree<K, V>, deadline: Time) -> Option<&Table<K, V>> {
+pub(super) fn find<K: Key, V: Record>(mut tree: &Tree<K, V>, deadline: Time) -> Option<&Table<K, V>> {
     loop {
         let node = tree.as_ref()?;
         tree = match deadline.cmp(&node.deadline) {
@@ -104,7 +104,7 @@ fn merge<K: Key, V: Record>(first: Tree<K, V>, second: Tree<K, V>) -> Tree<K, V>
 }
 
 /// Calls `see` with every deadline and its keys, in order.
-pub(super) fn each<'a, K, V>(tree: &'a Tree<K, V>, see: &mut impl FnMut(Time, &'a Table<K, V>)) {
+pub(super) fn each<'a, K: Key, V: Record>(tree: &'a Tree<K, V>, see: &mut impl FnMut(Time, &'a Table<K, V>)) {
     if let Some(node) = tree {
         each(&node.left, see);
         see(node.deadline, &node.keys);
@@ -113,7 +113,7 @@ pub(super) fn each<'a, K, V>(tree: &'a Tree<K, V>, see: &mut impl FnMut(Time, &'
 }
 
 /// Calls `see` with every deadline after `from` and up to `to`, and its keys, in order.
-pub(super) fn between<'a, K, V>(
+pub(super) fn between<'a, K: Key, V: Record>(
     tree: &'a Tree<K, V>,
     from: Time,
     to: Time,
@@ -149,8 +149,8 @@ pub(super) fn sound<K: Key, V: Record>(tree: &Tree<K, V>) -> usize {
 
 /// How many nodes of `tree` are not nodes of `other`.
 #[cfg(test)]
-pub(super) fn own_nodes<K, V>(tree: &Tree<K, V>, other: &Tree<K, V>) -> usize {
-    fn nodes<K, V>(tree: &Tree<K, V>, all: &mut std::collections::HashSet<usize>) {
+pub(super) fn own_nodes<K: Key, V: Record>(tree: &Tree<K, V>, other: &Tree<K, V>) -> usize {
+    fn nodes<K: Key, V: Record>(tree: &Tree<K, V>, all: &mut std::collections::HashSet<usize>) {
         if let Some(node) = tree {
             all.insert(Arc::as_ptr(node) as usize);
             nodes(&node.left, all);

@@ -12,8 +12,7 @@ fn at(ms: i64) -> Time {
 
 fn all<K: Key + Ord>(tracked: &Tracked<K, i64, Time>) -> Vec<(K, i64, i64)> {
     let entries = tracked.table.iter();
-    let mut all: Vec<_> =
-        entries.map(|(key, marked)| (key.clone(), marked.state, marked.mark.as_ms())).collect();
+    let mut all: Vec<_> = entries.map(|(key, marked)| (key, marked.state, marked.mark.as_ms())).collect();
     all.sort();
     all
 }
@@ -318,9 +317,8 @@ fn keys_time_out_by_deadline_and_then_by_the_order_of_the_table() {
     assert_eq!((order.len(), tracked.len()), (990, 10));
     assert_eq!(waiting, [(at(8), 10)], "5 + 3 is not before 8");
     let by_table: Table<u32, ()> = (10..1000).map(|key| (key, ())).collect();
-    let expected: Vec<u32> = (0..3)
-        .flat_map(|ms| by_table.iter().map(|(key, ())| *key).filter(move |key| key % 3 == ms))
-        .collect();
+    let expected: Vec<u32> =
+        (0..3).flat_map(|ms| by_table.iter().map(|(key, ())| key).filter(move |key| key % 3 == ms)).collect();
     assert_eq!(order, expected);
 }
 

@@ -136,23 +136,27 @@ impl<K: Key, G: Aggregate> Operator for Turn<K, G> {
         }
 
         let mut given = Vec::new();
-        let mut give = |end, key: &K, value: &G::Acc, kind| {
-            let window = self.windows.ending(end);
-            given.push(node.call(|| Windowed { window, key: key.clone(), value: value.clone(), kind }));
+        let mut give = |end, key: K, value: G::Acc, kind| {
+            given.push(Windowed { window: self.windows.ending(end), key, value, kind });
         };
-        for (end, keys) in corrected.all() {
-            for (key, ()) in keys {
-                if let Some(value) = open.get(end, key_hash(key), key) {
-                    give(end, key, value, Emission::Correction);
+        // Reading a table clones what is in it, and may fail where the program's own `Clone` does.
+        node.call(|| {
+            for (end, keys) in corrected.all() {
+                for (key, ()) in keys {
+                    if let Some(value) = open.get(end, key_hash(&key), &key) {
+                        give(end, key, value, Emission::Correction);
+                    }
                 }
             }
-        }
+        });
         if let Some(now) = watermark.now {
-            for (end, keys) in open.between(watermark.before.unwrap_or(BEGINNING), now) {
-                for (key, value) in keys {
-                    give(end, key, value, Emission::Result);
+            node.call(|| {
+                for (end, keys) in open.between(watermark.before.unwrap_or(BEGINNING), now) {
+                    for (key, value) in keys {
+                        give(end, key, value, Emission::Result);
+                    }
                 }
-            }
+            });
             // Strictly before the next moment.
             open.take_due(self.windows.closed_until(now) + Duration::from_millis(1));
         }

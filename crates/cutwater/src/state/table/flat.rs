@@ -1,0 +1,153 @@
+//! Entries by key, in parts that grow at different times.
+
+use std::borrow::Borrow;
+
+use serde::Serialize;
+
+use super::buckets::{Buckets, Entry};
+
+/// The parts are told apart by the first so many bits of the order.
+const PART_BITS: u32 = 4;
+
+/// How many entries a bucket of each part has on average. One that comes or goes moves half of its
+/// bucket; each bucket costs three words and an allocation.
+///
+/// In one part all buckets grow to twice their size and are split at about the same time, and leave the
+/// blocks of memory of each size half empty behind them: that was a third of the memory of a table. So
+/// these go from 32 to nearly 64 in even steps of ratio, and at any time buckets of every size come and go.
+const BUCKET_ENTRIES: [usize; 1 << PART_BITS] =
+    [32, 33, 35, 36, 38, 40, 41, 43, 45, 47, 49, 52, 54, 56, 59, 61];
+
+/// Entries by key, in the order of the hashes.
+///
+/// Properties:
+/// - a key is found by two loads that depend on each other, however many there are;
+/// - it grows and shrinks one bucket at a time: no change ever moves more than two buckets;
+/// - the order of iteration is that of the hashes, and among keys of one hash that of their bytes.
+///   It depends on the content alone.
+///
+/// It is plain data, changed by whoever owns it.
+pub(super) struct Flat<K, V> {
+    /// None while there is no entry.
+    parts: Vec<Buckets<K, V>>,
+    len: usize,
+}
+
+impl<K, V> Default for Flat<K, V> {
+    /// It allocates nothing.
+    fn default() -> Self {
+        Self { parts: Vec::new(), len: 0 }
+    }
+}
+
+fn part_of(order: u64) -> usize {
+    (order >> (u64::BITS - PART_BITS)) as usize
+}
+
+impl<K, V> Flat<K, V> {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The last order of which the entries lie in the same bucket as those of this one.
+    pub fn bucket_end(&self, order: u64) -> u64 {
+        self.parts.get(part_of(order)).map_or(u64::MAX, |part| part.bucket_end(order))
+    }
+
+    pub fn get<Q: Eq + ?Sized>(&self, order: u64, key: &Q) -> Option<&Entry<K, V>>
+    where
+        K: Borrow<Q>,
+    {
+        self.parts.get(part_of(order))?.get(order, key)
+    }
+
+    pub fn get_mut<Q: Eq + ?Sized>(&mut self, order: u64, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.parts.get_mut(part_of(order))?.get_mut(order, key)
+    }
+
+    /// The entries from one order to another, both included.
+    pub fn range(&self, from: u64, to: u64) -> impl Iterator<Item = &Entry<K, V>> {
+        let parts = part_of(from)..=part_of(to);
+        let parts = if self.is_empty() { &[] } else { &self.parts[parts] };
+        parts.iter().flat_map(move |part| part.range(from, to))
+    }
+
+    /// All entries, a bucket at a time, to have their values changed; in no order of note.
+    pub fn buckets_mut(&mut self) -> impl Iterator<Item = &mut [Entry<K, V>]> {
+        self.parts.iter_mut().flat_map(Buckets::buckets_mut)
+    }
+
+    /// All entries, in no order of note.
+    pub fn into_entries(self) -> impl Iterator<Item = Entry<K, V>> {
+        self.parts.into_iter().flat_map(Buckets::into_entries)
+    }
+
+    /// Brings into the cache what `get`, `put` or `take` at these orders will look at. No load here
+    /// waits for one of another order, so that many are under way at once.
+    pub fn touch(&self, orders: impl Iterator<Item = u64>) {
+        if !self.is_empty() {
+            orders.for_each(|order| self.parts[part_of(order)].touch(order));
+        }
+    }
+
+    /// Takes a key out.
+    pub fn take<Q: Eq + ?Sized>(&mut self, order: u64, key: &Q) -> Option<Entry<K, V>>
+    where
+        K: Borrow<Q>,
+    {
+        let taken = self.parts.get_mut(part_of(order))?.take(order, key)?;
+        self.len -= 1;
+        if self.len == 0 {
+            self.parts = Vec::new();
+        }
+        Some(taken)
+    }
+}
+
+impl<K: Serialize, V> Flat<K, V> {
+    /// Gives a key a value, and returns the one it had. The key is made only if it was not there.
+    pub fn put<Q: Eq + ?Sized>(
+        &mut self,
+        order: u64,
+        key: &Q,
+        make_key: impl FnOnce() -> K,
+        value: V,
+    ) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        if self.parts.is_empty() {
+            let parts = (0u64..).zip(BUCKET_ENTRIES);
+            self.parts = parts
+                .map(|(first, entries)| Buckets::new(first << (64 - PART_BITS), PART_BITS, entries))
+                .collect();
+        }
+        let before = self.parts[part_of(order)].put(order, key, make_key, value);
+        self.len += usize::from(before.is_none());
+        before
+    }
+}
+
+#[cfg(test)]
+impl<K: Serialize, V> Flat<K, V> {
+    /// Checks what the comments promise.
+    pub fn sound(&self) {
+        assert_eq!(self.parts.iter().map(Buckets::len).sum::<usize>(), self.len);
+        assert_eq!(self.parts.is_empty(), self.is_empty());
+        self.parts.iter().for_each(Buckets::sound);
+        assert!(self.range(0, u64::MAX).map(|entry| entry.order).is_sorted());
+        assert_eq!(self.range(0, u64::MAX).count(), self.len);
+    }
+
+    /// What it has allocated.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.parts.as_slice()) + self.parts.iter().map(Buckets::bytes).sum::<usize>()
+    }
+}

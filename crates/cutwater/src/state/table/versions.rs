@@ -1,0 +1,300 @@
+//! The versions of a table: the newest as it is, the others by how they differ.
+
+use std::{
+    borrow::Borrow,
+    collections::BTreeMap,
+    iter, mem,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use serde::Serialize;
+
+use super::{
+    buckets::{Entry, find, place},
+    flat::Flat,
+};
+
+/// What some keys are to become: a value, or gone.
+pub(super) type Edits<K, V> = Flat<K, Option<V>>;
+
+type Id = u64;
+
+/// A table in all versions that are held, of which one lies there as it is, and each other as the edits
+/// that lead to it from one that is nearer (Baker's persistent arrays).
+///
+/// Properties:
+/// - the tree of versions has the one that lies there as its root; making a version of another one
+///   first turns the edits on the way round, one after the other;
+/// - an edit is there for each key that was written between two versions and for no other;
+/// - a version that nobody holds is kept only while it joins two others.
+///
+/// Threading: behind a lock, held for a bucket by who reads and for a batch of edits by who writes.
+pub(super) struct Versions<K, V> {
+    newest: Flat<K, V>,
+    newest_id: Id,
+    newest_held: bool,
+    older: BTreeMap<Id, Older<K, V>>,
+    next_id: Id,
+}
+
+struct Older<K, V> {
+    held: bool,
+    /// Made of this version by `undo`.
+    newer: Id,
+    undo: Edits<K, V>,
+}
+
+impl<K, V> Versions<K, V> {
+    /// From a version to the one that lies there, step by step.
+    fn path(&self, id: Id) -> impl Iterator<Item = (&Id, &Older<K, V>)> {
+        iter::successors(self.older.get_key_value(&id), |(_, at)| self.older.get_key_value(&at.newer))
+    }
+
+    /// A version that nobody holds and of which so many others are made.
+    fn unheld(&self, uses: usize) -> Option<Id> {
+        let uses_of = |id: Id| self.older.values().filter(|older| older.newer == id).count();
+        let mut unheld = self.older.iter().filter(|(_, older)| !older.held).map(|(id, _)| *id);
+        unheld.find(|id| uses_of(*id) == uses)
+    }
+
+    fn get<Q: Eq + ?Sized>(&self, id: Id, order: u64, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        for (_, older) in self.path(id) {
+            if let Some(edit) = older.undo.get(order, key) {
+                return edit.value.as_ref().map(|value| (&edit.key, value));
+            }
+        }
+        self.newest.get(order, key).map(|entry| (&entry.key, &entry.value))
+    }
+
+    /// Nobody holds this version any more. Returns what goes with it, to be dropped after the lock.
+    fn forget(&mut self, id: Id) -> Vec<Edits<K, V>> {
+        match self.older.get_mut(&id) {
+            Some(older) => older.held = false,
+            None => self.newest_held = false,
+        }
+        self.sweep()
+    }
+
+    /// Takes out what is neither held nor leads anywhere.
+    fn sweep(&mut self) -> Vec<Edits<K, V>> {
+        let mut gone = Vec::new();
+        while let Some(id) = self.unheld(0) {
+            gone.extend(self.older.remove(&id).map(|older| older.undo));
+        }
+        gone
+    }
+}
+
+impl<K: Clone + Eq + Serialize, V: Clone> Versions<K, V> {
+    /// Makes `id` the version that lies there.
+    fn reroot(&mut self, id: Id) {
+        while let Some(next) = self.path(id).last().map(|(id, _)| *id)
+            && let Some(Older { held, undo: mut edits, .. }) = self.older.remove(&next)
+        {
+            exchange(&mut self.newest, &mut edits);
+            let before = Older { held: self.newest_held, newer: next, undo: edits };
+            self.older.insert(self.newest_id, before);
+            (self.newest_id, self.newest_held) = (next, held);
+        }
+    }
+
+    /// A new version, made of `from` by `edits`.
+    fn derive(&mut self, from: Id, mut edits: Edits<K, V>) -> Id {
+        self.reroot(from);
+        exchange(&mut self.newest, &mut edits);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.older.insert(from, Older { held: self.newest_held, newer: id, undo: edits });
+        (self.newest_id, self.newest_held) = (id, true);
+        id
+    }
+
+    /// Joins the edits before and after each version that nobody holds and that has but one made of it.
+    fn join(&mut self) {
+        while let Some(id) = self.unheld(1)
+            && let Some(middle) = self.older.remove(&id)
+        {
+            if let Some(older) = self.older.values_mut().find(|older| older.newer == id) {
+                older.newer = middle.newer;
+                older.undo = joined(mem::take(&mut older.undo), middle.undo);
+            }
+        }
+    }
+
+    /// Puts the next entries of a version into `into`, those of order `from` and a bucket's worth
+    /// further, and says where to go on.
+    fn read(&self, id: Id, from: u64, into: &mut Vec<Entry<K, V>>) -> Option<u64> {
+        let path: Vec<_> = self.path(id).map(|(_, older)| &older.undo).collect();
+        let ends = path.iter().map(|undo| undo.bucket_end(from));
+        let end = ends.fold(self.newest.bucket_end(from), Ord::min);
+        into.extend(self.newest.range(from, end).cloned());
+        let bits = (from ^ end).leading_zeros();
+        for Entry { order, key, value } in path.into_iter().rev().flat_map(|undo| undo.range(from, end)) {
+            match (find(into, bits, *order, key), value) {
+                (Ok(at), Some(value)) => into[at].value = value.clone(),
+                (Ok(at), None) => drop(into.remove(at)),
+                (Err(start), Some(value)) => {
+                    let at = place(into, start, *order, key);
+                    into.insert(at, Entry { order: *order, key: key.clone(), value: value.clone() });
+                }
+                (Err(_), None) => {}
+            }
+        }
+        end.checked_add(1)
+    }
+
+    /// The keys written between two versions, each with its order.
+    fn written(&self, a: Id, b: Id) -> Flat<K, ()> {
+        let (mut a, mut b): (Vec<_>, Vec<_>) = (self.path(a).collect(), self.path(b).collect());
+        // What both ways have in common leads away from both.
+        while let (Some(x), Some(y)) = (a.last(), b.last())
+            && x.0 == y.0
+        {
+            a.pop();
+            b.pop();
+        }
+        let mut keys = Flat::default();
+        for Entry { order, key, .. } in a.into_iter().chain(b).flat_map(|it| it.1.undo.range(0, u64::MAX)) {
+            keys.put(*order, key, || key.clone(), ());
+        }
+        keys
+    }
+}
+
+/// Carries edits out, and makes them those that undo it.
+fn exchange<K: Clone + Eq + Serialize, V>(flat: &mut Flat<K, V>, edits: &mut Edits<K, V>) {
+    for bucket in edits.buckets_mut() {
+        flat.touch(bucket.iter().map(|edit| edit.order));
+        for Entry { order, key, value } in bucket {
+            *value = match value.take() {
+                Some(value) => flat.put(*order, key, || key.clone(), value),
+                None => flat.take(*order, key).map(|entry| entry.value),
+            };
+        }
+    }
+}
+
+/// The edits that undo what `later` undoes and then what `earlier` does: of a key in both, those of
+/// `earlier`.
+fn joined<K: Clone + Eq + Serialize, V>(mut earlier: Edits<K, V>, mut later: Edits<K, V>) -> Edits<K, V> {
+    // The fewer are put to the more, so that a version held for long does not cost more and more.
+    if earlier.len() < later.len() {
+        for Entry { order, key, value } in earlier.into_entries() {
+            later.put(order, &key, || key.clone(), value);
+        }
+        return later;
+    }
+    for Entry { order, key, value } in later.into_entries() {
+        if earlier.get(order, &key).is_none() {
+            earlier.put(order, &key, || key.clone(), value);
+        }
+    }
+    earlier
+}
+
+/// A hold on one version. Dropping the last one lets go of what no other version needs.
+pub(super) struct Version<K, V> {
+    id: Id,
+    all: Arc<RwLock<Versions<K, V>>>,
+}
+
+impl<K, V> Version<K, V> {
+    /// The first version of a new table, with nothing in it.
+    pub fn new() -> Self {
+        let (newest, older) = (Flat::default(), BTreeMap::new());
+        let all = Versions { newest, newest_id: 0, newest_held: true, older, next_id: 1 };
+        Self { id: 0, all: Arc::new(RwLock::new(all)) }
+    }
+
+    /// Whether both are versions of one table.
+    pub fn is_related(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.all, &other.all)
+    }
+
+    // All that runs of the program while the lock is held to write is what keys have been through before,
+    // when they were looked up and copied into edits: it does not panic now.
+    fn all(&self) -> RwLockReadGuard<'_, Versions<K, V>> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all_mut(&self) -> RwLockWriteGuard<'_, Versions<K, V>> {
+        self.all.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `see` with a key as it is here and its value.
+    pub fn get<Q: Eq + ?Sized, R>(&self, order: u64, key: &Q, see: impl FnOnce(&K, &V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+    {
+        self.all().get(self.id, order, key).map(|(key, value)| see(key, value))
+    }
+
+    /// See [`Flat::touch`].
+    pub fn touch(&self, len_min: usize, orders: impl Iterator<Item = u64>) {
+        let all = self.all();
+        if all.newest.len() >= len_min {
+            all.newest.touch(orders);
+        }
+    }
+}
+
+impl<K: Clone + Eq + Serialize, V: Clone> Version<K, V> {
+    /// The entries, if this is the only hold on the only version.
+    pub fn alone(&mut self) -> Option<&mut Flat<K, V>> {
+        let all = Arc::get_mut(&mut self.all)?.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // What was made of this one and dropped may be what lies there.
+        all.reroot(self.id);
+        all.sweep();
+        Some(&mut all.newest)
+    }
+
+    pub fn derive(&self, edits: Edits<K, V>) -> Self {
+        let mut all = self.all_mut();
+        let id = all.derive(self.id, edits);
+        all.join();
+        let gone = all.sweep();
+        drop(all);
+        drop(gone);
+        Self { id, all: Arc::clone(&self.all) }
+    }
+
+    /// See [`Versions::read`].
+    pub fn read(&self, from: u64, into: &mut Vec<Entry<K, V>>) -> Option<u64> {
+        self.all().read(self.id, from, into)
+    }
+
+    /// What leads here from an older version: each key written in between that is in either, with its
+    /// value here.
+    pub fn edits_since(&self, older: &Self) -> Vec<(K, Option<V>)> {
+        let all = self.all();
+        let written = all.written(self.id, older.id);
+        let edits = written.range(0, u64::MAX).filter_map(|Entry { order, key, .. }| {
+            let value = all.get(self.id, *order, key).map(|(_, value)| value.clone());
+            let is_change = value.is_some() || all.get(older.id, *order, key).is_some();
+            is_change.then(|| (key.clone(), value))
+        });
+        edits.collect()
+    }
+}
+
+impl<K, V> Drop for Version<K, V> {
+    fn drop(&mut self) {
+        let gone = self.all_mut().forget(self.id);
+        drop(gone);
+    }
+}
+
+#[cfg(test)]
+impl<K: Serialize, V> Version<K, V> {
+    /// Calls `see` with the entries of the newest version, and returns how many edits there are.
+    pub fn inspect(&self, see: impl FnOnce(&Flat<K, V>)) -> usize {
+        let all = self.all();
+        all.newest.sound();
+        all.older.values().for_each(|older| older.undo.sound());
+        see(&all.newest);
+        all.older.values().map(|older| older.undo.len()).sum()
+    }
+}
