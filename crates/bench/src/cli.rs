@@ -221,12 +221,6 @@ mod tests {
     }
 
     #[test]
-    fn worker_processes_are_refused_with_the_reason() {
-        let message = parse(&["empty", "--workers", "2"]).unwrap_err().to_string();
-        assert!(message.contains("worker processes come with the cluster"), "{message}");
-    }
-
-    #[test]
     fn nothing_that_must_be_positive_may_be_zero() {
         for option in ["--threads", "--intervals", "--interval-ms"] {
             assert!(parse(&["empty", option, "0"]).is_err(), "{option}");

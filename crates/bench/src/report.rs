@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::process::Command;
+use std::process::{self, Command};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -153,9 +153,14 @@ fn commit() -> String {
     id.filter(|id| !id.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The most memory that this process has had resident, in units of 10^6 bytes.
+/// The most memory that this process and the workers it started have had resident, in units of 10^6 bytes.
 fn rss_mb() -> f64 {
-    fs::read_to_string("/proc/self/status").ok().and_then(|status| peak_mb(&status)).unwrap_or(0.0)
+    let parent = format!("PPid:\t{}", process::id());
+    let own = fs::read_to_string("/proc/self/status").ok();
+    let others = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let others = others.filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok());
+    let workers = others.filter(|status| status.lines().any(|line| line == parent));
+    rounded(own.into_iter().chain(workers).filter_map(|status| peak_mb(&status)).sum(), 3)
 }
 
 /// Linux writes "kB" and means 1024 bytes.

@@ -61,11 +61,21 @@ fn a_failure_prints_no_figures_and_names_the_file() {
 }
 
 #[test]
-fn worker_processes_are_refused() {
-    let output = bench(&["empty", "--workers", "2"]);
-    assert_eq!(output.status.code(), Some(2));
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("worker processes come with the cluster"), "{message}");
+fn worker_processes_give_the_same_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text");
+    assert!(generate(&text, "4000").status.success());
+    let count = |workers: &str| {
+        let text = text.to_str().expect("a path in UTF-8");
+        let job = ["wordcount", "--input", text, "--chunk-records", "1000", "--warmup", "1"];
+        let output = bench(&[&job[..], &["--threads", "1", "--workers", workers]].concat());
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let (embedded, cluster) = (count("0"), count("2"));
+    assert_eq!((&embedded["workers"], &cluster["workers"]), (&0.into(), &2.into()));
+    assert_eq!(embedded["result"], cluster["result"]);
+    assert!(cluster["rss_mb"].as_f64() > embedded["rss_mb"].as_f64(), "those of the workers count too");
 }
 
 #[test]

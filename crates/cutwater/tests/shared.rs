@@ -231,7 +231,13 @@ fn what_is_unpersisted_is_computed_again() {
     for level in [StorageLevel::Memory, StorageLevel::MemorySerialised, StorageLevel::Disk] {
         let ctx = Context::local(2);
         CALLS.store(0, Relaxed);
-        let kept = ctx.parallelize(0..10u32).map(|n| n + 0 * CALLS.fetch_add(1, Relaxed)).persist(level);
+        let kept = ctx
+            .parallelize(0..10u32)
+            .map(|n| {
+                CALLS.fetch_add(1, Relaxed);
+                n
+            })
+            .persist(level);
         let calls = || {
             assert_eq!(kept.collect().unwrap(), (0..10).collect::<Vec<_>>());
             CALLS.load(Relaxed)
