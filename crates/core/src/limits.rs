@@ -71,6 +71,11 @@ pub const EVENT_AHEAD_MS_MAX: u64 = 60_000;
 /// Windows of event time that a record may be in. Each keeps its own state; a program that asks for more
 /// means something else.
 pub const EVENT_WINDOWS_MAX: u128 = 10_000;
+/// Tasks for each slot that a worker may be sent while all its slots are taken, because it holds their
+/// state. One: it is next in any case, and more would leave other workers idle for long, such as one
+/// that has just joined and is to have a share of the state.
+pub const WAITING_PER_SLOT: usize = 1;
+
 /// Workers that are told of a received block before it counts as received: any one of them may be
 /// lost then (`paper.md` §2).
 pub const REPLICAS: usize = 2;

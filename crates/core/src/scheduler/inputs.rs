@@ -92,6 +92,12 @@ impl Inputs {
         self.whole.iter().map(Unit::of)
     }
 
+    /// Whether there is a kept partition among them. State is worth waiting for where it is: whoever else
+    /// computes it has to fetch all of it, and has it from then on.
+    pub(super) fn has_kept(&self) -> bool {
+        self.whole.iter().any(|block| matches!(block, BlockId::Partition { .. }))
+    }
+
     /// How much of it each worker holds. Left out is who cannot hold most.
     ///
     /// Whole blocks come first and pieces decide between equals: a piece is a small part of a

@@ -40,7 +40,8 @@ impl Scheduler {
             let still_ready = self.runs.get(&id).is_some_and(StageRun::is_ready);
             return if still_ready { Err(nobody_makes_inputs(id)) } else { Ok(()) };
         }
-        let Some(worker) = self.workers.choose(&inputs.weights(&self.blocks)) else { return Ok(()) };
+        let weights = inputs.weights(&self.blocks);
+        let Some(worker) = self.workers.choose(&weights, inputs.has_kept()) else { return Ok(()) };
         if !run.defined {
             run.defined = true;
             self.commands.push(Command::DefineStage { id, stage: run.stage.clone() });

@@ -45,10 +45,11 @@ use stage_run::StageRun;
 /// - `forgotten`, datasets that nobody will ask for again but that a job still needs.
 ///
 /// Invariants:
-/// - The scheduler never waits: a step ends with every free slot used or no task ready.
+/// - The scheduler never waits: a step ends with every free slot used or no task ready. A task whose
+///   state is on a worker without a free slot is sent there all the same and waits there, if few do.
 /// - A run is in `ready` exactly if it has tasks to do and waits for no other run.
 /// - What a run waits for is itself being run; what nobody waits for any longer is ended.
-/// - An attempt occupies a slot from its launch until its worker reports it or is lost, whatever
+/// - An attempt occupies a slot, or waits for one, from its launch until its worker reports it or is lost, whatever
 ///   has become of its job in between. So slots are neither lost nor made.
 /// - The same events give the same commands: hash maps are for looking things up, and whatever
 ///   is gone through is in order.

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use crate::{Attempt, WorkerId};
+use crate::{Attempt, WorkerId, limits};
 
 /// How much of a task's input a worker holds. The greater, the better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,9 @@ pub(super) struct Weight {
 }
 
 /// The workers there are, and what runs on each.
+///
+/// A worker may be sent more attempts than it has slots: those wait there for a slot, because their
+/// state is there.
 ///
 /// A worker's free slots are not counted but follow from the attempts that it was sent and has
 /// not reported: an attempt reported twice or never sent cannot free a slot.
@@ -36,7 +39,12 @@ struct Worker {
 
 impl Worker {
     fn free(&self) -> usize {
-        self.slots - self.running.len()
+        self.slots.saturating_sub(self.running.len())
+    }
+
+    /// How many attempts may still be sent to it that wait for a slot there.
+    fn room(&self) -> usize {
+        (self.slots * (1 + limits::WAITING_PER_SLOT)).saturating_sub(self.running.len())
     }
 }
 
@@ -64,24 +72,29 @@ impl Workers {
         self.slots > 0
     }
 
-    /// Among the workers that hold most of the task's input, one with a free slot; failing that,
-    /// any other. Where there is a choice, the one with most free slots, and then the lowest id.
-    pub(super) fn choose(&self, weights: &BTreeMap<WorkerId, Weight>) -> Option<WorkerId> {
+    /// Among the workers that hold most of the task's input, one with a free slot; failing that, one
+    /// where the task can wait for a slot, if it `may_wait`; failing that, any other with a free slot.
+    /// Where there is a choice, the one with most free slots, and then the lowest id.
+    pub(super) fn choose(&self, weights: &BTreeMap<WorkerId, Weight>, may_wait: bool) -> Option<WorkerId> {
         let most = weights.values().max();
-        let preferred = weights
-            .iter()
-            .filter(|(_, weight)| Some(*weight) == most)
-            .filter_map(|(id, _)| Some((self.workers.get(id)?.free(), Reverse(*id))))
-            .filter(|(free, _)| *free > 0)
-            .max();
-        preferred.or_else(|| self.free.last().copied()).map(|(_, Reverse(id))| id)
+        let preferred = || {
+            let most = weights.iter().filter(|(_, weight)| Some(*weight) == most);
+            most.filter_map(|(id, _)| Some((*id, self.workers.get(id)?)))
+        };
+        let best = |places: &mut dyn Iterator<Item = (usize, WorkerId)>| {
+            places.filter(|(places, _)| *places > 0).map(|(places, id)| (places, Reverse(id))).max()
+        };
+        best(&mut preferred().map(|(id, worker)| (worker.free(), id)))
+            .or_else(|| best(&mut preferred().filter(|_| may_wait).map(|(id, worker)| (worker.room(), id))))
+            .or_else(|| self.free.last().copied())
+            .map(|(_, Reverse(id))| id)
     }
 
     pub(super) fn any_free(&self) -> bool {
         !self.free.is_empty()
     }
 
-    /// The attempt occupies a slot of a worker that has a free one.
+    /// The attempt occupies a slot of a worker that has a free one, or waits for one there.
     pub(super) fn occupy(&mut self, id: WorkerId, attempt: Attempt) {
         self.change(id, |running| running.insert(attempt));
     }
@@ -95,7 +108,8 @@ impl Workers {
         if let Some(worker) = self.workers.get_mut(&id) {
             self.free.remove(&(worker.free(), Reverse(id)));
             change(&mut worker.running);
-            assert!(worker.running.len() <= worker.slots, "{id} was given more attempts than it has slots");
+            let most = worker.slots * (1 + limits::WAITING_PER_SLOT);
+            assert!(worker.running.len() <= most, "{id} was given more attempts than it has room for");
             self.note_free(id);
         }
     }

@@ -60,3 +60,17 @@ fn state_stays_where_it_is_however_many_pieces_lie_elsewhere() {
         &["define s0 for d5", "w1 runs s0.0#0 d2[0→0]@w2 d2[1→0]@w2 d2[2→0]@w2"],
     );
 }
+
+#[test]
+fn a_task_waits_where_its_state_is_but_not_behind_many() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[part(1, 0), part(1, 1), part(1, 2)], &[]);
+    let state = made(2, 3, vec![narrow(1, cutwater_core::PartitionMap::Same)]);
+    s.submit(
+        1,
+        &[kept(source(1, 3)), state],
+        2,
+        // The last would be the second to wait: the other worker takes it, and has that state from now on.
+        &["define s0 for d2", "w1 runs s0.0#0", "w1 runs s0.1#0", "w2 runs s0.2#0 d1[2]@w1"],
+    );
+}

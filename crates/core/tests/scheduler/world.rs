@@ -11,7 +11,7 @@ use std::{
 
 use cutwater_core::{
     Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Parent, Scheduler, Shape, Stage, StageId,
-    Task, TaskError, WorkerId,
+    Task, TaskError, WorkerId, limits,
 };
 
 #[derive(Default)]
@@ -65,7 +65,8 @@ impl World {
                 assert!(self.stages.contains_key(&task.attempt.stage), "a stage is defined before its tasks");
                 let at = self.workers.get_mut(worker).expect("tasks go to workers that are there");
                 assert!(at.running.insert(task.attempt), "an attempt is launched once");
-                assert!(at.running.len() <= at.slots, "{worker} has no more attempts than slots");
+                let room = at.slots * (1 + limits::WAITING_PER_SLOT);
+                assert!(at.running.len() <= room, "{worker} has no more attempts than room");
                 self.launched.push((*worker, task.clone()));
             }
             Command::AcceptResult { job, partition, attempt } => {

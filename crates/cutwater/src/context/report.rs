@@ -23,6 +23,9 @@ pub struct IntervalReport {
     pub event_times: Vec<EventTimeReport>,
     /// What became of each output, in the order of declaration. None was begun if a source failed.
     pub outputs: Vec<OutputReport>,
+    /// Partitions of state and of other kept datasets that a task had to read from another worker. In a
+    /// steady state there are none: work goes where its state is. When a worker joins or is lost, some move.
+    pub moved_partitions: u64,
     /// From when its input was fixed until its outputs were done.
     pub processing: Duration,
     /// From when it should have begun until its outputs were done. The same as `processing` where

@@ -266,6 +266,7 @@ impl Driver {
             number: self.number,
             sources: Vec::with_capacity(self.graph.inputs.len()),
             event_times: Vec::new(),
+            moved_partitions: 0,
             outputs: Vec::with_capacity(self.graph.outputs.len()),
             processing: Duration::ZERO,
             delay: Duration::ZERO,
@@ -284,6 +285,7 @@ impl Driver {
         if let Err(error) = result {
             self.set_aside(&mut report, &error);
         }
+        report.moved_partitions = self.ctx.engine().take_moved();
         report.event_times = self.event_times.report(report.failure.is_some());
         let may_be_lost = self.ctx.engine().may_lose_blocks();
         for stream in &self.graph.streams {

@@ -57,6 +57,8 @@ pub(super) struct Shared {
     /// What tasks found since the driver last asked.
     pub findings: Mutex<Vec<(DatasetId, Finding)>>,
     pub accumulators: Accumulators,
+    /// Kept partitions that were read from another worker since the driver last asked.
+    pub moved: AtomicU64,
     /// How many workers there are, and how many slots they have together.
     pub joined: Mutex<(usize, u32)>,
 }
@@ -287,6 +289,11 @@ impl Engine {
     pub fn is_stored(&self, dataset: DatasetId, partitions: u32) -> bool {
         let stored = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
         stored.get(&dataset).map_or(0, HashSet::len) >= partitions as usize
+    }
+
+    /// How many kept partitions tasks had to read from another worker since the last call.
+    pub fn take_moved(&self) -> u64 {
+        self.shared.moved.swap(0, Ordering::Relaxed)
     }
 
     /// What tasks found since the last call, each thing once.

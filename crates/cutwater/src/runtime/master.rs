@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use crossbeam_channel::{Receiver, Sender};
@@ -217,6 +217,8 @@ impl Master {
             }
             Command::Launch { worker, task } => {
                 let attempt = task.attempt;
+                let moved = task.remote.iter().filter(|(id, _)| matches!(id, BlockId::Partition { .. }));
+                self.shared.moved.fetch_add(moved.count() as u64, Ordering::Relaxed);
                 let launched = match (self.stages.get(&attempt.stage), self.links.get_mut(&worker)) {
                     (Some(defined), Some(link)) => link.run(defined, task),
                     // Without a plan the stage was refused above; its jobs must not wait for ever.

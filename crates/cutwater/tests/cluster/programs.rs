@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, process::Command, time::Duration};
 
-use cutwater::{Context, Error, ErrorKind};
+use cutwater::{Context, Error, ErrorKind, testing::Harness};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{builder, harness, sorted};
@@ -26,7 +26,7 @@ fn words_are_counted() {
 /// Several operators, two shuffles and a window, in other processes and in this one.
 #[test]
 fn it_answers_what_one_process_answers() {
-    let answers = |harness: cutwater::testing::Harness| {
+    let answers = |harness: Harness| {
         let numbers: Vec<Vec<u64>> = (0..8).map(|t| (0..50).map(|i| i * i % 37 + t).collect()).collect();
         let input = harness.input(numbers);
         let keyed = input.with(7u64).map(|m, n| (n % m, n));
@@ -35,7 +35,7 @@ fn it_answers_what_one_process_answers() {
         harness.run(&joined.group_by_key(), 8).unwrap()
     };
     // With as many slots, keyed data is in as many partitions, and the answers are equal to the order.
-    let one_process = cutwater::testing::Harness::with(builder(0).threads(3), 4);
+    let one_process = Harness::with(builder(0).threads(3), 4);
     assert_eq!(answers(harness(3)), answers(one_process));
 }
 
@@ -115,6 +115,19 @@ fn the_loss_of_a_worker_changes_nothing_for_a_program_without_state() {
         }
         assert_eq!(sorted(records.unwrap()), expected.into_iter().collect::<Vec<_>>(), "interval {t}");
     }
+}
+
+/// Twice as many partitions as slots, so that some have to wait for the worker that has their state.
+#[test]
+fn state_stays_where_it_is() {
+    let harness = Harness::with(builder(3).parallelism(6), 4);
+    let input = harness.input((0..20u64).map(|t| (0..200).map(|n| (n % 50, t)).collect::<Vec<_>>()));
+    let counts = input.running_reduce(|a, b| a + b);
+    harness.watch(&counts.count());
+    // At first tasks go wherever a slot is free, and it may take some intervals until all have as many.
+    harness.advance(8).unwrap();
+    let moved: u64 = (0..12).map(|_| harness.step().unwrap().moved_partitions).sum();
+    assert_eq!(moved, 0);
 }
 
 #[test]
