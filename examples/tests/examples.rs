@@ -54,6 +54,20 @@ fn flights_are_counted_right() {
     assert!(board.contains("521 malformed"), "cancelled flights are skipped and counted: {board}");
 }
 
+/// The same program on worker processes prints the same boards, to the byte; what an interval took is in
+/// lines of its own.
+#[test]
+fn workers_print_what_one_process_prints() {
+    let boards = |args: &[&str]| {
+        let printed = run("flights", &[&["--batch"], args].concat());
+        let boards: Vec<_> = printed.lines().filter(|line| !line.starts_with("interval ")).collect();
+        boards.join("\n")
+    };
+    let one_process = boards(&["--threads", "4"]);
+    assert!(one_process.contains("UA"), "{one_process}");
+    assert_eq!(boards(&["--threads", "1", "--workers", "4"]), one_process);
+}
+
 #[test]
 fn the_mean_delay_is_that_of_the_last_thirty_intervals() {
     // Intervals of 6 hours that end at midnight UTC and three times between; the last flight of the

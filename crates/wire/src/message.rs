@@ -109,3 +109,51 @@ pub struct Fetched(pub Vec<Option<Vec<u8>>>);
 
 /// The longest message on a connection between master and worker, in bytes, and between workers.
 pub const MESSAGE_BYTES_MAX: usize = crate::frame::MESSAGE_BYTES_MAX;
+
+#[cfg(test)]
+mod tests {
+    use cutwater_core::DatasetId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_journey() {
+        let attempt = Attempt { stage: StageId(1), partition: 2, number: 3 };
+        let piece = BlockId::Piece { dataset: DatasetId(4), map: 5, reduce: 6 };
+        let task = Task { attempt, target: DatasetId(7), remote: vec![(piece, WorkerId(8))] };
+        let told = vec![
+            ToWorker::Run(task.clone()),
+            ToWorker::Hold(piece, vec![9; 100]),
+            ToWorker::Drop(Blocks::short(&[piece])),
+            ToWorker::Peers(vec![(WorkerId(0), "127.0.0.1:1".to_owned())]),
+        ];
+        let bytes = postcard::to_allocvec(&told).unwrap();
+        assert_eq!(postcard::from_bytes::<Vec<ToWorker>>(&bytes).unwrap(), told);
+        let bytes = postcard::to_allocvec(&task).unwrap();
+        assert!(bytes.len() < 20, "a task is tens of bytes: {}", bytes.len());
+    }
+
+    proptest! {
+        /// Whatever arrives is a message or an error: no panic, and no memory for what is only announced.
+        #[test]
+        fn garbage_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = postcard::from_bytes::<Vec<ToWorker>>(&bytes);
+            let _ = postcard::from_bytes::<Vec<ToMaster>>(&bytes);
+            let _ = postcard::from_bytes::<Introduction>(&bytes);
+            let _ = postcard::from_bytes::<Fetch>(&bytes);
+            let _ = postcard::from_bytes::<Fetched>(&bytes);
+        }
+
+        /// The same for messages of which a little is changed, which get further.
+        #[test]
+        fn damage_is_an_error(at in 0..200_usize, to: u8) {
+            let datasets = (0..20).map(DatasetId).collect();
+            let stage = StageDef { id: StageId(0), template: 0, datasets, shuffles: vec![], splits: vec![] };
+            let mut bytes = postcard::to_allocvec(&vec![ToWorker::Stage(stage), ToWorker::Ping]).unwrap();
+            let place = at % bytes.len();
+            bytes[place] = to;
+            let _ = postcard::from_bytes::<Vec<ToWorker>>(&bytes);
+        }
+    }
+}
