@@ -68,6 +68,24 @@ fn workers_print_what_one_process_prints() {
     assert_eq!(boards(&["--threads", "1", "--workers", "4"]), one_process);
 }
 
+/// A master says how workers join it, and one that is started so does its work.
+#[test]
+fn a_worker_started_by_hand_joins() {
+    let mut master = Command::new(example("flights"));
+    master.args(["--batch", "--master=127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut master = master.spawn().unwrap();
+    let mut said = BufReader::new(master.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let joins = line.split_once("start this executable with ").unwrap().1;
+    let worker = Command::new(example("flights")).args(joins.split_whitespace()).output().unwrap();
+    let board = master.wait_with_output().unwrap();
+    assert!(worker.status.success(), "{}", String::from_utf8_lossy(&worker.stderr));
+    assert!(worker.stdout.is_empty(), "main runs on the master only");
+    let board = String::from_utf8(board.stdout).unwrap();
+    assert_eq!(carriers(&board).values().sum::<u64>(), 26_483, "{board}");
+}
+
 #[test]
 fn the_mean_delay_is_that_of_the_last_thirty_intervals() {
     // Intervals of 6 hours that end at midnight UTC and three times between; the last flight of the

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use cutwater_core::{BlockId, DatasetId, Event, JobId, TaskError, WorkerId, limits};
 
 use super::{
-    cluster::{self, Children, Listener, Role, Token},
+    cluster::{self, Children, Listener, Role, Token, TokenFile},
     link::Link,
     master::{Master, ToMaster},
     worker::{self, Worker},
@@ -68,7 +68,7 @@ enum Workers {
     /// On threads of this process, which has these blocks.
     Here(Arc<BlockStore>),
     /// In other processes: those we have started, and the door for all of them.
-    Away { children: Children, listener: Listener },
+    Away { children: Children, listener: Listener, _token_file: Option<TokenFile> },
 }
 
 /// The worker inside this process.
@@ -122,13 +122,19 @@ impl Engine {
         let listener = Listener::open(listen, &token, settings, to_master.clone())?;
         let address = listener.address;
         // Who is started by hand has to find it.
-        if given.is_none() && (workers == 0 || settings.token_file.is_some()) {
+        let token_file = if given.is_none() && (workers == 0 || settings.token_file.is_some()) {
             let file = settings.token_file.clone().unwrap_or_else(|| Token::usual_file(address));
-            token.write(&file)?;
-            tracing::info!(%address, token_file = %file.display(), "waiting for workers");
+            Some(token.write(file)?)
+        } else {
+            None
+        };
+        if workers == 0 {
+            let token = token_file.as_ref().map(TokenFile::path).or(settings.token_file.as_deref());
+            let token = token.map(|file| format!(" --token-file {}", file.display())).unwrap_or_default();
+            eprintln!("waiting for workers: start this executable with --worker --join {address}{token}");
         }
         let children = Children::start(workers, &settings.start, address, &token)?;
-        let away = Workers::Away { children, listener };
+        let away = Workers::Away { children, listener, _token_file: token_file };
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, settings, 0, (to_master, events))?;
         engine.slots = engine.wait_for_workers(workers.max(1), address)?;

@@ -25,4 +25,4 @@ pub(crate) use join::work;
 pub(crate) use listen::Listener;
 pub(crate) use role::{Role, role_of_process};
 pub(crate) use spawn::{Children, Start};
-pub(crate) use token::Token;
+pub(crate) use token::{Token, TokenFile};

@@ -41,7 +41,12 @@ impl Token {
         let failed = |error: &dyn fmt::Display| {
             Error::external(format_args!("cannot read the token from {}: {error}", file.display()))
         };
-        let opened = File::open(file).map_err(|error| failed(&error))?;
+        let opened = File::open(file).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                failed(&"there is no such file; is the master running, on this machine and as this user?")
+            }
+            _ => failed(&error),
+        })?;
         let metadata = opened.metadata().map_err(|error| failed(&error))?;
         let me = fs::metadata("/proc/self").map_err(|error| failed(&error))?;
         // A file that somebody else put there could lead this process to somebody else's master.
@@ -56,25 +61,43 @@ impl Token {
         Ok(Self::from_text(&text))
     }
 
-    /// Writes it to `file` for others to read; whatever was there before is replaced.
-    pub fn write(&self, file: &Path) -> Result<(), Error> {
+    /// Writes it to `file` for workers to read; whatever was there before is replaced.
+    pub fn write(&self, file: PathBuf) -> Result<TokenFile, Error> {
         let write = || -> io::Result<()> {
-            match fs::remove_file(file) {
+            match fs::remove_file(&file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+            let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
             created.write_all(self.0.as_bytes())
         };
         write().map_err(|error| {
             Error::external(format_args!("cannot write the token to {}: {error}", file.display()))
-        })
+        })?;
+        Ok(TokenFile(file))
     }
 
     /// Where the token of the master at `address` is, if nothing is said.
     pub fn usual_file(address: SocketAddr) -> PathBuf {
         let folder = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
         folder.join(format!("cutwater-{}.token", address.port()))
+    }
+}
+
+/// A file with a token, which goes when the run is over.
+#[derive(Debug)]
+pub(crate) struct TokenFile(PathBuf);
+
+impl TokenFile {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TokenFile {
+    fn drop(&mut self) {
+        // A token of a run that is over opens nothing.
+        let _ = fs::remove_file(&self.0);
     }
 }
 
