@@ -80,6 +80,8 @@ pub enum Job {
     Topk(Windowed),
     /// Run a stateful program with 10,000 keys of state and no input: what an interval costs by itself
     Empty,
+    /// Let records arrive at a steady rate over a socket: how long until their interval is done?
+    Latency(LatencyOptions),
     /// Keep state for many keys of which each interval touches a few
     State(StateOptions),
 }
@@ -94,6 +96,7 @@ impl Job {
             Self::Window(_) => "window",
             Self::Topk(_) => "topk",
             Self::Empty => "empty",
+            Self::Latency(_) => "latency",
             Self::State(_) => "state",
         }
     }
@@ -163,6 +166,18 @@ pub struct Windowed {
     pub window: u64,
 }
 
+/// Options of `latency`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LatencyOptions {
+    /// Records a second
+    #[arg(long, value_name = "R", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..))]
+    pub rate: u64,
+
+    /// For how long, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
+    pub seconds: u64,
+}
+
 /// Options of `state`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct StateOptions {
@@ -213,7 +228,7 @@ mod tests {
             let mut arguments = vec![command.get_name()];
             match command.get_name() {
                 "generate" => arguments.extend(["--records", "1", "--out", "f"]),
-                "empty" | "state" => {}
+                "empty" | "state" | "latency" => {}
                 _ => arguments.extend(["--input", "f"]),
             }
             assert_eq!(parse(&arguments).unwrap().job.name(), command.get_name());

@@ -17,6 +17,15 @@ pub enum BenchError {
         source: io::Error,
     },
 
+    /// A socket of this machine could not be used.
+    #[error("cannot {action} on loopback: {source}")]
+    Socket {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
     /// The options are well formed but cannot be served.
     #[error("{0}")]
     Refused(String),
@@ -35,5 +44,10 @@ impl BenchError {
     pub fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::File { action, path, source }
+    }
+
+    /// The same for a socket.
+    pub fn socket(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Socket { action, source }
     }
 }

@@ -79,6 +79,17 @@ fn worker_processes_give_the_same_result() {
 }
 
 #[test]
+fn latency_counts_every_record_and_says_whether_delay_grows() {
+    let job = ["latency", "--rate", "1000", "--interval-ms", "50", "--intervals", "8", "--warmup", "2"];
+    let output = bench(&job);
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["job"], &report["intervals"]), (&"latency".into(), &8.into()));
+    assert!(report["result"].as_u64() > Some(0) && report["stable"].is_boolean(), "{report}");
+    assert!(report["record_delay_ms"]["p99"].as_f64() > Some(0.0), "{report}");
+}
+
+#[test]
 fn state_touches_what_it_was_told_to_and_says_how_large_it_is() {
     let output =
         bench(&["state", "--keys", "50000", "--touched", "700", "--intervals", "9", "--warmup", "1"]);

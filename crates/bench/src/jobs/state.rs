@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use cutwater::{Context, Error, State, testing::Harness};
+use cutwater::{Error, State, testing::Harness};
 
 use super::{Answer, lock};
 use crate::{
@@ -55,7 +55,7 @@ pub fn run(common: &Common, options: &StateOptions) -> Result<Report, BenchError
     let load = (0..loads).map(|i| part((i * LOAD_KEYS, LOAD_KEYS.min(keys - i * LOAD_KEYS))));
     let touch = (0..rounds).map(|round| part((round * touched % keys, touched)));
 
-    let builder = Context::builder("cutwater-bench").threads(threads);
+    let builder = common.builder();
     let harness = Harness::with(builder, u32::try_from(threads).unwrap_or(u32::MAX));
     let records = harness.input(load.chain(touch)).with(keys).flat_map(|keys, (from, count)| {
         let keys = *keys;
@@ -107,7 +107,7 @@ pub fn run(common: &Common, options: &StateOptions) -> Result<Report, BenchError
     // A reader of JSON keeps 53 bits.
     let measured =
         times.finish(got.2 >> 11).ok_or_else(|| BenchError::Refused("nothing was measured".into()))?;
-    let report = Report::new("state", threads, 0, measured);
+    let report = Report::new("state", threads, common.workers, measured);
     Ok(report.with("keys", keys).with("touched", touched).with("state_bytes", keys * PAIR_BYTES))
 }
 
