@@ -237,7 +237,7 @@ fn there(path: &Path) -> io::Result<Option<FileId>> {
 /// Where the line begins that is not complete in the first `bytes` bytes of `file`: behind the last line end,
 /// or so far before that the line is certain to be too long.
 fn last_line_start(file: &File, bytes: u64, line_bytes_max: usize) -> io::Result<u64> {
-    let furthest = bytes.saturating_sub(line_bytes_max as u64 + 2);
+    let furthest = bytes.saturating_sub((line_bytes_max as u64).saturating_add(2));
     let mut end = bytes;
     while end > furthest {
         let start = end.saturating_sub(READ_BYTES as u64).max(furthest);
@@ -269,7 +269,7 @@ impl<D> SourceBuilder<'_, D> {
     /// cannot be read, which is said once in the log, the source is
     /// [stalled](super::Standing::Stalled).
     ///
-    /// It looks every 50 ms. What that cannot see is missed: a file that takes the place of another and
+    /// It looks every 50 ms, and later while it waits for room in an interval. What that cannot see is missed: a file that takes the place of another and
     /// gives it up again between two looks; what is written to a file when the one in its place has been there
     /// for two looks; that a file was cut short, if it is as long as before at the next look. If the program
     /// ends, the next run does not know how far this one has read.
@@ -336,5 +336,107 @@ impl<D> SourceBuilder<'_, D> {
             trouble: None,
         };
         self.received(Origin::Receiver(Box::new(receiver))).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use cutwater_core::Time;
+
+    use super::*;
+    use crate::source::intake::Bounds;
+
+    /// A file that is looked at when the test says so.
+    struct Case {
+        _dir: tempfile::TempDir,
+        path: PathBuf,
+        tail: Tail<String>,
+        intake: Intake<String>,
+    }
+
+    impl Case {
+        fn new(text: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("log");
+            fs::write(&path, text).unwrap();
+            let mut tail = Tail {
+                path: path.clone(),
+                decode: decode::text,
+                line_bytes_max: 100,
+                include_existing: true,
+                file: None,
+                next: None,
+                trouble: None,
+            };
+            assert!(tail.prepare().is_empty());
+            let intake = Intake::new(Bounds { records_max: 100, bytes_max: 10_000 }, None);
+            Self { _dir: dir, path, tail, intake }
+        }
+
+        /// Moves the file away and hands it on, as its writer still has it.
+        fn rotate(&self) -> File {
+            let old = self.path.with_extension("old");
+            fs::rename(&self.path, &old).unwrap();
+            File::options().append(true).open(&old).unwrap()
+        }
+
+        /// What a look takes.
+        fn look(&mut self) -> Vec<String> {
+            self.tail.look(&self.intake).unwrap().unwrap();
+            self.intake.cut(Time::from_ms(0), Time::from_ms(1)).records
+        }
+    }
+
+    #[test]
+    fn a_file_may_be_rotated_at_every_look() {
+        let mut case = Case::new("a\n");
+        let mut taken = Vec::new();
+        for text in ["b\n", "c\n", "d\n", "e\n"] {
+            case.rotate();
+            fs::write(&case.path, text).unwrap();
+            taken.extend(case.look());
+        }
+        taken.extend(case.look());
+        assert_eq!(taken, ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn what_is_written_to_the_old_file_until_the_look_after_is_taken_first() {
+        let mut case = Case::new("a\n");
+        let mut old = case.rotate();
+        fs::write(&case.path, "new\n").unwrap();
+        assert_eq!(case.look(), ["a"]);
+        write!(old, "b\nc").unwrap();
+        assert_eq!(case.look(), ["b", "c", "new"]);
+        write!(old, "too late").unwrap();
+        assert_eq!(case.look(), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_whose_place_is_empty_is_read_on() {
+        let mut case = Case::new("a\n");
+        let mut old = case.rotate();
+        for text in ["b", "c"] {
+            case.look();
+            writeln!(old, "{text}").unwrap();
+            assert_eq!(case.look(), [text]);
+        }
+    }
+
+    #[test]
+    fn the_last_line_is_found_however_far_back_it_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let far = 3 * READ_BYTES;
+        for (last_bytes, line_bytes_max, start) in
+            [(0, 100, 10), (50, 100, 10), (far, far, 10), (far, 100, far + 10 - 102)]
+        {
+            fs::write(&path, "complete.\n".to_owned() + &"x".repeat(last_bytes)).unwrap();
+            let file = File::open(&path).unwrap();
+            let bytes = file.metadata().unwrap().len();
+            assert_eq!(last_line_start(&file, bytes, line_bytes_max).unwrap(), start as u64, "{last_bytes}");
+        }
     }
 }
