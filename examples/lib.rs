@@ -1,4 +1,6 @@
-//! What the examples share: a board of tables that is drawn again after every interval.
+//! What the examples share: a board of tables that is drawn again after every interval, and records.
+
+pub mod made_up;
 
 use std::{
     fmt::Display,
@@ -80,6 +82,11 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The rows of a column: the `n` keys with the highest numbers, the highest first; of equals, the later key first.
+pub fn highest(n: usize) -> impl Fn(&Rdd<(String, u64)>) -> Result<Vec<(String, u64)>, Error> + Send {
+    move |rdd| rdd.top_by(n, |row| (row.1, row.0.clone()))
 }
 
 impl State {

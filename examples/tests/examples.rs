@@ -2,32 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+mod support;
 
-/// The executable of an example, which cargo has built beside this test's.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let built = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
-    assert!(built.exists(), "{} is not built", built.display());
-    built
-}
+use std::{collections::BTreeMap, io::Read, process::Command};
+
+use support::{Running, example, run};
 
 fn sample() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/flights-2013-01.csv.gz");
     let mut text = String::new();
     flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     text
-}
-
-fn run(name: &str, args: &[&str]) -> String {
-    let output = Command::new(example(name)).args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The first two columns of the last board: carriers and their flights.
@@ -135,24 +120,11 @@ fn a_wrong_command_line_lists_every_fault() {
     }
 }
 
-/// A process that is ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn page_views_arrive_over_http() {
-    let mut server = Command::new(example("page_view_server"));
-    let mut server = Running(server.arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("page views at ").unwrap();
+    let mut server = Running::start("page_view_server", &["127.0.0.1:0"]);
+    let line = server.line();
+    let url = line.strip_prefix("page views at ").unwrap();
     let printed = run("page_views", &["--interval-ms", "300", "--intervals", "4", url]);
     assert!(printed.contains("/articles/1\n"), "{printed}");
 }

@@ -48,6 +48,11 @@ pub const LISTEN_CONNECTIONS_MAX: usize = 256;
 /// is not taken at all (`api.md` §2).
 pub const FOLDER_REMEMBER_MS: u64 = 60_000;
 
+/// How often a source looks at a file that it follows, in milliseconds: a fraction of the intervals that
+/// people choose for logs, and a few system calls each. What happens to a file between two looks is seen
+/// only by its outcome.
+pub const TAIL_POLL_MS: u64 = 50;
+
 /// Datasets that wait in a queue of the program's own until intervals take them. A description is small;
 /// more of them waiting than this is a program that pushes and never runs.
 pub const QUEUE_DATASETS_MAX: usize = 10_000;

@@ -135,7 +135,7 @@ impl<D> SourceBuilder<'_, D> {
     }
 
     /// The most bytes of a line, or of an event; 1 MiB if nothing is said. What is longer goes to the
-    /// error policy with its first bytes. For sockets, HTTP streams and replayed files.
+    /// error policy with its first bytes. For sockets, HTTP streams, followed and replayed files.
     pub fn line_bytes_max(mut self, bytes: usize) -> Self {
         self.line_bytes_max = bytes.max(1);
         self.chosen("line_bytes_max")
@@ -147,7 +147,8 @@ impl<D> SourceBuilder<'_, D> {
         self.chosen("header_lines")
     }
 
-    /// Takes also the files that are there when the program starts. For a watched folder.
+    /// Takes also what is there when the program starts. For a watched folder and its files, and a followed
+    /// file and its lines.
     pub fn include_existing(mut self) -> Self {
         self.include_existing = true;
         self.chosen("include_existing")

@@ -65,6 +65,11 @@ impl LineCutter {
         }
     }
 
+    /// What is fed next lies at `offset` of its stream, at the beginning of a line.
+    pub fn begin_at(&mut self, offset: u64) {
+        *self = Self { begins: offset, offset, ..Self::new(self.bytes_max) };
+    }
+
     /// The beginning of a line that did not end.
     pub fn rest(&mut self) -> Option<(Vec<u8>, u64)> {
         let rest = std::mem::take(&mut self.kept);
@@ -82,6 +87,12 @@ pub(super) struct LineFeed<T> {
 impl<T> LineFeed<T> {
     pub fn new(place: String, decode: Decode<T>, line_bytes_max: usize) -> Self {
         Self { cutter: LineCutter::new(line_bytes_max), decode, place }
+    }
+
+    /// The same for what is not fed from its beginning.
+    pub fn starting_at(mut self, offset: u64) -> Self {
+        self.cutter.begin_at(offset);
+        self
     }
 
     /// Takes what has arrived. If the program is over meanwhile, the lines that it does not take any
@@ -115,6 +126,12 @@ impl<T> LineFeed<T> {
         if self.cutter.rest().is_some() {
             intake.dropped(1);
         }
+    }
+
+    /// A file was cut short: nobody knows either, and what comes next is from its beginning.
+    pub fn begin_anew(&mut self, intake: &Intake<T>) {
+        self.broken(intake);
+        self.cutter.begin_at(0);
     }
 }
 

@@ -18,6 +18,7 @@
 //! | [`channel`](SourceBuilder::channel), [`rate`](SourceBuilder::rate) | received | records | none |
 //! | [`socket_lines`](SourceBuilder::socket_lines), [`listen_lines`](SourceBuilder::listen_lines) | received | records, bytes | in the connection |
 //! | [`http_json`](SourceBuilder::http_json) | received | records, bytes | in the answer |
+//! | [`tail`](SourceBuilder::tail) | received | records, bytes | in the file |
 //! | [`queue`](SourceBuilder::queue) | datasets of the program's own | nothing | none |
 //! | [`watch_folder`](SourceBuilder::watch_folder) | replayable | bytes | in the file |
 //! | [`watch_folder_records`](SourceBuilder::watch_folder_records) | replayable | bytes | in the file |
@@ -45,6 +46,7 @@ mod received;
 mod replay;
 mod socket;
 mod standing;
+mod tail;
 
 pub use builder::SourceBuilder;
 pub use channel::{ChannelSender, TrySendError};
