@@ -1,6 +1,7 @@
 //! The keyed table that holds state. Each interval makes a new version of it, which is kept as what it
 //! changed.
 
+mod bucket;
 mod buckets;
 mod convert;
 mod diff;
@@ -18,7 +19,7 @@ use std::{
 use serde::Serialize;
 
 use self::{
-    buckets::order_of,
+    bucket::order_of,
     flat::Flat,
     versions::{Edits, Version},
 };
@@ -137,6 +138,16 @@ impl<K, V> Table<K, V> {
         self.len == 0
     }
 
+    fn handle(&self) -> MutexGuard<'_, Handle<K, V>> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle_mut(&mut self) -> &mut Handle<K, V> {
+        self.handle.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq, V: Clone> Table<K, V> {
     /// Brings into the cache what changes at these hashes are going to touch: some dozens of keys at
     /// a time, just before they are changed. It has no effect but on speed.
     ///
@@ -159,20 +170,11 @@ impl<K, V> Table<K, V> {
     /// ```
     pub fn warm(&self, hashes: impl IntoIterator<Item = u64>) {
         if self.len >= WARM_LEN_MIN {
-            self.handle().version.touch(WARM_LEN_MIN, hashes.into_iter().map(order_of));
+            let orders: Vec<u32> = hashes.into_iter().map(order_of).collect();
+            self.handle().version.touch(WARM_LEN_MIN, &orders);
         }
     }
 
-    fn handle(&self) -> MutexGuard<'_, Handle<K, V>> {
-        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn handle_mut(&mut self) -> &mut Handle<K, V> {
-        self.handle.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Eq, V: Clone> Table<K, V> {
     /// The value of a key.
     ///
     /// ```
@@ -260,7 +262,7 @@ impl<K: Clone + Eq + Serialize, V: Clone> Handle<K, V> {
     /// has happened to a key that was not written since the last version.
     fn change<Q: Eq + ?Sized, R>(
         &mut self,
-        order: u64,
+        order: u32,
         key: &Q,
         make_key: impl FnOnce() -> K,
         change: impl FnOnce(&mut Option<V>) -> R,

@@ -4,7 +4,10 @@ use std::borrow::Borrow;
 
 use serde::Serialize;
 
-use super::buckets::{Buckets, Entry};
+use super::{
+    bucket::{Bucket, Entry},
+    buckets::Buckets,
+};
 
 /// The parts are told apart by the first so many bits of the order.
 const PART_BITS: u32 = 4;
@@ -28,7 +31,7 @@ const BUCKET_ENTRIES: [usize; 1 << PART_BITS] =
 ///
 /// It is plain data, changed by whoever owns it.
 pub(super) struct Flat<K, V> {
-    /// None while there is no entry.
+    /// None while there is no entry, one until it has more entries than a bucket, and then all.
     parts: Vec<Buckets<K, V>>,
     len: usize,
 }
@@ -40,11 +43,26 @@ impl<K, V> Default for Flat<K, V> {
     }
 }
 
-fn part_of(order: u64) -> usize {
-    (order >> (u64::BITS - PART_BITS)) as usize
-}
-
 impl<K, V> Flat<K, V> {
+    fn part_of(&self, order: u32) -> usize {
+        if self.parts.len() > 1 { (order >> (u32::BITS - PART_BITS)) as usize } else { 0 }
+    }
+
+    /// Makes all parts of the one.
+    fn divide(&mut self) {
+        let mut rest = Bucket::default();
+        for bucket in self.parts.drain(..).flat_map(Buckets::into_buckets) {
+            rest.append(bucket);
+        }
+        for (part, entries) in BUCKET_ENTRIES.into_iter().enumerate().rev() {
+            let first = (part as u32) << (u32::BITS - PART_BITS);
+            let mut bucket = rest.split_off(first);
+            bucket.fit();
+            self.parts.push(Buckets::new(first, PART_BITS, entries, bucket));
+        }
+        self.parts.reverse();
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }
@@ -54,55 +72,61 @@ impl<K, V> Flat<K, V> {
     }
 
     /// The last order of which the entries lie in the same bucket as those of this one.
-    pub fn bucket_end(&self, order: u64) -> u64 {
-        self.parts.get(part_of(order)).map_or(u64::MAX, |part| part.bucket_end(order))
+    pub fn bucket_end(&self, order: u32) -> u32 {
+        self.parts.get(self.part_of(order)).map_or(u32::MAX, |part| part.bucket_end(order))
     }
 
-    pub fn get<Q: Eq + ?Sized>(&self, order: u64, key: &Q) -> Option<&Entry<K, V>>
+    pub fn get<Q: Eq + ?Sized>(&self, order: u32, key: &Q) -> Option<&Entry<K, V>>
     where
         K: Borrow<Q>,
     {
-        self.parts.get(part_of(order))?.get(order, key)
+        self.parts.get(self.part_of(order))?.get(order, key)
     }
 
-    pub fn get_mut<Q: Eq + ?Sized>(&mut self, order: u64, key: &Q) -> Option<&mut V>
+    pub fn get_mut<Q: Eq + ?Sized>(&mut self, order: u32, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
-        self.parts.get_mut(part_of(order))?.get_mut(order, key)
+        let at = self.part_of(order);
+        self.parts.get_mut(at)?.get_mut(order, key)
     }
 
-    /// The entries from one order to another, both included.
-    pub fn range(&self, from: u64, to: u64) -> impl Iterator<Item = &Entry<K, V>> {
-        let parts = part_of(from)..=part_of(to);
+    /// The entries of the orders from one to another, both included, each with its order.
+    pub fn range(&self, from: u32, to: u32) -> impl Iterator<Item = (u32, &Entry<K, V>)> {
+        let parts = self.part_of(from)..=self.part_of(to);
         let parts = if self.is_empty() { &[] } else { &self.parts[parts] };
         parts.iter().flat_map(move |part| part.range(from, to))
     }
 
-    /// All entries, a bucket at a time, to have their values changed; in no order of note.
-    pub fn buckets_mut(&mut self) -> impl Iterator<Item = &mut [Entry<K, V>]> {
+    /// All buckets, to have values in them changed; in no order of note.
+    pub fn buckets_mut(&mut self) -> impl Iterator<Item = &mut Bucket<K, V>> {
         self.parts.iter_mut().flat_map(Buckets::buckets_mut)
     }
 
-    /// All entries, in no order of note.
-    pub fn into_entries(self) -> impl Iterator<Item = Entry<K, V>> {
-        self.parts.into_iter().flat_map(Buckets::into_entries)
+    /// All entries, each with its order, in no order of note.
+    pub fn into_entries(self) -> impl Iterator<Item = (u32, Entry<K, V>)> {
+        self.parts.into_iter().flat_map(Buckets::into_buckets).flat_map(Bucket::into_entries)
     }
 
     /// Brings into the cache what `get`, `put` or `take` at these orders will look at. No load here
     /// waits for one of another order, so that many are under way at once.
-    pub fn touch(&self, orders: impl Iterator<Item = u64>) {
+    pub fn touch(&self, orders: &[u32])
+    where
+        K: Eq,
+    {
         if !self.is_empty() {
-            orders.for_each(|order| self.parts[part_of(order)].touch(order));
+            orders.iter().for_each(|order| self.parts[self.part_of(*order)].touch_orders(*order));
+            orders.iter().for_each(|order| self.parts[self.part_of(*order)].touch_key(*order));
         }
     }
 
     /// Takes a key out.
-    pub fn take<Q: Eq + ?Sized>(&mut self, order: u64, key: &Q) -> Option<Entry<K, V>>
+    pub fn take<Q: Eq + ?Sized>(&mut self, order: u32, key: &Q) -> Option<Entry<K, V>>
     where
         K: Borrow<Q>,
     {
-        let taken = self.parts.get_mut(part_of(order))?.take(order, key)?;
+        let at = self.part_of(order);
+        let taken = self.parts.get_mut(at)?.take(order, key)?;
         self.len -= 1;
         if self.len == 0 {
             self.parts = Vec::new();
@@ -115,7 +139,7 @@ impl<K: Serialize, V> Flat<K, V> {
     /// Gives a key a value, and returns the one it had. The key is made only if it was not there.
     pub fn put<Q: Eq + ?Sized>(
         &mut self,
-        order: u64,
+        order: u32,
         key: &Q,
         make_key: impl FnOnce() -> K,
         value: V,
@@ -124,13 +148,14 @@ impl<K: Serialize, V> Flat<K, V> {
         K: Borrow<Q>,
     {
         if self.parts.is_empty() {
-            let parts = (0u64..).zip(BUCKET_ENTRIES);
-            self.parts = parts
-                .map(|(first, entries)| Buckets::new(first << (64 - PART_BITS), PART_BITS, entries))
-                .collect();
+            self.parts = vec![Buckets::new(0, 0, BUCKET_ENTRIES[0], Bucket::default())];
         }
-        let before = self.parts[part_of(order)].put(order, key, make_key, value);
+        let at = self.part_of(order);
+        let before = self.parts[at].put(order, key, make_key, value);
         self.len += usize::from(before.is_none());
+        if self.parts.len() == 1 && self.len > BUCKET_ENTRIES[0] {
+            self.divide();
+        }
         before
     }
 }
@@ -142,8 +167,8 @@ impl<K: Serialize, V> Flat<K, V> {
         assert_eq!(self.parts.iter().map(Buckets::len).sum::<usize>(), self.len);
         assert_eq!(self.parts.is_empty(), self.is_empty());
         self.parts.iter().for_each(Buckets::sound);
-        assert!(self.range(0, u64::MAX).map(|entry| entry.order).is_sorted());
-        assert_eq!(self.range(0, u64::MAX).count(), self.len);
+        assert!(self.range(0, u32::MAX).map(|(order, _)| order).is_sorted());
+        assert_eq!(self.range(0, u32::MAX).count(), self.len);
     }
 
     /// What it has allocated.

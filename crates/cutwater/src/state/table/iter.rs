@@ -2,7 +2,7 @@ use std::{iter::FusedIterator, sync::Arc, vec};
 
 use serde::Serialize;
 
-use super::{buckets::Entry, versions::Version};
+use super::{bucket::Entry, versions::Version};
 
 /// The pairs of a [`Table`](super::Table) in its order: see [`Table::iter`](super::Table::iter).
 ///
@@ -20,7 +20,7 @@ pub struct Iter<K, V> {
     version: Arc<Version<K, V>>,
     entries: vec::IntoIter<Entry<K, V>>,
     /// The order from which on to read next.
-    next: Option<u64>,
+    next: Option<u32>,
     left: usize,
 }
 
@@ -36,15 +36,15 @@ impl<K: Clone + Eq + Serialize, V: Clone> Iterator for Iter<K, V> {
     #[inline]
     fn next(&mut self) -> Option<(K, V)> {
         loop {
-            if let Some(Entry { key, value, .. }) = self.entries.next() {
+            if let Some(Entry { key, value }) = self.entries.next() {
                 self.left -= 1;
                 return Some((key, value));
             }
             // A version with nothing more to read is not held up to its last empty bucket.
             let from = self.next.filter(|_| self.left > 0)?;
-            let mut entries = Vec::new();
-            self.next = self.version.read(from, &mut entries);
-            self.entries = entries.into_iter();
+            let (read, next) = self.version.read(from);
+            self.entries = read.into_sorted().into_iter();
+            self.next = next;
         }
     }
 

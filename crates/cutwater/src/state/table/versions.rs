@@ -10,7 +10,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    buckets::{Entry, find, place},
+    bucket::{Bucket, Entry},
     flat::Flat,
 };
 
@@ -57,7 +57,7 @@ impl<K, V> Versions<K, V> {
         unheld.find(|id| uses_of(*id) == uses)
     }
 
-    fn get<Q: Eq + ?Sized>(&self, id: Id, order: u64, key: &Q) -> Option<(&K, &V)>
+    fn get<Q: Eq + ?Sized>(&self, id: Id, order: u32, key: &Q) -> Option<(&K, &V)>
     where
         K: Borrow<Q>,
     {
@@ -124,26 +124,24 @@ impl<K: Clone + Eq + Serialize, V: Clone> Versions<K, V> {
         }
     }
 
-    /// Puts the next entries of a version into `into`, those of order `from` and a bucket's worth
-    /// further, and says where to go on.
-    fn read(&self, id: Id, from: u64, into: &mut Vec<Entry<K, V>>) -> Option<u64> {
+    /// The next entries of a version, those of order `from` and a bucket's worth further, and where to
+    /// go on.
+    fn read(&self, id: Id, from: u32) -> (Bucket<K, V>, Option<u32>) {
         let path: Vec<_> = self.path(id).map(|(_, older)| &older.undo).collect();
         let ends = path.iter().map(|undo| undo.bucket_end(from));
         let end = ends.fold(self.newest.bucket_end(from), Ord::min);
-        into.extend(self.newest.range(from, end).cloned());
+        let mut read = Bucket::default();
+        read.extend(self.newest.range(from, end));
         let bits = (from ^ end).leading_zeros();
-        for Entry { order, key, value } in path.into_iter().rev().flat_map(|undo| undo.range(from, end)) {
-            match (find(into, bits, *order, key), value) {
-                (Ok(at), Some(value)) => into[at].value = value.clone(),
-                (Ok(at), None) => drop(into.remove(at)),
-                (Err(start), Some(value)) => {
-                    let at = place(into, start, *order, key);
-                    into.insert(at, Entry { order: *order, key: key.clone(), value: value.clone() });
-                }
+        for (order, Entry { key, value }) in path.into_iter().rev().flat_map(|undo| undo.range(from, end)) {
+            match (read.find(bits, order, key), value) {
+                (Ok(at), Some(value)) => *read.value_mut(at) = value.clone(),
+                (Ok(at), None) => drop(read.remove(at)),
+                (Err(start), Some(value)) => read.insert(start, order, key.clone(), value.clone()),
                 (Err(_), None) => {}
             }
         }
-        end.checked_add(1)
+        (read, end.checked_add(1))
     }
 
     /// The keys written between two versions, each with its order.
@@ -157,8 +155,8 @@ impl<K: Clone + Eq + Serialize, V: Clone> Versions<K, V> {
             b.pop();
         }
         let mut keys = Flat::default();
-        for Entry { order, key, .. } in a.into_iter().chain(b).flat_map(|it| it.1.undo.range(0, u64::MAX)) {
-            keys.put(*order, key, || key.clone(), ());
+        for (order, Entry { key, .. }) in a.into_iter().chain(b).flat_map(|it| it.1.undo.range(0, u32::MAX)) {
+            keys.put(order, key, || key.clone(), ());
         }
         keys
     }
@@ -167,8 +165,9 @@ impl<K: Clone + Eq + Serialize, V: Clone> Versions<K, V> {
 /// Carries edits out, and makes them those that undo it.
 fn exchange<K: Clone + Eq + Serialize, V>(flat: &mut Flat<K, V>, edits: &mut Edits<K, V>) {
     for bucket in edits.buckets_mut() {
-        flat.touch(bucket.iter().map(|edit| edit.order));
-        for Entry { order, key, value } in bucket {
+        let (orders, entries) = bucket.parts_mut();
+        flat.touch(orders);
+        for (order, Entry { key, value }) in orders.iter().zip(entries) {
             *value = match value.take() {
                 Some(value) => flat.put(*order, key, || key.clone(), value),
                 None => flat.take(*order, key).map(|entry| entry.value),
@@ -182,12 +181,12 @@ fn exchange<K: Clone + Eq + Serialize, V>(flat: &mut Flat<K, V>, edits: &mut Edi
 fn joined<K: Clone + Eq + Serialize, V>(mut earlier: Edits<K, V>, mut later: Edits<K, V>) -> Edits<K, V> {
     // The fewer are put to the more, so that a version held for long does not cost more and more.
     if earlier.len() < later.len() {
-        for Entry { order, key, value } in earlier.into_entries() {
+        for (order, Entry { key, value }) in earlier.into_entries() {
             later.put(order, &key, || key.clone(), value);
         }
         return later;
     }
-    for Entry { order, key, value } in later.into_entries() {
+    for (order, Entry { key, value }) in later.into_entries() {
         if earlier.get(order, &key).is_none() {
             earlier.put(order, &key, || key.clone(), value);
         }
@@ -225,7 +224,7 @@ impl<K, V> Version<K, V> {
     }
 
     /// Calls `see` with a key as it is here and its value.
-    pub fn get<Q: Eq + ?Sized, R>(&self, order: u64, key: &Q, see: impl FnOnce(&K, &V) -> R) -> Option<R>
+    pub fn get<Q: Eq + ?Sized, R>(&self, order: u32, key: &Q, see: impl FnOnce(&K, &V) -> R) -> Option<R>
     where
         K: Borrow<Q>,
     {
@@ -233,7 +232,10 @@ impl<K, V> Version<K, V> {
     }
 
     /// See [`Flat::touch`].
-    pub fn touch(&self, len_min: usize, orders: impl Iterator<Item = u64>) {
+    pub fn touch(&self, len_min: usize, orders: &[u32])
+    where
+        K: Eq,
+    {
         let all = self.all();
         if all.newest.len() >= len_min {
             all.newest.touch(orders);
@@ -262,8 +264,8 @@ impl<K: Clone + Eq + Serialize, V: Clone> Version<K, V> {
     }
 
     /// See [`Versions::read`].
-    pub fn read(&self, from: u64, into: &mut Vec<Entry<K, V>>) -> Option<u64> {
-        self.all().read(self.id, from, into)
+    pub fn read(&self, from: u32) -> (Bucket<K, V>, Option<u32>) {
+        self.all().read(self.id, from)
     }
 
     /// What leads here from an older version: each key written in between that is in either, with its
@@ -271,9 +273,9 @@ impl<K: Clone + Eq + Serialize, V: Clone> Version<K, V> {
     pub fn edits_since(&self, older: &Self) -> Vec<(K, Option<V>)> {
         let all = self.all();
         let written = all.written(self.id, older.id);
-        let edits = written.range(0, u64::MAX).filter_map(|Entry { order, key, .. }| {
-            let value = all.get(self.id, *order, key).map(|(_, value)| value.clone());
-            let is_change = value.is_some() || all.get(older.id, *order, key).is_some();
+        let edits = written.range(0, u32::MAX).filter_map(|(order, Entry { key, .. })| {
+            let value = all.get(self.id, order, key).map(|(_, value)| value.clone());
+            let is_change = value.is_some() || all.get(older.id, order, key).is_some();
             is_change.then(|| (key.clone(), value))
         });
         edits.collect()
