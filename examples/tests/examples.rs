@@ -4,7 +4,11 @@
 
 mod support;
 
-use std::{collections::BTreeMap, io::Read, process::Command};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read},
+    process::{Command, Stdio},
+};
 
 use support::{Running, example, run};
 
