@@ -99,7 +99,7 @@ fn a_file_that_is_not_there_yet_is_waited_for() {
 fn a_file_that_was_renamed_is_read_to_its_end_before_the_one_in_its_place() {
     let (dir, path) = log();
     let ctx = program();
-    let seen = Watch::of(&ctx.source("log").tail(&path));
+    let seen = Watch::of(&ctx.source("log").include_existing().tail(&path));
     let running = support::run(&ctx);
     let (mut lines, mut expected) = (0, Vec::new());
     for rotation in 0..4 {
