@@ -56,11 +56,12 @@ pub fn key_hash<Q: Serialize + ?Sized>(key: &Q) -> u64 {
 /// - [`changes_since`](Self::changes_since) costs by what was written in between and knows exactly
 ///   which keys were; it needs no `PartialEq` of the values.
 /// - Dropping a version frees what no other version needs: the keys it had written.
-/// - A pair of `u64` takes at most 32 bytes, spare room included.
+/// - A pair of `u64` takes at most 26 bytes in a table of some thousands or more, spare room included, beside
+///   what the allocator takes.
 ///
 /// The methods take the hash of the key ([`key_hash`]) beside it, since the engine has computed it
 /// already to find the partition. The top bits chose the partition and so are alike in one table;
-/// the place in the table is found from the low bits.
+/// the place in the table is found from the low half.
 ///
 /// Threading: any thread reads any version, also while a newer one is made. Versions share a lock, held
 /// by a reader for some dozens of pairs and by a writer while waiting changes are carried out; no
@@ -96,7 +97,7 @@ struct Handle<K, V> {
     waiting: Edits<K, V>,
 }
 
-/// Below so many keys a table lies in the cache anyway.
+/// So many keys at most are taken to lie in the cache anyway.
 const WARM_LEN_MIN: usize = 1 << 15;
 
 impl<K, V> Table<K, V> {
@@ -151,9 +152,8 @@ impl<K: Eq, V: Clone> Table<K, V> {
     /// Brings into the cache what changes at these hashes are going to touch: some dozens of keys at
     /// a time, just before they are changed. It has no effect but on speed.
     ///
-    /// A key of a large table is some cache misses away. Those of many keys can be waited for together,
-    /// which makes a batch of changes to ten million keys about twice as quick; in a table that fits the
-    /// cache it does nothing.
+    /// A key of a large table is some cache misses away, and those of many keys can be waited for
+    /// together. In a table that fits the cache it does nothing.
     ///
     /// ```
     /// use cutwater::state::{Table, key_hash};

@@ -13,19 +13,20 @@ use super::{
 const PART_BITS: u32 = 4;
 
 /// How many entries a bucket of each part has on average. One that comes or goes moves half of its
-/// bucket; each bucket costs three words and an allocation.
+/// bucket; each bucket costs six words and two allocations.
 ///
 /// In one part all buckets grow to twice their size and are split at about the same time, and leave the
-/// blocks of memory of each size half empty behind them: that was a third of the memory of a table. So
-/// these go from 32 to nearly 64 in even steps of ratio, and at any time buckets of every size come and go.
+/// blocks of memory of each size half empty behind them. So these go from 32 to nearly 64 in even steps of
+/// ratio, and at any time buckets of every size come and go.
 const BUCKET_ENTRIES: [usize; 1 << PART_BITS] =
     [32, 33, 35, 36, 38, 40, 41, 43, 45, 47, 49, 52, 54, 56, 59, 61];
 
 /// Entries by key, in the order of the hashes.
 ///
 /// Properties:
-/// - a key is found by two loads that depend on each other, however many there are;
-/// - it grows and shrinks one bucket at a time: no change ever moves more than two buckets;
+/// - a key is found by three loads that depend on each other, however many there are: where its bucket lies,
+///   the orders in it, the key;
+/// - it grows and shrinks one bucket at a time: no change moves more than two buckets of entries;
 /// - the order of iteration is that of the hashes, and among keys of one hash that of their bytes.
 ///   It depends on the content alone.
 ///

@@ -10,6 +10,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    WARM_LEN_MIN,
     bucket::{Bucket, Entry},
     flat::Flat,
 };
@@ -164,9 +165,13 @@ impl<K: Clone + Eq + Serialize, V: Clone> Versions<K, V> {
 
 /// Carries edits out, and makes them those that undo it.
 fn exchange<K: Clone + Eq + Serialize, V>(flat: &mut Flat<K, V>, edits: &mut Edits<K, V>) {
+    // What few edits are about was just looked up, when they were made.
+    let is_cold = edits.len() >= WARM_LEN_MIN;
     for bucket in edits.buckets_mut() {
         let (orders, entries) = bucket.parts_mut();
-        flat.touch(orders);
+        if is_cold {
+            flat.touch(orders);
+        }
         for (order, Entry { key, value }) in orders.iter().zip(entries) {
             *value = match value.take() {
                 Some(value) => flat.put(*order, key, || key.clone(), value),
