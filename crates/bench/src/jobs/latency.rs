@@ -122,6 +122,10 @@ fn is_stable(delays: &[Vec<Duration>], interval: Duration) -> bool {
 /// Sends records to whoever connects first, until it goes or the job is over.
 fn send(listener: &TcpListener, rate: u64, over: &AtomicBool) {
     let Ok((stream, _)) = listener.accept() else { return };
+    // Records leave when they are sent, and not when those before have been acknowledged.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
     let mut stream = BufWriter::new(stream);
     let (began, mut sent) = (Instant::now(), 0u64);
     while !over.load(Ordering::Relaxed) {
