@@ -23,8 +23,8 @@ use crate::{
 /// Bytes of a key and its state, and of a record.
 const PAIR_BYTES: u64 = 16;
 
-/// Keys that an interval loads. Each changes a leaf of the tables, and versions of an interval or two are
-/// alive at once: loading much more at a time than is touched later would show as the most memory ever used.
+/// Keys that an interval loads. What each writes is held once more while the version before it is alive: loading
+/// much more at a time than is touched later would show as the most memory ever used.
 const LOAD_KEYS: u64 = 20_000;
 
 /// Intervals that are measured unless the command line says otherwise.
