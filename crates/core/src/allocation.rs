@@ -1,5 +1,7 @@
 //! How many workers a program has: more of them while intervals take too long, fewer while they are quickly done
 //! (`api.md` §9).
+//!
+//! These are decisions only: no runtime follows them yet.
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,6 @@
 //! Where receivers run: evenly over the workers, and those that prefer a host on it (`api.md` §7).
+//!
+//! These are decisions only: no runtime follows them yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
