@@ -4,7 +4,7 @@ mod basic;
 mod pairs;
 mod sorting;
 
-use cutwater::{Context, Error, ErrorKind, Rdd};
+use cutwater::{Context, Error, ErrorKind, Rdd, testing::Harness};
 use serde_json::Value as Json;
 
 use crate::{Case, Options, Value, Verdict};
@@ -34,8 +34,9 @@ fn answer(case: &Case, options: &Options) -> Result<Value, Trouble> {
     // How many partitions there are if the program does not choose is not to be chosen for it.
     let unchosen = Options { parallelism: None, ..options.clone() };
     let options = if case.op().ends_with("num_partitions") { &unchosen } else { options };
-    let ctx = options.builder().build()?;
-    let subject = Subject { case, ctx };
+    // A harness knows how the worker processes of a test are started.
+    let harness = Harness::with(options.builder(), 1);
+    let subject = Subject { case, ctx: harness.ctx().clone() };
     for operations in [basic::run, pairs::run, sorting::run] {
         if let Some(value) = operations(&subject)? {
             return Ok(value);

@@ -10,17 +10,20 @@
 //! - [`stage`]: lineage cut at its shuffles.
 //! - [`task`]: one partition of one stage, its attempts and how they fail.
 //! - [`scheduler`]: events in, commands out.
-//! - [`rate`]: how much an interval may take.
+//! - [`rate`]: how much an interval may take. [`allocation`]: how many workers there are.
+//!   [`receivers`]: on which of them receivers run.
 //! - [`text`]: times as people read them.
 //! - [`limits`]: every bound of the engine, with its reason.
 //!
 //! # What may not live here
 //! Types of records, closures, sockets, files, threads, clocks, `async`.
 
+pub mod allocation;
 pub mod id;
 pub mod limits;
 pub mod lineage;
 pub mod rate;
+pub mod receivers;
 pub mod scheduler;
 pub mod stage;
 pub mod task;

@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cutwater::{
@@ -117,15 +117,21 @@ fn a_program_over_the_past_begins_with_its_first_record_and_ends_with_its_last()
 #[test]
 fn a_replay_passes_as_fast_as_it_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
-    let path = written(dir.path(), "times", "1000\n5000\n");
-    let ctx = Context::builder("test").interval(Duration::from_secs(1)).threads(1).handle_signals(false);
-    let ctx = ctx.speed(50.0).build().unwrap();
-    let seen = Watch::of(&replay(ctx.source("times"), &[path]));
-    let began = Instant::now();
-    ctx.run().unwrap();
-    assert_eq!(seen.all(), [1000, 5000]);
-    // Five intervals of a second each, at fifty times their speed.
-    assert!(began.elapsed() >= Duration::from_millis(100));
+    let path = written(dir.path(), "times", "3600000\n18000000\n");
+    let program = |speed| {
+        let ctx =
+            Context::builder("test").interval(Duration::from_secs(3600)).threads(1).handle_signals(false);
+        let ctx = ctx.speed(speed).build().unwrap();
+        let seen = Watch::of(&replay(ctx.source("times"), std::slice::from_ref(&path)));
+        (ctx, seen)
+    };
+    // Five intervals of an hour each pass before one does that is told to take longer.
+    let ((slow, none), (fast, all)) = (program(0.001), program(36_000.0));
+    let slow = support::run(&slow);
+    support::run(&fast).wait().unwrap();
+    assert_eq!(all.all(), [3_600_000, 18_000_000]);
+    assert!(none.all().is_empty());
+    slow.stop().unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
-    assert!(built.exists(), "{} is not built", built.display());
+    assert!(built.exists(), "{} is not built: cargo test -p cutwater-examples", built.display());
     built
 }
 

@@ -6,10 +6,13 @@
 mod allocation;
 mod files;
 mod lifecycle;
+mod list;
+mod placement;
 mod queue;
 mod rate;
 mod receivers;
 mod time;
+mod workers;
 
 use std::{fs, path::Path, time::Duration};
 

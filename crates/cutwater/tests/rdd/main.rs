@@ -6,6 +6,7 @@
 mod actions;
 mod empty;
 mod keyed;
+mod saved;
 mod sharing;
 mod sources;
 mod transformations;

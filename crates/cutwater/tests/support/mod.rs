@@ -7,7 +7,10 @@ use std::{
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -18,7 +21,7 @@ use cutwater::{
 };
 
 /// Far more than anything here takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program of short intervals.
 pub fn program() -> Context {
@@ -46,10 +49,10 @@ impl Running {
     /// Stops it gracefully.
     pub fn stop(self) -> Result<(), Error> {
         self.ctx.stop();
-        self.thread.join().unwrap()
+        self.wait()
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends.
     pub fn wait(self) -> Result<(), Error> {
         let began = Instant::now();
         while !self.thread.is_finished() {
@@ -118,9 +121,32 @@ impl Reports {
     }
 }
 
-/// An address of this machine at which nobody listens.
+/// An address of this machine at which nobody listens, and which nobody else in this process is given.
+///
+/// It is below the ports that systems choose from for whoever does not care (from 32768 on): none of those that
+/// tests of other files are given may become this one, and a source that dials it cannot reach itself.
 pub fn free_addr() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Processes that run at a time begin far from each other.
+        let at = std::process::id().wrapping_mul(101).wrapping_add(NEXT.fetch_add(1, Relaxed)) % 20_000;
+        let addr = SocketAddr::from(([127, 0, 0, 1], 10_000 + at as u16));
+        if TcpListener::bind(addr).is_ok() {
+            return addr;
+        }
+    }
+}
+
+/// Listens at an address that was free.
+pub fn listen(addr: SocketAddr) -> TcpListener {
+    let began = Instant::now();
+    loop {
+        match TcpListener::bind(addr) {
+            Ok(listener) => return listener,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{addr}: {error}"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Connects to a program that is about to listen.

@@ -1,0 +1,56 @@
+//! Random programs of several operators over random input answer as a naive reference does, for any number of
+//! threads and any partitions.
+// Where a helper of a test meets an error, the test has failed.
+#![allow(clippy::unwrap_used)]
+
+mod built;
+mod program;
+mod reference;
+
+use std::time::Duration;
+
+use cutwater::{Context, testing::Harness};
+use program::Program;
+use proptest::{bool, collection::vec, option, prelude::*};
+
+type Pairs = Vec<(u8, i64)>;
+/// What a stream has at each of its times: records, which may be none, or no dataset at all.
+type Datasets = Vec<Option<Pairs>>;
+
+/// Few keys and small values, so that they meet.
+fn input() -> impl Strategy<Value = Datasets> {
+    vec(option::weighted(0.8, vec((0..4u8, -5..=5i64), 0..6)), INTERVALS)
+}
+
+/// Enough for the longest of windows of windows to fill and for keys to leave them.
+const INTERVALS: usize = 12;
+
+fn sorted(datasets: Datasets) -> Datasets {
+    let sort = |mut records: Pairs| {
+        records.sort_unstable();
+        records
+    };
+    datasets.into_iter().map(|records| records.map(sort)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_programs_answer_as_the_reference_does(
+        program in Program::any(),
+        inputs in [input(), input()],
+        threads in 1..=3usize,
+        partitions in 1..=4u32,
+        parallelism in 1..=4u32,
+        run_twice in bool::weighted(0.2),
+    ) {
+        let builder = Context::builder("random").interval(Duration::from_secs(1)).threads(threads);
+        let harness = Harness::with(builder.parallelism(parallelism).run_twice(run_twice), partitions);
+        let sources = inputs.clone().map(|input| harness.input_or_none(input));
+        let watched = harness.watch(&built::stream(&program, &sources));
+        harness.advance(INTERVALS as u64).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let expected = reference::answers(&program, &inputs);
+        prop_assert_eq!(sorted(watched.all()), sorted(expected.datasets));
+    }
+}
