@@ -259,10 +259,17 @@ impl Context {
     ) -> DStream<T> {
         let label = labelled(name);
         let timeline = self.inner.timeline.clone();
+        // Those of another context never begin when this one does.
+        let is_foreign = parents.iter().any(|(parent, _)| !Arc::ptr_eq(parent.timeline(), &timeline));
         let node = StreamNode::new(label.clone(), slide, parents, timeline, has_state, Box::new(compute));
         let node = Arc::new(node);
         let mut graph = self.graph();
         graph.declared(&label);
+        if is_foreign {
+            graph.faults.push(format!(
+                "{label}: streams of different contexts cannot be brought together; make them in one"
+            ));
+        }
         graph.streams.push(node.clone());
         drop(graph);
         DStream { node, ctx: self.clone() }
@@ -310,15 +317,21 @@ impl Context {
         self.graph().faults.push(format!("{label}: {fault}"));
     }
 
-    /// Streams that are brought together must have the same slide (`api.md` §4.6).
+    /// The slide of streams that are brought together. There is one, and it is the same for all (`api.md`
+    /// §4.6); what is not so is a fault of the program, and building goes on with the first.
     #[track_caller]
-    pub(crate) fn same_slide(&self, name: &str, one: Duration, other: Duration) {
-        if one != other {
+    pub(crate) fn same_slide(&self, name: &str, slides: &[Duration]) -> Duration {
+        let Some((&one, others)) = slides.split_first() else {
+            self.fault(name, "there are no streams to bring together; give it at least one");
+            return self.interval();
+        };
+        for other in others.iter().filter(|other| **other != one) {
             self.fault(
                 name,
                 format_args!("the streams slide by {one:?} and {other:?}; give them the same slide"),
             );
         }
+        one
     }
 
     /// A window and its slide are multiples of the slide of the stream they are over (`api.md` §4.4).

@@ -101,6 +101,8 @@ pub(crate) trait AnyStream: Send + Sync {
     fn cut_lineage(&self, may_be_lost: bool);
     /// Lets go of the answers from `time` on: the interval failed.
     fn retract(&self, time: Time);
+    /// The time of the program that it belongs to.
+    fn timeline(&self) -> &Arc<Timeline>;
     /// How the sources stand that it is made from.
     fn sources(&self) -> &[Arc<StandingAt>];
     /// Whether its records may be missing from the interval `time`, which is the newest: what its sources
@@ -317,6 +319,10 @@ impl<T: Record> AnyStream for StreamNode<T> {
         let gone = self.lock().split_off(&time);
         drop(gone);
         self.aside().insert(time);
+    }
+
+    fn timeline(&self) -> &Arc<Timeline> {
+        &self.timeline
     }
 
     fn sources(&self) -> &[Arc<StandingAt>] {
