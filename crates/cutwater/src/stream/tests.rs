@@ -31,6 +31,7 @@ fn operations_on_all_parents_need_a_dataset_of_each() {
         assert!(harness.step().unwrap().failure.is_none());
         let failure = harness.step().unwrap().failure.unwrap().to_string();
         assert!(failure.contains("`input`") && failure.contains("has no dataset at"), "{failure}");
+        assert!(failure.contains("`Harness::input` with") && failure.contains("`queue_or`"), "{failure}");
         assert!(harness.step().unwrap().failure.is_none());
         let times: Vec<_> = watched.timed().iter().map(|(t, _)| t.as_ms()).collect();
         assert_eq!(times, [1_000, 3_000]);
