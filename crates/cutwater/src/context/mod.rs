@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cutwater_core::Time;
+use cutwater_core::{Time, limits};
 
 pub(crate) use builder::Settings;
 pub use builder::{Builder, OnFailure};
@@ -100,9 +100,6 @@ pub(crate) struct Output {
     /// Does it for one time; says whether there was anything to do.
     pub run: Box<dyn FnMut(Time) -> Result<bool, Error> + Send>,
 }
-
-/// The longest window. Times are milliseconds in 64 bits; this leaves room to add a few spans up.
-const SPAN_MAX: Duration = Duration::from_millis(i64::MAX as u64 / 16);
 
 impl Context {
     /// Begins to set up a program.
@@ -341,7 +338,8 @@ impl Context {
         let label = labelled(name);
         let checked = |what: &str, span: Duration| {
             let step = parent.as_nanos().max(1);
-            let whole = span.as_nanos().min(SPAN_MAX.as_nanos()).div_ceil(step).max(1) * step;
+            let whole =
+                span.min(Duration::from_millis(limits::SPAN_MS_MAX)).as_nanos().div_ceil(step).max(1) * step;
             let whole = Duration::from_millis((whole / 1_000_000) as u64);
             if whole != span {
                 self.graph().faults.push(format!("{label}: a {what} of {span:?} is not a multiple of {parent:?}, the slide of the stream it is over; the next is {whole:?}"));
