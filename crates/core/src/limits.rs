@@ -76,6 +76,19 @@ pub const EVENT_AHEAD_MS_MAX: u64 = 60_000;
 /// Windows of event time that a record may be in. Each keeps its own state; a program that asks for more
 /// means something else.
 pub const EVENT_WINDOWS_MAX: u128 = 10_000;
+
+/// The longest window, in milliseconds. Times are milliseconds in 64 bits; this leaves room to add a few
+/// spans up.
+pub const SPAN_MS_MAX: u64 = i64::MAX as u64 / 16;
+
+/// How soon a thread that waits for the outside notices that the program is over, in milliseconds: no
+/// delay that people notice, and a few wake-ups a second.
+pub const STOP_POLL_MS: u64 = 50;
+
+/// How often a listening source looks whether a connection waits to be accepted, in milliseconds: soon for
+/// whoever connects, and one system call each.
+pub const ACCEPT_POLL_MS: u64 = 10;
+
 /// Tasks for each slot that a worker may be sent while all its slots are taken, because it holds their
 /// state. One: it is next in any case, and more would leave other workers idle for long, such as one
 /// that has just joined and is to have a share of the state.
@@ -100,6 +113,25 @@ pub const HANDSHAKE_MS_MAX: u64 = 5_000;
 
 /// Connections whose handshake is going on at the same time. More wait to be accepted.
 pub const HANDSHAKES_MAX: usize = 64;
+
+/// How long a process waits until it accepts again after it could not, in milliseconds. Mostly it has too
+/// many open files, which passes; trying at once would fail as fast as it can.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+
+/// How long worker processes that the program has started may take to end once they were told to, in
+/// milliseconds; then they are killed. Their task has nothing left to save.
+pub const ENDING_MS_MAX: u64 = 3_000;
+
+/// The longest payload of one frame between processes. Large enough that its head costs nothing, small
+/// enough that a message can be checked and taken in while the rest of it is on its way.
+pub const FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// The longest message between processes. More than a worker could hold of one block is a mistake, or an
+/// attack.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+/// The longest message before its sender has proven anything: an introduction, and not more.
+pub const UNPROVEN_BYTES_MAX: usize = 16 << 10;
 
 /// How long a worker tries to reach its master, in milliseconds: the two are often started together.
 pub const JOIN_MS_MAX: u64 = 30_000;

@@ -30,7 +30,7 @@
 //! - `task/`: what a compute thread runs; `shuffle/`: records brought together by key;
 //! - [`state`]: keyed tables with a version for each interval;
 //! - `output/`: where results go;
-//! - `runtime/`: the only place with threads, sockets and clocks;
+//! - `runtime/`: what runs programs: driver, master, workers, and the sockets between processes;
 //! - [`testing`]: a clock you drive, inputs you list, outputs you compare.
 //!
 //! What is decided (stages, scheduling, recovery) is in `cutwater-core`.

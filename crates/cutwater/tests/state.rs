@@ -1,5 +1,5 @@
-//! Operations that keep state, through the public API: the tables `conformance/update_state_by_key.json`
-//! and `conformance/map_with_state.json`, and what they do not say.
+//! Operations that keep state, through the public API: the tables `update_state_by_key.json` and
+//! `map_with_state.json` of `crates/conformance/tables`, and what they do not say.
 
 use std::time::Duration;
 
@@ -323,7 +323,7 @@ mod map_with_state {
         assert_eq!(all[19], Some(pairs([("a", 1)])));
     }
 
-    /// `conformance/edge_semantics.json`, case 006.
+    /// `crates/conformance/tables/edge_semantics.json`, case 006.
     #[test]
     fn an_interval_without_a_dataset_has_an_empty_one_and_a_snapshot() {
         let harness = Harness::new(SECOND);

@@ -10,17 +10,11 @@
 //! …       payload
 //! ```
 
+pub use cutwater_core::limits::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::WireError;
-
-/// The longest payload of one frame. Large enough that its head costs nothing, small enough that a
-/// message can be checked and taken in while the rest of it is on its way.
-pub const FRAME_BYTES_MAX: usize = 256 << 10;
-
-/// The longest message. More than a worker could hold of one block is a mistake, or an attack.
-pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
 
 const CONTINUES: u32 = 1 << 31;
 const HEAD_BYTES: usize = 8;

@@ -14,15 +14,13 @@
 
 use std::fmt;
 
+use cutwater_core::limits::UNPROVEN_BYTES_MAX;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{PROTOCOL_VERSION, WireError, frame};
 
 const MAGIC: &[u8; 8] = b"cutwater";
-
-/// The longest message before its sender has proven anything.
-const UNPROVEN_BYTES_MAX: usize = 16 << 10;
 
 /// What both ends of a run know and nobody else. It is never printed.
 #[derive(Clone, PartialEq, Eq)]

@@ -107,9 +107,6 @@ pub struct Fetch(pub Vec<BlockId>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetched(pub Vec<Option<Vec<u8>>>);
 
-/// The longest message on a connection between master and worker, in bytes, and between workers.
-pub const MESSAGE_BYTES_MAX: usize = crate::frame::MESSAGE_BYTES_MAX;
-
 #[cfg(test)]
 mod tests {
     use cutwater_core::DatasetId;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cutwater_core::Time;
+use cutwater_core::{Time, limits};
 
 pub(crate) use builder::Settings;
 pub use builder::{Builder, OnFailure};
@@ -100,9 +100,6 @@ pub(crate) struct Output {
     /// Does it for one time; says whether there was anything to do.
     pub run: Box<dyn FnMut(Time) -> Result<bool, Error> + Send>,
 }
-
-/// The longest window. Times are milliseconds in 64 bits; this leaves room to add a few spans up.
-const SPAN_MAX: Duration = Duration::from_millis(i64::MAX as u64 / 16);
 
 impl Context {
     /// Begins to set up a program.
@@ -259,10 +256,17 @@ impl Context {
     ) -> DStream<T> {
         let label = labelled(name);
         let timeline = self.inner.timeline.clone();
+        // Those of another context never begin when this one does.
+        let is_foreign = parents.iter().any(|(parent, _)| !Arc::ptr_eq(parent.timeline(), &timeline));
         let node = StreamNode::new(label.clone(), slide, parents, timeline, has_state, Box::new(compute));
         let node = Arc::new(node);
         let mut graph = self.graph();
         graph.declared(&label);
+        if is_foreign {
+            graph.faults.push(format!(
+                "{label}: streams of different contexts cannot be brought together; make them in one"
+            ));
+        }
         graph.streams.push(node.clone());
         drop(graph);
         DStream { node, ctx: self.clone() }
@@ -310,15 +314,21 @@ impl Context {
         self.graph().faults.push(format!("{label}: {fault}"));
     }
 
-    /// Streams that are brought together must have the same slide (`api.md` §4.6).
+    /// The slide of streams that are brought together. There is one, and it is the same for all (`api.md`
+    /// §4.6); what is not so is a fault of the program, and building goes on with the first.
     #[track_caller]
-    pub(crate) fn same_slide(&self, name: &str, one: Duration, other: Duration) {
-        if one != other {
+    pub(crate) fn same_slide(&self, name: &str, slides: &[Duration]) -> Duration {
+        let Some((&one, others)) = slides.split_first() else {
+            self.fault(name, "there are no streams to bring together; give it at least one");
+            return self.interval();
+        };
+        for other in others.iter().filter(|other| **other != one) {
             self.fault(
                 name,
                 format_args!("the streams slide by {one:?} and {other:?}; give them the same slide"),
             );
         }
+        one
     }
 
     /// A window and its slide are multiples of the slide of the stream they are over (`api.md` §4.4).
@@ -328,7 +338,8 @@ impl Context {
         let label = labelled(name);
         let checked = |what: &str, span: Duration| {
             let step = parent.as_nanos().max(1);
-            let whole = span.as_nanos().min(SPAN_MAX.as_nanos()).div_ceil(step).max(1) * step;
+            let whole =
+                span.min(Duration::from_millis(limits::SPAN_MS_MAX)).as_nanos().div_ceil(step).max(1) * step;
             let whole = Duration::from_millis((whole / 1_000_000) as u64);
             if whole != span {
                 self.graph().faults.push(format!("{label}: a {what} of {span:?} is not a multiple of {parent:?}, the slide of the stream it is over; the next is {whole:?}"));

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use super::DatasetNode;
 use crate::{Record, rdd::Rdd};
 
 impl<T: Record> Rdd<T> {
@@ -24,6 +27,16 @@ impl<T: Record> Rdd<T> {
     /// Lets go of the partitions of a [cached](Self::cache) or [persisted](Self::persist) dataset. Whoever
     /// asks for it again computes it again.
     pub fn unpersist(&self) {
-        self.kept_as.as_ref().unwrap_or(&self.node).unpersist();
+        self.kept_node().unpersist();
+    }
+
+    /// The dataset that has the partitions that are kept, if any are.
+    pub(crate) fn kept_node(&self) -> &Arc<DatasetNode> {
+        self.kept_as.as_ref().unwrap_or(&self.node)
+    }
+
+    /// The same dataset, kept in whichever way it is or else as values.
+    pub(crate) fn kept(&self) -> Self {
+        if self.kept_as.is_some() { self.clone() } else { self.cache() }
     }
 }

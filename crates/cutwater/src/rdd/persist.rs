@@ -51,6 +51,14 @@ impl<T: Record> Packing<T> {
     pub fn unpack(&self, packed: &Rdd<Packed>) -> Rdd<T> {
         packed.narrow_in_place(&self.unpack)
     }
+
+    /// Both: the records of `rdd`, kept in this form.
+    pub fn keep(&self, rdd: &Rdd<T>) -> Rdd<T> {
+        let packed = self.pack(rdd);
+        let mut unpacked = self.unpack(&packed);
+        unpacked.kept_as = Some(packed.node);
+        unpacked
+    }
 }
 
 /// The records of a partition in bytes.
@@ -141,10 +149,6 @@ impl<T: Record> Rdd<T> {
     #[track_caller]
     #[must_use = "`persist` leaves the dataset as it is and returns one that is kept"]
     pub fn persist(&self, level: StorageLevel) -> Rdd<T> {
-        let Some(packing) = Packing::of(level) else { return self.cache() };
-        let packed = packing.pack(self);
-        let mut unpacked = packing.unpack(&packed);
-        unpacked.kept_as = Some(packed.node);
-        unpacked
+        Packing::of(level).map_or_else(|| self.cache(), |packing| packing.keep(self))
     }
 }

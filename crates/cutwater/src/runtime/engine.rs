@@ -112,6 +112,7 @@ impl Engine {
         workers: usize,
         token: Option<Token>,
     ) -> Result<Arc<Self>, Error> {
+        // Bounded by what is asked: see `with`, which gets it.
         let (to_master, events) = unbounded();
         let given = match (token, &settings.token_file) {
             (Some(token), _) => Some(token),
@@ -171,7 +172,8 @@ impl Engine {
     }
 
     /// The handle, with the master's thread started. The master's channel needs no bound of its own: to
-    /// it goes what answers tasks it has launched, and what waiting threads ask.
+    /// it goes what answers tasks it has launched and blocks it has sent, what waiting threads ask, and a
+    /// word for each dataset that is let go, of which there are as many as the program has made.
     fn with(
         workers: Workers,
         settings: &Settings,

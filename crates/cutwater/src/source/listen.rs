@@ -32,9 +32,6 @@ struct Listen<T> {
     listener: Option<TcpListener>,
 }
 
-/// How soon a connection that waits to be accepted is seen.
-const ACCEPT_POLL: Duration = Duration::from_millis(10);
-
 impl<T> Listen<T> {
     /// Binds the address before the program starts, so that a port in use is found out at once.
     fn bind(&self) -> Result<TcpListener, String> {
@@ -113,7 +110,7 @@ impl<T: Record> Listen<T> {
                     Err(_) => {}
                 }
             }
-            if intake.sleep(ACCEPT_POLL).is_err() {
+            if intake.sleep(Duration::from_millis(limits::ACCEPT_POLL_MS)).is_err() {
                 break;
             }
         }

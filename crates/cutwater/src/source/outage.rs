@@ -5,8 +5,7 @@ use cutwater_core::limits;
 
 use super::{Intake, Stopped};
 
-/// How soon a thread that waits for the outside notices that the program is over.
-pub(super) const STOP_POLL: Duration = Duration::from_millis(50);
+pub(super) const STOP_POLL: Duration = Duration::from_millis(limits::STOP_POLL_MS);
 
 /// A server that may go away and come back: how long to wait between tries, and when to say so.
 ///

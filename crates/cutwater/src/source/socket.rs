@@ -75,14 +75,18 @@ fn dial(addr: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addr.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, Duration::from_millis(limits::CONNECT_MS_MAX)) {
-            // A port of this machine at which nobody listens is now and then given to the very socket
-            // that looks for it, which then is connected to itself.
-            Ok(stream) if stream.local_addr()? == address => last = io::ErrorKind::ConnectionRefused.into(),
+            Ok(stream) if is_connected_to_itself(&stream) => last = io::ErrorKind::ConnectionRefused.into(),
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// A port of this machine at which nobody listens is now and then given to the very socket that looks for
+/// it. The two ends then are one, and the server, when it comes back, finds its port in use.
+fn is_connected_to_itself(stream: &TcpStream) -> bool {
+    stream.peer_addr().is_ok_and(|peer| stream.local_addr().is_ok_and(|own| own == peer))
 }
 
 /// Bytes read from a connection at a time.
@@ -176,5 +180,32 @@ impl<D> SourceBuilder<'_, D> {
         self.only("a socket", &["line_bytes_max"]);
         let receiver = Connect { addr: addr.to_string(), decode, line_bytes_max: self.line_bytes_max };
         self.received(Origin::Receiver(Box::new(receiver))).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_socket_that_is_connected_to_itself_is_known() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let own = socket.local_addr().unwrap();
+            socket.connect(own).await.unwrap().into_std().unwrap()
+        });
+        assert!(is_connected_to_itself(&stream));
+    }
+
+    #[test]
+    fn a_socket_that_is_connected_to_a_server_is_dialled() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = server.local_addr().unwrap().to_string();
+        assert!(!is_connected_to_itself(&dial(&addr).unwrap()));
     }
 }

@@ -201,8 +201,8 @@ mod tests {
 
     use super::*;
 
-    /// `conformance/map_with_state.json`, case 008: after these steps, what is there, and whether it
-    /// was updated, removed or is timing out.
+    /// `crates/conformance/tables/map_with_state.json`, case 008: after these steps, what is there, and
+    /// whether it was updated, removed or is timing out.
     #[test]
     fn the_rules_of_the_handle() {
         let cases: [(&str, State<i32>, fn(&mut State<i32>), Option<i32>, Stage); 7] = [

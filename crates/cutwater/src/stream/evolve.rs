@@ -96,7 +96,7 @@ impl<G: Evolution, T: Mark> Operator for Evolve<G, T> {
         })?;
         take_in(&mut batch);
         // Only now: a record in the very interval in which its key would time out keeps the key
-        // (`conformance/map_with_state_record.json`, case 012).
+        // (`crates/conformance/tables/map_with_state_record.json`, case 012).
         states.expire(visit, |key, state| {
             mapped.extend(node.call(|| self.evolution.expire(visit.now, key, state)));
         });

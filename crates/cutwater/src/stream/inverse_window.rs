@@ -151,7 +151,7 @@ impl<K: Key, V: Record> DStream<(K, V)> {
 
     /// The same, showing only the keys and values for which `visible` holds. A key leaves when its last
     /// contribution leaves the window; a value that `visible` hides while it still has contributions is
-    /// kept, and seen again when it changes (`conformance/spark_defects.json`, case 002).
+    /// kept, and seen again when it changes (`crates/conformance/tables/spark_defects.json`, case 002).
     #[track_caller]
     pub fn reduce_by_key_and_window_filtered<F, I, P>(
         &self,

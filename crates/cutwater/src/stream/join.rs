@@ -16,12 +16,10 @@ impl<T: Record> DStream<T> {
         name: &str,
         f: impl Fn(&Rdd<T>, &Rdd<W>) -> Result<Rdd<B>, Error> + Send + Sync + 'static,
     ) -> DStream<B> {
-        self.ctx.same_slide(name, self.slide(), other.slide());
+        let slide = self.ctx.same_slide(name, &[self.slide(), other.slide()]);
         let (left, right) = (self.node.clone(), other.node.clone());
         let parents: Vec<Parent> = vec![(left.clone(), Duration::ZERO), (right.clone(), Duration::ZERO)];
-        self.ctx.stream(name, self.slide(), parents, move |t| {
-            f(&left.required(t)?, &right.required(t)?).map(Some)
-        })
+        self.ctx.stream(name, slide, parents, move |t| f(&left.required(t)?, &right.required(t)?).map(Some))
     }
 }
 

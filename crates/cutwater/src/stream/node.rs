@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::Location,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 
 use cutwater_core::{Time, limits};
 
+use super::persist::Keep;
 use crate::{
     Record,
     error::Error,
@@ -49,8 +50,11 @@ pub(crate) struct StreamNode<T> {
     has_state: bool,
     /// How many of its last datasets were not computed.
     behind: AtomicU32,
-    /// Whether its records lie in kept datasets of its parents, so that it need not keep them again.
-    kept_in_parents: OnceLock<()>,
+    /// The stream of the same datasets, kept, which all windows over it read. The graph holds it.
+    kept: Mutex<Weak<StreamNode<T>>>,
+    /// How they are kept, where its records lie in kept datasets: those of a window, in the datasets of
+    /// the stream it is over.
+    keep: OnceLock<Arc<Mutex<Keep<T>>>>,
 }
 
 pub(crate) type Compute<T> = dyn Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync;
@@ -101,6 +105,8 @@ pub(crate) trait AnyStream: Send + Sync {
     fn cut_lineage(&self, may_be_lost: bool);
     /// Lets go of the answers from `time` on: the interval failed.
     fn retract(&self, time: Time);
+    /// The time of the program that it belongs to.
+    fn timeline(&self) -> &Arc<Timeline>;
     /// How the sources stand that it is made from.
     fn sources(&self) -> &[Arc<StandingAt>];
     /// Whether its records may be missing from the interval `time`, which is the newest: what its sources
@@ -143,7 +149,8 @@ impl<T: Record> StreamNode<T> {
             remember: Mutex::new(Duration::ZERO),
             has_state,
             behind: AtomicU32::new(0),
-            kept_in_parents: OnceLock::new(),
+            kept: Mutex::default(),
+            keep: OnceLock::new(),
         }
     }
 
@@ -191,13 +198,23 @@ impl<T: Record> StreamNode<T> {
         self.lock().get(&time).cloned().flatten()
     }
 
-    /// Its records are those of its parents, which keep them.
-    pub fn keep_in_parents(&self) {
-        let _ = self.kept_in_parents.set(());
+    /// The stream of its kept datasets, if there is one.
+    pub fn kept(&self) -> Option<Arc<Self>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
-    pub fn is_kept_in_parents(&self) -> bool {
-        self.kept_in_parents.get().is_some()
+    pub fn set_kept(&self, kept: &Arc<Self>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(kept);
+    }
+
+    /// Its records lie in datasets that are kept as `keep` says.
+    pub fn keep_as(&self, keep: Arc<Mutex<Keep<T>>>) {
+        // Said once, by the operation that makes the stream.
+        let _ = self.keep.set(keep);
+    }
+
+    pub fn keep(&self) -> Option<&Arc<Mutex<Keep<T>>>> {
+        self.keep.get()
     }
 
     /// The times of which there is still an answer, oldest first.
@@ -309,7 +326,7 @@ impl<T: Record> AnyStream for StreamNode<T> {
         }
         let all: Vec<_> = self.lock().values().flatten().cloned().collect();
         for rdd in all {
-            rdd.node().cut_if_stored();
+            rdd.kept_node().cut_if_stored();
         }
     }
 
@@ -317,6 +334,10 @@ impl<T: Record> AnyStream for StreamNode<T> {
         let gone = self.lock().split_off(&time);
         drop(gone);
         self.aside().insert(time);
+    }
+
+    fn timeline(&self) -> &Arc<Timeline> {
+        &self.timeline
     }
 
     fn sources(&self) -> &[Arc<StandingAt>] {

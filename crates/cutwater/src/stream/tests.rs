@@ -31,6 +31,7 @@ fn operations_on_all_parents_need_a_dataset_of_each() {
         assert!(harness.step().unwrap().failure.is_none());
         let failure = harness.step().unwrap().failure.unwrap().to_string();
         assert!(failure.contains("`input`") && failure.contains("has no dataset at"), "{failure}");
+        assert!(failure.contains("`Harness::input` with") && failure.contains("`queue_or`"), "{failure}");
         assert!(harness.step().unwrap().failure.is_none());
         let times: Vec<_> = watched.timed().iter().map(|(t, _)| t.as_ms()).collect();
         assert_eq!(times, [1_000, 3_000]);
@@ -94,10 +95,12 @@ fn all_faults_are_listed_at_once() {
     let _ = input.join(&slow);
     let _ = input.transform_with(&slow, |a, _, _| Ok(a));
     let _ = harness.ctx().transform(Vec::<DStream<u8>>::new(), |_, _| Err::<Rdd<u8>, _>(Error::user("")));
+    let _ = harness.ctx().union(Vec::<DStream<u8>>::new());
     let error = harness.advance(1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     let message = error.to_string();
-    assert!(message.contains("for 10 reasons"), "{message}");
+    assert!(message.contains("for 11 reasons"), "{message}");
+    assert_eq!(message.matches("there are no streams").count(), 2, "{message}");
     for name in [
         "`window`",
         "`reduce_by_key_and_window`",
@@ -111,7 +114,29 @@ fn all_faults_are_listed_at_once() {
     ] {
         assert!(message.contains(name), "no {name} in {message}");
     }
-    assert_eq!(message.matches("stream/tests.rs:").count(), 10, "{message}");
+    assert_eq!(message.matches("stream/tests.rs:").count(), 11, "{message}");
+}
+
+/// Whichever operation brings streams of two contexts together says so before anything runs.
+#[test]
+fn streams_of_two_contexts_are_refused() {
+    let operations: [(&str, fn(&DStream<(char, u8)>, &DStream<(char, u8)>)); 5] = [
+        ("`union`", |a, b| drop(a.union(b))),
+        ("`join`", |a, b| drop(a.join(b))),
+        ("`cogroup`", |a, b| drop(a.cogroup(b))),
+        ("`transform`", |a, b| drop(a.transform_with(b, |a, _, _| Ok(a)))),
+        ("`transform`", |a, b| drop(a.ctx.transform([b.clone()], |all, _| Ok(all[0].clone())))),
+    ];
+    for (name, operation) in operations {
+        let (harness, other) = (Harness::new(SECOND), Harness::new(SECOND));
+        operation(&harness.input([vec![('k', 1)]]), &other.input([vec![('k', 2)]]));
+        let error = harness.advance(1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let message = error.to_string();
+        assert!(message.contains(name) && message.contains("different contexts"), "{message}");
+        assert_eq!(message.matches("stream/tests.rs:").count(), 1, "{message}");
+        other.advance(1).unwrap();
+    }
 }
 
 /// What is set for all streams holds even for those that no output needs.

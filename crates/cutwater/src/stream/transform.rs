@@ -64,7 +64,9 @@ impl<T: Record> super::StreamNode<T> {
     pub fn required(&self, time: Time) -> Result<Rdd<T>, Error> {
         self.at(time)?.ok_or_else(|| {
             Error::user(format_args!(
-                "{} has no dataset at {time}, and an operation on it needs one; give it an empty one instead",
+                "{} has no dataset at {time}, and an operation on it needs one; give it an empty one instead: \
+                 in a test by `Harness::input` with `vec![]` for the interval, in a program by `SourceBuilder::queue` \
+                 or `queue_or`, which has a dataset for an interval for which none was pushed",
                 self.label()
             ))
         })

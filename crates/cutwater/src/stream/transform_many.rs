@@ -85,8 +85,8 @@ impl Context {
     /// datasets in the same shape (an array's as a vector). It runs on the master, so it may capture what
     /// it likes.
     ///
-    /// The streams have the same slide; if they have not, or if there are none, the program does not
-    /// start. If one of them has no dataset, or if `f` answers with an error, the interval fails (§4.6,
+    /// The streams are of this context and have the same slide; if not, or if there are none, the program
+    /// does not start. If one of them has no dataset, or if `f` answers with an error, the interval fails (§4.6,
     /// §4.7).
     ///
     /// ```
@@ -110,14 +110,8 @@ impl Context {
         F: FnMut(S::Rdds, Time) -> Result<Rdd<B>, Error> + Send + 'static,
     {
         let ((nodes, at), f) = (streams.split(), Mutex::new(f));
-        let slide = nodes.first().map(|first| first.slide());
-        if slide.is_none() {
-            self.fault("transform", "there are no streams to transform; give it at least one");
-        }
-        let slide = slide.unwrap_or(self.interval());
-        for other in nodes.iter().skip(1) {
-            self.same_slide("transform", slide, other.slide());
-        }
+        let slides: Vec<_> = nodes.iter().map(|node| node.slide()).collect();
+        let slide = self.same_slide("transform", &slides);
         let parents = nodes.into_iter().map(|node| (node, Duration::ZERO)).collect();
         let label = labelled("transform");
         self.stream("transform", slide, parents, move |t| {

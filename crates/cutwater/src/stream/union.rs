@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl<T: Record> DStream<T> {
-    /// The records of both streams, which must have the same slide.
+    /// The records of both streams: [`Context::union`] of two, by whose rules it goes.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -25,18 +25,25 @@ impl<T: Record> DStream<T> {
 }
 
 impl Context {
-    /// The records of all `streams`, of which there is at least one and which have the same slide.
+    /// The records of all `streams`, in the order of the streams.
     ///
-    /// # Panics
-    /// There is no stream.
+    /// The streams are of this context and have the same slide; if not, or if there are none, the program
+    /// does not start. If one of them has no dataset at a time, the interval fails (`api.md` §4.6): that is
+    /// not the same as an empty one, which adds nothing.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let sensors = [vec![1], vec![2], vec![]].map(|records| harness.input([records]));
+    /// assert_eq!(harness.run(&harness.ctx().union(sensors), 1)?, [[1, 2]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn union<T: Record>(&self, streams: impl IntoIterator<Item = DStream<T>>) -> DStream<T> {
         let streams: Vec<_> = streams.into_iter().collect();
-        assert!(!streams.is_empty(), "a union needs at least one stream");
-        let slide = streams[0].slide();
-        for other in &streams[1..] {
-            self.same_slide("union", slide, other.slide());
-        }
+        let slides: Vec<_> = streams.iter().map(DStream::slide).collect();
+        let slide = self.same_slide("union", &slides);
         let nodes: Vec<_> = streams.into_iter().map(|stream| stream.node).collect();
         let parents: Vec<Parent> = nodes.iter().map(|node| (node.clone() as _, Duration::ZERO)).collect();
         let spec = OperatorSpec::new::<All<T>>("union", &());

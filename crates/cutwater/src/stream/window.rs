@@ -62,7 +62,8 @@ impl<T: Record> DStream<T> {
     pub(super) fn windowed(&self, name: &str, window: Duration, slide: Duration) -> DStream<T> {
         let Span { window, slide } = self.ctx.window_of(name, self.slide(), window, slide);
         // A record is in several windows and computed for the first of them.
-        let parent = self.cache().node;
+        let parent = self.kept();
+        let keep = parent.keep().cloned();
         let parents: Vec<Parent> = vec![(parent.clone(), window)];
         let engine = self.ctx.engine().clone();
         let spec = OperatorSpec::new::<All<T>>(name, &());
@@ -74,7 +75,9 @@ impl<T: Record> DStream<T> {
             }
             Ok(Some(union_of(&spec, &rdds)))
         });
-        windows.node.keep_in_parents();
+        if let Some(keep) = keep {
+            windows.node.keep_as(keep);
+        }
         windows
     }
 }

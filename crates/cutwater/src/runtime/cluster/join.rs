@@ -86,6 +86,8 @@ async fn live(master: &str, threads: usize, secret: &Secret) -> Result<(), Error
     let blocks = Arc::new(BlockStore::default());
     tokio::spawn(serve(listener, secret.clone(), blocks.clone()));
 
+    // Neither needs a bound of its own. The master is sent one answer for each task and each block it has
+    // sent; compute threads have as many tasks as the master sends to a worker (`runtime/link.rs`).
     let (to_master, messages) = mpsc::unbounded_channel();
     let (to_compute, work) = crossbeam_channel::unbounded();
     let shared = Arc::new(Worker { me: joined.worker, blocks: blocks.clone(), twice: joined.run_twice });

@@ -19,7 +19,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
     sync::{Semaphore, mpsc},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -116,7 +116,7 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
             Err(error) => {
                 // Mostly too many open files; it passes, or the log tells.
                 tracing::error!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(limits::ACCEPT_RETRY_MS)).await;
             }
         }
     }
@@ -180,6 +180,7 @@ impl Entered {
     async fn serve(self, to_master: &Sender<ToMaster>) {
         let Self { id: worker, slots, address, stream } = self;
         let (mut from, to) = stream.into_split();
+        // The master must not wait for a slow connection. What it sends is bounded as `Link` says.
         let (outgoing, messages) = mpsc::unbounded_channel();
         let link = Link::Away(Box::new(Away::new(outgoing)));
         let writer = tokio::spawn(send_all(to, messages, || ToWorker::Ping));

@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::spawn_blocking,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::identity;
@@ -43,7 +43,7 @@ pub(super) async fn serve(listener: TcpListener, secret: Secret, blocks: Arc<Blo
             }
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(limits::ACCEPT_RETRY_MS)).await;
             }
         }
     }

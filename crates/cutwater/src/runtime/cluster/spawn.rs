@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cutwater_core::limits;
+
 use super::{
     role::{JOIN, ROLE, TOKEN},
     token::Token,
@@ -22,9 +24,6 @@ pub(crate) struct Start {
 
 /// Workers that this process has started. They end with the program; dropping this makes sure.
 pub(crate) struct Children(Vec<Child>);
-
-/// How long workers may take to end by themselves once they were told to.
-const ENDING: Duration = Duration::from_secs(3);
 
 impl Children {
     pub fn start(count: usize, start: &Start, master: SocketAddr, token: &Token) -> Result<Self, Error> {
@@ -63,7 +62,7 @@ impl Children {
 
 impl Drop for Children {
     fn drop(&mut self) {
-        let until = Instant::now() + ENDING;
+        let until = Instant::now() + Duration::from_millis(limits::ENDING_MS_MAX);
         for child in &mut self.0 {
             while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
                 thread::sleep(Duration::from_millis(2));

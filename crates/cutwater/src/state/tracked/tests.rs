@@ -1,4 +1,4 @@
-//! The tables `conformance/map_with_state_record.json` and `conformance/state_map.json`.
+//! The tables `map_with_state_record.json` and `state_map.json` of `crates/conformance/tables`.
 
 use std::collections::BTreeMap;
 

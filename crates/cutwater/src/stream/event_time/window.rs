@@ -186,12 +186,11 @@ impl<T: Record> EventStream<T> {
             let fault = format_args!("a {what} of {span:?} is not a positive number of whole milliseconds");
             self.stamped.ctx.fault("window", fault);
         }
-        Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).clamp(1, SPAN_MS_MAX))
+        Duration::from_millis(
+            u64::try_from(span.as_millis()).unwrap_or(u64::MAX).clamp(1, limits::SPAN_MS_MAX),
+        )
     }
 }
-
-/// The longest window. Times are milliseconds in 64 bits; this leaves room to add a few spans up.
-const SPAN_MS_MAX: u64 = i64::MAX as u64 / 16;
 
 impl<T: Record> EventWindows<T> {
     #[track_caller]
