@@ -79,7 +79,7 @@ const DEFERRED: &[(&str, RangeInclusive<u32>, &str)] = &[
     ("lifecycle_and_listener", 4..=4, "no program is found again until there is recovery"),
     ("map_with_state", 9..=9, "state is in no checkpoint until there is recovery"),
     ("slice_and_retention", 4..=4, "how long state is held follows from checkpoints only with recovery"),
-    ("window", 8..=8, "a stream does not say at which level it is kept"),
+    ("window", 8..=8, "a stream does not say its level; where the levels go is tested in stream/persist.rs"),
 ];
 
 /// The file of every table with its cases.

@@ -8,24 +8,25 @@ use super::part::{fill_folder, folder_of, write_part};
 use crate::{
     DStream, Error, Record,
     closure::{self, Portable},
+    collection::With,
     rdd::Rdd,
     task::{Emit, Flow, Node, Operator, OperatorSpec, labelled},
 };
 
 /// Writes a partition to a file of its own in a folder, and emits the file's name.
-struct WriteLines<T, F>(PathBuf, F, PhantomData<fn(T)>);
+struct WriteLines<T, E, F>(PathBuf, E, F, PhantomData<fn(T)>);
 
-impl<T: Record, F: Fn(&T) -> String + Portable> Operator for WriteLines<T, F> {
-    type Env = PathBuf;
+impl<T: Record, E: Record, F: Fn(&E, &T) -> String + Portable> Operator for WriteLines<T, E, F> {
+    type Env = (PathBuf, E);
     type Out = String;
 
-    fn rebuild(folder: PathBuf) -> Self {
-        Self(folder, closure::conjure(), PhantomData)
+    fn rebuild((folder, values): Self::Env) -> Self {
+        Self(folder, values, closure::conjure(), PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, String>) -> Flow {
         let write = |file: &mut dyn std::io::Write, record| {
-            file.write_all(node.call(|| (self.1)(&record)).as_bytes())?;
+            file.write_all(node.call(|| (self.2)(&self.1, &record)).as_bytes())?;
             file.write_all(b"\n")
         };
         write_part(node, partition, &self.0, b"", write, emit)
@@ -34,12 +35,39 @@ impl<T: Record, F: Fn(&T) -> String + Portable> Operator for WriteLines<T, F> {
 
 /// Writes a file for each partition into a folder beside `whole`, which gets that name when all are
 /// there. `label` is whoever asked, long before perhaps.
-pub(crate) fn write_folder<T, F>(rdd: &Rdd<T>, label: Arc<str>, whole: &Path, _line: F) -> Result<(), Error>
+pub(crate) fn write_folder<T, E, F>(
+    rdd: &Rdd<T>,
+    label: Arc<str>,
+    whole: &Path,
+    values: E,
+    _line: F,
+) -> Result<(), Error>
 where
     T: Record,
-    F: Fn(&T) -> String + Portable,
+    E: Record,
+    F: Fn(&E, &T) -> String + Portable,
 {
-    fill_folder(rdd, whole, |beside| OperatorSpec::of::<WriteLines<T, F>>(label, beside))
+    fill_folder(rdd, whole, |beside| {
+        OperatorSpec::of::<WriteLines<T, E, F>>(label, &(beside.clone(), values))
+    })
+}
+
+impl<T: Record, E: Record> With<DStream<T>, E> {
+    /// [`DStream::save`] with the values handed over.
+    #[track_caller]
+    pub fn save<F: Fn(&E, &T) -> String + Portable>(self, into: impl AsRef<Path>, line: F) {
+        const { closure::captures_nothing::<F>() };
+        let Self { of, values } = self;
+        let (into, node) = (into.as_ref().to_owned(), of.node.clone());
+        let label: Arc<str> = labelled("save").into();
+        of.ctx.output("save", of.node.clone(), move |t| {
+            let Some(rdd) = node.at(t)? else { return Ok(false) };
+            if let Some(whole) = folder_of(&into, t) {
+                write_folder(&rdd, label.clone(), &whole, values.clone(), line)?;
+            }
+            Ok(true)
+        });
+    }
 }
 
 impl<T: Record> DStream<T> {
@@ -64,14 +92,6 @@ impl<T: Record> DStream<T> {
     #[track_caller]
     pub fn save<F: Fn(&T) -> String + Portable>(&self, into: impl AsRef<Path>, line: F) {
         const { closure::captures_nothing::<F>() };
-        let (into, node) = (into.as_ref().to_owned(), self.node.clone());
-        let label: Arc<str> = labelled("save").into();
-        self.ctx.output("save", self.node.clone(), move |t| {
-            let Some(rdd) = node.at(t)? else { return Ok(false) };
-            if let Some(whole) = folder_of(&into, t) {
-                write_folder(&rdd, label.clone(), &whole, line)?;
-            }
-            Ok(true)
-        });
+        self.with(()).save(into, move |(), record| line(record));
     }
 }

@@ -53,7 +53,13 @@ impl<T: Record, E: Record> With<Rdd<T>, E> {
 
     /// The same for the action `name`.
     #[track_caller]
-    fn aggregated<U, F>(self, name: &str, zero: U, _add: F, merge: impl FnMut(U, U) -> U) -> Result<U, Error>
+    pub(super) fn aggregated<U, F>(
+        self,
+        name: &str,
+        zero: U,
+        _add: F,
+        merge: impl FnMut(U, U) -> U,
+    ) -> Result<U, Error>
     where
         U: Record,
         F: Fn(&E, U, T) -> U + Portable,
@@ -89,23 +95,6 @@ impl<T: Record> Rdd<T> {
         F: Fn(U, T) -> U + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        self.aggregated("aggregate", zero, add, merge)
-    }
-
-    /// The same for the action `name`.
-    #[track_caller]
-    pub(super) fn aggregated<U, F>(
-        &self,
-        name: &str,
-        zero: U,
-        add: F,
-        merge: impl FnMut(U, U) -> U,
-    ) -> Result<U, Error>
-    where
-        U: Record,
-        F: Fn(U, T) -> U + Portable,
-    {
-        const { closure::captures_nothing::<F>() };
-        self.with(()).aggregated(name, zero, move |(), so_far, record| add(so_far, record), merge)
+        self.with(()).aggregate(zero, move |(), so_far, record| add(so_far, record), merge)
     }
 }

@@ -25,7 +25,17 @@ impl<T: Record> Rdd<T> {
     }
 
     /// Lets go of the partitions of a [cached](Self::cache) or [persisted](Self::persist) dataset. Whoever
-    /// asks for it again computes it again.
+    /// asks for it again computes it again (`api.md` §12).
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(2);
+    /// let squares = ctx.parallelize(1..=3).map(|n| n * n).cache();
+    /// assert_eq!(squares.count()?, 3); // computed here
+    /// squares.unpersist();
+    /// assert_eq!(squares.collect()?, [1, 4, 9]); // and once more here
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     pub fn unpersist(&self) {
         self.kept_node().unpersist();
     }

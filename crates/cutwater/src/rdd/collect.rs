@@ -20,6 +20,14 @@ impl<T: Record> Rdd<T> {
     ///
     /// # Errors
     /// Those of [`collect`](Self::collect).
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(2);
+    /// let partitions = ctx.parallelize_into(2, [3, 1, 2]).collect_partitions()?;
+    /// assert_eq!(partitions, [vec![3], vec![1, 2]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     pub fn collect_partitions(&self) -> Result<Vec<Vec<T>>, Error> {
         self.partitions()
     }

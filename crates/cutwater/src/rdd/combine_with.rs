@@ -124,6 +124,26 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
             move |(), acc, other| merge(acc, other),
         )
     }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn combine_by_key_into<A, F, G, H>(&self, partitions: u32, start: F, add: G, merge: H) -> Rdd<(K, A)>
+    where
+        A: Record,
+        F: Fn(V) -> A + Portable,
+        G: Fn(A, V) -> A + Portable,
+        H: Fn(A, A) -> A + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        const { closure::captures_nothing::<G>() };
+        const { closure::captures_nothing::<H>() };
+        self.with(()).combine_by_key_into(
+            partitions,
+            move |(), value| start(value),
+            move |(), acc, value| add(acc, value),
+            move |(), acc, other| merge(acc, other),
+        )
+    }
 }
 
 impl<K: Key, V: Record> DStream<(K, V)> {
@@ -155,6 +175,32 @@ impl<K: Key, V: Record> DStream<(K, V)> {
         const { closure::captures_nothing::<G>() };
         const { closure::captures_nothing::<H>() };
         self.with(()).combine_by_key(
+            move |(), value| start(value),
+            move |(), acc, value| add(acc, value),
+            move |(), acc, other| merge(acc, other),
+        )
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn combine_by_key_into<A, F, G, H>(
+        &self,
+        partitions: u32,
+        start: F,
+        add: G,
+        merge: H,
+    ) -> DStream<(K, A)>
+    where
+        A: Record,
+        F: Fn(V) -> A + Portable,
+        G: Fn(A, V) -> A + Portable,
+        H: Fn(A, A) -> A + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        const { closure::captures_nothing::<G>() };
+        const { closure::captures_nothing::<H>() };
+        self.with(()).combine_by_key_into(
+            partitions,
             move |(), value| start(value),
             move |(), acc, value| add(acc, value),
             move |(), acc, other| merge(acc, other),

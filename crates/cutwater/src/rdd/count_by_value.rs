@@ -51,9 +51,9 @@ impl Aggregate for Times {
 }
 
 #[track_caller]
-fn counted_by_value<C: Collection<Item: Key>>(of: &C) -> C::Of<(C::Item, u64)> {
+fn counted_by_value<C: Collection<Item: Key>>(of: &C, partitions: u32) -> C::Of<(C::Item, u64)> {
     let keyed = OperatorSpec::new::<AsKey<C::Item>>("count_by_value", &());
-    let counted = Combined::<C::Item, Times>::new("count_by_value", (), of.parallelism(), of.key_groups());
+    let counted = Combined::<C::Item, Times>::new("count_by_value", (), partitions, of.key_groups());
     of.derive("count_by_value", move |rdd| counted.apply(&rdd.narrow(&keyed)))
 }
 
@@ -74,7 +74,7 @@ impl<T: Key + Ord> Rdd<T> {
     /// ```
     #[track_caller]
     pub fn count_by_value(&self) -> Result<BTreeMap<T, u64>, Error> {
-        counted_by_value(self).collect_as_map()
+        counted_by_value(self, self.parallelism()).collect_as_map()
     }
 }
 
@@ -91,6 +91,12 @@ impl<T: Key> DStream<T> {
     /// ```
     #[track_caller]
     pub fn count_by_value(&self) -> DStream<(T, u64)> {
-        counted_by_value(self)
+        counted_by_value(self, self.parallelism())
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn count_by_value_into(&self, partitions: u32) -> DStream<(T, u64)> {
+        counted_by_value(self, partitions)
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     closure::{self, Portable},
     collection::{Collection, With},
     rdd::Rdd,
+    stream::DStream,
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
 
@@ -58,6 +59,25 @@ impl<T: Record> Rdd<T> {
     /// ```
     #[track_caller]
     pub fn filter_map<B: Record, F: Fn(T) -> Option<B> + Portable>(&self, f: F) -> Rdd<B> {
+        const { closure::captures_nothing::<F>() };
+        self.with(()).filter_map(move |(), record| f(record))
+    }
+}
+
+impl<T: Record> DStream<T> {
+    /// Each record replaced by `f` of it where `f` has an answer, and left out where it has none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let texts = harness.input([vec!["1".to_owned(), "two".to_owned()], vec!["3".to_owned()]]);
+    /// let numbers = texts.filter_map(|text| text.parse::<u32>().ok());
+    /// assert_eq!(harness.run(&numbers, 2)?, [[1], [3]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn filter_map<B: Record, F: Fn(T) -> Option<B> + Portable>(&self, f: F) -> DStream<B> {
         const { closure::captures_nothing::<F>() };
         self.with(()).filter_map(move |(), record| f(record))
     }

@@ -1,8 +1,22 @@
 use crate::{
     Error, Record,
     closure::{self, Portable},
+    collection::With,
     rdd::Rdd,
 };
+
+impl<T: Record, E: Record> With<Rdd<T>, E> {
+    /// [`Rdd::fold`] with the values handed over.
+    ///
+    /// # Errors
+    /// Those of [`collect`](Rdd::collect).
+    #[track_caller]
+    pub fn fold<F: Fn(&E, T, T) -> T + Portable>(self, zero: T, f: F) -> Result<T, Error> {
+        const { closure::captures_nothing::<F>() };
+        let values = self.values.clone();
+        self.aggregated("fold", zero, f, move |a, b| f(&values, a, b))
+    }
+}
 
 impl<T: Record> Rdd<T> {
     /// Folds all records by the associative function `f`. `zero` is applied once for each
@@ -20,6 +34,6 @@ impl<T: Record> Rdd<T> {
     #[track_caller]
     pub fn fold<F: Fn(T, T) -> T + Portable>(&self, zero: T, f: F) -> Result<T, Error> {
         const { closure::captures_nothing::<F>() };
-        self.aggregated("fold", zero, f, f)
+        self.with(()).fold(zero, move |(), a, b| f(a, b))
     }
 }

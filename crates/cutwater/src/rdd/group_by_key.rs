@@ -69,9 +69,25 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
 }
 
 impl<K: Key, V: Record> DStream<(K, V)> {
-    /// One record for each key of the interval, with all its values (`api.md` §3).
+    /// One record for each key of the interval, with all its values, in the order of the partitions they
+    /// are in (`api.md` §3).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let groups = harness.input([vec![('a', 1), ('a', 2)], vec![('a', 3)]]).group_by_key();
+    /// assert_eq!(harness.run(&groups, 2)?, [[('a', vec![1, 2])], [('a', vec![3])]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn group_by_key(&self) -> DStream<(K, Vec<V>)> {
         grouped(self, self.parallelism())
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn group_by_key_into(&self, partitions: u32) -> DStream<(K, Vec<V>)> {
+        grouped(self, partitions)
     }
 }

@@ -79,6 +79,15 @@ impl<T: Record> Rdd<T> {
 
 impl<T: Record> DStream<T> {
     /// Each partition of each interval replaced by everything in `f` of its records (`api.md` §3).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1)); // inputs are in two partitions
+    /// let sums = harness.input([vec![1, 2, 3, 4]]).map_partitions(|part| [part.iter().sum::<i32>()]);
+    /// assert_eq!(harness.run(&sums, 1)?, [[3, 7]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn map_partitions<I, F>(&self, f: F) -> DStream<I::Item>
     where

@@ -67,6 +67,15 @@ impl<K: Key, V: Record> Rdd<(K, V)> {
 
 impl<K: Key, V: Record> DStream<(K, V)> {
     /// Each value replaced by `f` of it (`api.md` §3).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let tens = harness.input([vec![('a', 1)], vec![('b', 2)]]).map_values(|n| n * 10);
+    /// assert_eq!(harness.run(&tens, 2)?, [[('a', 10)], [('b', 20)]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn map_values<W: Record, F: Fn(V) -> W + Portable>(&self, f: F) -> DStream<(K, W)> {
         const { closure::captures_nothing::<F>() };

@@ -178,7 +178,17 @@ impl<K: Key, V: Record> DStream<(K, V)> {
     /// ```
     #[track_caller]
     pub fn left_outer_join<W: Record>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, Option<W>))> {
-        let join = joining("left_outer_join", self.parallelism(), self.key_groups(), left);
+        self.left_outer_join_into(other, self.parallelism())
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn left_outer_join_into<W: Record>(
+        &self,
+        other: &DStream<(K, W)>,
+        partitions: u32,
+    ) -> DStream<(K, (V, Option<W>))> {
+        let join = joining("left_outer_join", partitions, self.key_groups(), left);
         self.both(other, "left_outer_join", move |a, b| Ok(join(a, b)))
     }
 
@@ -197,7 +207,17 @@ impl<K: Key, V: Record> DStream<(K, V)> {
     /// ```
     #[track_caller]
     pub fn right_outer_join<W: Record>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Option<V>, W))> {
-        let join = joining("right_outer_join", self.parallelism(), self.key_groups(), right);
+        self.right_outer_join_into(other, self.parallelism())
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn right_outer_join_into<W: Record>(
+        &self,
+        other: &DStream<(K, W)>,
+        partitions: u32,
+    ) -> DStream<(K, (Option<V>, W))> {
+        let join = joining("right_outer_join", partitions, self.key_groups(), right);
         self.both(other, "right_outer_join", move |a, b| Ok(join(a, b)))
     }
 
@@ -219,7 +239,17 @@ impl<K: Key, V: Record> DStream<(K, V)> {
         &self,
         other: &DStream<(K, W)>,
     ) -> DStream<(K, (Option<V>, Option<W>))> {
-        let join = joining("full_outer_join", self.parallelism(), self.key_groups(), full);
+        self.full_outer_join_into(other, self.parallelism())
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn full_outer_join_into<W: Record>(
+        &self,
+        other: &DStream<(K, W)>,
+        partitions: u32,
+    ) -> DStream<(K, (Option<V>, Option<W>))> {
+        let join = joining("full_outer_join", partitions, self.key_groups(), full);
         self.both(other, "full_outer_join", move |a, b| Ok(join(a, b)))
     }
 }

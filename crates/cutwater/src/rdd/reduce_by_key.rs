@@ -73,4 +73,11 @@ impl<K: Key, V: Record> DStream<(K, V)> {
         const { closure::captures_nothing::<F>() };
         self.with(()).reduce_by_key(move |(), a, b| f(a, b))
     }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn reduce_by_key_into<F: Fn(V, V) -> V + Portable>(&self, partitions: u32, f: F) -> DStream<(K, V)> {
+        const { closure::captures_nothing::<F>() };
+        self.with(()).reduce_by_key_into(partitions, move |(), a, b| f(a, b))
+    }
 }

@@ -3,10 +3,31 @@ use std::path::Path;
 use crate::{
     Error, Record,
     closure::{self, Portable},
+    collection::With,
     output::write_folder,
     rdd::Rdd,
     task::labelled,
 };
+
+impl<T: Record, E: Record> With<Rdd<T>, E> {
+    /// [`Rdd::save_as_text`] with the values handed over.
+    ///
+    /// # Errors
+    /// Those of [`Rdd::save_as_text`].
+    #[track_caller]
+    pub fn save_as_text<F>(self, into: impl AsRef<Path>, line: F) -> Result<(), Error>
+    where
+        F: Fn(&E, &T) -> String + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let into = into.as_ref();
+        if into.exists() {
+            let (label, into) = (labelled("save_as_text"), into.display());
+            return Err(Error::external(format_args!("{label}: {into} is there already")));
+        }
+        write_folder(&self.of, labelled("save_as_text").into(), into, self.values, line)
+    }
+}
 
 impl<T: Record> Rdd<T> {
     /// Saves all records as text: a folder `into` with a file `part-<partition>` for each partition,
@@ -37,11 +58,6 @@ impl<T: Record> Rdd<T> {
         F: Fn(&T) -> String + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        let into = into.as_ref();
-        if into.exists() {
-            let (label, into) = (labelled("save_as_text"), into.display());
-            return Err(Error::external(format_args!("{label}: {into} is there already")));
-        }
-        write_folder(self, labelled("save_as_text").into(), into, line)
+        self.with(()).save_as_text(into, move |(), record| line(record))
     }
 }

@@ -6,6 +6,7 @@ use std::{
 use crate::{
     Error, Record,
     closure::{self, Portable},
+    collection::With,
     rdd::{Partitioner, Rdd},
     task::{Emit, Flow, Node, Operator, OperatorSpec, on_master},
 };
@@ -15,14 +16,14 @@ use crate::{
 const SAMPLES_PER_PARTITION: usize = 256;
 
 /// Keys of a partition at even distances, each with how many records it stands for.
-struct Sample<T, O, F>(F, PhantomData<fn(T) -> O>);
+struct Sample<T, O, E, F>(E, F, PhantomData<fn(T) -> O>);
 
-impl<T: Record, O: Record + Ord, F: Fn(&T) -> O + Portable> Operator for Sample<T, O, F> {
-    type Env = ();
+impl<T: Record, O: Record + Ord, E: Record, F: Fn(&E, &T) -> O + Portable> Operator for Sample<T, O, E, F> {
+    type Env = E;
     type Out = (O, u64);
 
-    fn rebuild((): ()) -> Self {
-        Self(closure::conjure(), PhantomData)
+    fn rebuild(values: E) -> Self {
+        Self(values, closure::conjure(), PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (O, u64)>) -> Flow {
@@ -36,7 +37,7 @@ impl<T: Record, O: Record + Ord, F: Fn(&T) -> O + Portable> Operator for Sample<
                     stride *= 2;
                 }
                 if seen.is_multiple_of(stride) {
-                    sample.push(node.call(|| (self.0)(&record)));
+                    sample.push(node.call(|| (self.1)(&self.0, &record)));
                 }
             }
             seen += 1;
@@ -47,22 +48,28 @@ impl<T: Record, O: Record + Ord, F: Fn(&T) -> O + Portable> Operator for Sample<
 }
 
 /// Records dealt out by where their key lies between the bounds.
-struct SplitByRange<T, O, F>(Vec<O>, F, PhantomData<fn(T)>);
+struct SplitByRange<T, O, E, F>(Vec<O>, E, F, PhantomData<fn(T)>);
 
-impl<T: Record, O: Record + Ord, F: Fn(&T) -> O + Portable> Operator for SplitByRange<T, O, F> {
-    type Env = Vec<O>;
+impl<T, O, E, F> Operator for SplitByRange<T, O, E, F>
+where
+    T: Record,
+    O: Record + Ord,
+    E: Record,
+    F: Fn(&E, &T) -> O + Portable,
+{
+    type Env = (Vec<O>, E);
     type Out = Vec<T>;
 
-    fn rebuild(bounds: Vec<O>) -> Self {
-        Self(bounds, closure::conjure(), PhantomData)
+    fn rebuild((bounds, values): Self::Env) -> Self {
+        Self(bounds, values, closure::conjure(), PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Vec<T>>) -> Flow {
-        let Self(bounds, f, _) = self;
+        let Self(bounds, values, f, _) = self;
         let mut pieces: Vec<Vec<T>> = (0..=bounds.len()).map(|_| Vec::new()).collect();
         node.each::<T>(0, partition, &mut |record| {
             let at = node.call(|| {
-                let key = f(&record);
+                let key = f(values, &record);
                 bounds.partition_point(|bound| *bound < key)
             });
             pieces[at].push(record);
@@ -73,14 +80,14 @@ impl<T: Record, O: Record + Ord, F: Fn(&T) -> O + Portable> Operator for SplitBy
 }
 
 /// The records of all pieces sorted; equal keys stay in order.
-struct Sort<T, O, F>(F, PhantomData<fn(T) -> O>);
+struct Sort<T, O, E, F>(E, F, PhantomData<fn(T) -> O>);
 
-impl<T: Record, O: Ord + 'static, F: Fn(&T) -> O + Portable> Operator for Sort<T, O, F> {
-    type Env = ();
+impl<T: Record, O: Ord + 'static, E: Record, F: Fn(&E, &T) -> O + Portable> Operator for Sort<T, O, E, F> {
+    type Env = E;
     type Out = T;
 
-    fn rebuild((): ()) -> Self {
-        Self(closure::conjure(), PhantomData)
+    fn rebuild(values: E) -> Self {
+        Self(values, closure::conjure(), PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
@@ -89,8 +96,53 @@ impl<T: Record, O: Ord + 'static, F: Fn(&T) -> O + Portable> Operator for Sort<T
             node.call(|| all.extend_from_slice(piece));
             Flow::Continue(())
         })?;
-        node.call(|| all.sort_by_cached_key(&self.0));
+        node.call(|| all.sort_by_cached_key(|record| (self.1)(&self.0, record)));
         all.into_iter().try_for_each(emit)
+    }
+}
+
+impl<T: Record, E: Record> With<Rdd<T>, E> {
+    /// [`Rdd::sort_by`] with the values handed over.
+    ///
+    /// # Errors
+    /// Those of [`Rdd::sort_by`].
+    #[track_caller]
+    pub fn sort_by<O, F>(self, f: F) -> Result<Rdd<T>, Error>
+    where
+        O: Record + Ord,
+        F: Fn(&E, &T) -> O + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let partitions = self.of.num_partitions();
+        self.sort_by_into(partitions, f)
+    }
+
+    /// The same into at most the given number of partitions.
+    ///
+    /// # Errors
+    /// Those of [`Rdd::sort_by`].
+    #[track_caller]
+    pub fn sort_by_into<O, F>(self, partitions: u32, _f: F) -> Result<Rdd<T>, Error>
+    where
+        O: Record + Ord,
+        F: Fn(&E, &T) -> O + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let Self { of, values } = self;
+        let sample = OperatorSpec::new::<Sample<T, O, E, F>>("sort_by", &values);
+        let bounds = if partitions > 1 {
+            let sampled = of.narrow(&sample).collect()?;
+            on_master(|| Ok(bounds(sampled, partitions))).map_err(|error| error.at(&sample.any.label))?
+        } else {
+            Vec::new()
+        };
+        let pieces = bounds.len() as u32 + 1;
+        let env = (bounds, values);
+        let split = OperatorSpec::new::<SplitByRange<T, O, E, F>>("sort_by", &env);
+        let sort = OperatorSpec::new::<Sort<T, O, E, F>>("sort_by", &env.1);
+        static SAMPLES: AtomicU64 = AtomicU64::new(0);
+        let partitioner = Partitioner::Ranges { sample: SAMPLES.fetch_add(1, Ordering::Relaxed) };
+        Ok(of.pieces(&split, pieces).shuffled(&sort, Some(partitioner)))
     }
 }
 
@@ -126,24 +178,13 @@ impl<T: Record> Rdd<T> {
     /// # Errors
     /// Those of [`sort_by`](Self::sort_by).
     #[track_caller]
-    pub fn sort_by_into<O, F>(&self, partitions: u32, _f: F) -> Result<Rdd<T>, Error>
+    pub fn sort_by_into<O, F>(&self, partitions: u32, f: F) -> Result<Rdd<T>, Error>
     where
         O: Record + Ord,
         F: Fn(&T) -> O + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        let sample = OperatorSpec::new::<Sample<T, O, F>>("sort_by", &());
-        let bounds = if partitions > 1 {
-            let sampled = self.narrow(&sample).collect()?;
-            on_master(|| Ok(bounds(sampled, partitions))).map_err(|error| error.at(&sample.any.label))?
-        } else {
-            Vec::new()
-        };
-        let split = OperatorSpec::new::<SplitByRange<T, O, F>>("sort_by", &bounds);
-        let sort = OperatorSpec::new::<Sort<T, O, F>>("sort_by", &());
-        static SAMPLES: AtomicU64 = AtomicU64::new(0);
-        let partitioner = Partitioner::Ranges { sample: SAMPLES.fetch_add(1, Ordering::Relaxed) };
-        Ok(self.pieces(&split, bounds.len() as u32 + 1).shuffled(&sort, Some(partitioner)))
+        self.with(()).sort_by_into(partitions, move |(), record| f(record))
     }
 }
 

@@ -61,10 +61,18 @@ impl<T: Record> Rdd<T> {
         Ok(taken)
     }
 
-    /// The first record.
+    /// The first record (`api.md` §12).
     ///
     /// # Errors
     /// The dataset is empty, besides those of [`collect`](Self::collect).
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// # let ctx = Context::local(2);
+    /// assert_eq!(ctx.parallelize([3, 1, 2]).first()?, 3);
+    /// assert!(ctx.parallelize(Vec::<i32>::new()).first().is_err());
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn first(&self) -> Result<T, Error> {
         let first = self.take(1)?.pop();

@@ -3,8 +3,25 @@ use std::cmp::Reverse;
 use crate::{
     Error, Record,
     closure::{self, Portable},
+    collection::With,
     rdd::Rdd,
 };
+
+impl<T: Record, E: Record> With<Rdd<T>, E> {
+    /// [`Rdd::take_ordered_by`] with the values handed over.
+    ///
+    /// # Errors
+    /// Those of [`collect`](Rdd::collect).
+    #[track_caller]
+    pub fn take_ordered_by<O, F>(self, n: usize, f: F) -> Result<Vec<T>, Error>
+    where
+        O: Ord + 'static,
+        F: Fn(&E, &T) -> O + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        self.top_by(n, move |values, record| Reverse(f(values, record)))
+    }
+}
 
 impl<T: Record> Rdd<T> {
     /// The `n` lowest records, the lowest first; of equals, the earlier ones (`api.md` §12). It is
@@ -46,6 +63,6 @@ impl<T: Record> Rdd<T> {
         F: Fn(&T) -> O + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        self.top_by(n, move |record| Reverse(f(record)))
+        self.with(()).take_ordered_by(n, move |(), record| f(record))
     }
 }

@@ -3,25 +3,26 @@ use std::{cmp::Reverse, collections::BinaryHeap, marker::PhantomData};
 use crate::{
     Error, Record,
     closure::{self, Portable},
+    collection::With,
     rdd::Rdd,
     task::{Emit, Flow, Node, Operator, OperatorSpec, on_master},
 };
 
 /// The records of a partition that are highest by a function of them, the highest first.
-struct Top<T, O, F>(u64, F, PhantomData<fn(T) -> O>);
+struct Top<T, O, E, F>(u64, E, F, PhantomData<fn(T) -> O>);
 
-impl<T: Record, O: Ord + 'static, F: Fn(&T) -> O + Portable> Operator for Top<T, O, F> {
-    type Env = u64;
+impl<T: Record, O: Ord + 'static, E: Record, F: Fn(&E, &T) -> O + Portable> Operator for Top<T, O, E, F> {
+    type Env = (u64, E);
     type Out = T;
 
-    fn rebuild(n: u64) -> Self {
-        Self(n, closure::conjure(), PhantomData)
+    fn rebuild((n, values): Self::Env) -> Self {
+        Self(n, values, closure::conjure(), PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         let mut highest = Highest::new(self.0);
         node.each(0, partition, &mut |record| {
-            node.call(|| highest.offer((self.1)(&record), record));
+            node.call(|| highest.offer((self.2)(&self.1, &record), record));
             Flow::Continue(())
         })?;
         highest.into_sorted().try_for_each(emit)
@@ -84,6 +85,32 @@ impl<O: Ord, T> PartialEq for Ranked<O, T> {
 
 impl<O: Ord, T> Eq for Ranked<O, T> {}
 
+impl<T: Record, E: Record> With<Rdd<T>, E> {
+    /// [`Rdd::top_by`] with the values handed over.
+    ///
+    /// # Errors
+    /// Those of [`collect`](Rdd::collect).
+    #[track_caller]
+    pub fn top_by<O, F>(self, n: usize, f: F) -> Result<Vec<T>, Error>
+    where
+        O: Ord + 'static,
+        F: Fn(&E, &T) -> O + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        let Self { of, values } = self;
+        let spec = OperatorSpec::new::<Top<T, O, E, F>>("top", &(n as u64, values.clone()));
+        let candidates = of.narrow(&spec).collect()?;
+        let choose = || {
+            let mut highest = Highest::new(n as u64);
+            for record in candidates {
+                highest.offer(f(&values, &record), record);
+            }
+            Ok(highest.into_sorted().collect())
+        };
+        on_master(choose).map_err(|error| error.at(&spec.any.label))
+    }
+}
+
 impl<T: Record> Rdd<T> {
     /// The `n` records for which `f` is highest, the highest first; of equals, the earlier ones.
     ///
@@ -104,16 +131,7 @@ impl<T: Record> Rdd<T> {
         F: Fn(&T) -> O + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        let spec = OperatorSpec::new::<Top<T, O, F>>("top", &(n as u64));
-        let candidates = self.narrow(&spec).collect()?;
-        let choose = || {
-            let mut highest = Highest::new(n as u64);
-            for record in candidates {
-                highest.offer(f(&record), record);
-            }
-            Ok(highest.into_sorted().collect())
-        };
-        on_master(choose).map_err(|error| error.at(&spec.any.label))
+        self.with(()).top_by(n, move |(), record| f(record))
     }
 
     /// The `n` greatest records, the greatest first.

@@ -1,4 +1,4 @@
-use std::{marker::PhantomData, ops::ControlFlow};
+use std::{marker::PhantomData, ops::ControlFlow, sync::Arc};
 
 use cutwater_core::PartitionMap;
 
@@ -40,13 +40,29 @@ where
     }
 }
 
-fn whole<T: Record>(node: Node<'_>, parent: usize, partition: u32) -> ControlFlow<Stop, Vec<T>> {
+/// All records of a partition of a parent.
+pub(super) fn whole<T: Record>(node: Node<'_>, parent: usize, partition: u32) -> ControlFlow<Stop, Vec<T>> {
     let mut records = Vec::new();
     node.each(parent, partition, &mut |record| {
         records.push(record);
         Flow::Continue(())
     })?;
     ControlFlow::Continue(records)
+}
+
+/// What `spec` makes of the same partition of each of `parents`, if they have as many.
+#[track_caller]
+pub(super) fn zipped<B: Record>(name: &str, spec: &OperatorSpec<B>, parents: &[&Arc<DatasetNode>]) -> Rdd<B> {
+    let (engine, here) = (&parents[0].engine, parents[0].dataset.partitions);
+    if let Some(other) = parents.iter().find(|parent| parent.dataset.partitions != here) {
+        let there = other.dataset.partitions;
+        let why = format_args!(
+            "{here} partitions here and {there} there; datasets that are zipped have as many of them"
+        );
+        return refused(engine, name, why);
+    }
+    let parents = parents.iter().map(|&parent| (parent.clone(), PartitionMap::Same)).collect();
+    DatasetNode::narrow(engine, here, parents, &spec.any).of(spec)
 }
 
 impl<T: Record, E: Record> With<Rdd<T>, E> {
@@ -59,24 +75,14 @@ impl<T: Record, E: Record> With<Rdd<T>, E> {
         F: Fn(&E, Vec<T>, Vec<U>) -> I + Portable,
     {
         const { closure::captures_nothing::<F>() };
-        let (engine, left, right) = (self.of.engine(), self.of.num_partitions(), other.num_partitions());
-        if left != right {
-            let why = format_args!(
-                "{left} partitions here and {right} there; datasets that are zipped have as many of them"
-            );
-            return refused(engine, "zip_partitions", why);
-        }
         let spec = OperatorSpec::new::<ZipPartitions<T, U, I, E, F>>("zip_partitions", &self.values);
-        let parents =
-            vec![(self.of.node().clone(), PartitionMap::Same), (other.node().clone(), PartitionMap::Same)];
-        DatasetNode::narrow(engine, left, parents, &spec.any).of(&spec)
+        zipped("zip_partitions", &spec, &[self.of.node(), other.node()])
     }
 }
 
 impl<T: Record> Rdd<T> {
     /// For each partition, everything in `f` of its records here and its records there
-    /// (`api.md` §12). Both are held in memory, and need not be as many. Three datasets are brought
-    /// together by two calls.
+    /// (`api.md` §12). Both are held in memory, and need not be as many.
     ///
     /// # Errors
     /// The action that uses it fails if the datasets differ in their number of partitions.

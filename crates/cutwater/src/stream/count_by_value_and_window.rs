@@ -18,9 +18,21 @@ impl<T: Key> DStream<T> {
     /// ```
     #[track_caller]
     pub fn count_by_value_and_window(&self, window: Duration, slide: Duration) -> DStream<(T, u64)> {
-        let functions = (|a, b| a + b, |a, b| a - b, |_: &T, count: &u64| *count != 0);
-        let ones = self.map(|record| (record, 1));
-        let partitions = self.parallelism();
+        self.count_by_value_and_window_into(self.parallelism(), window, slide)
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn count_by_value_and_window_into(
+        &self,
+        partitions: u32,
+        window: Duration,
+        slide: Duration,
+    ) -> DStream<(T, u64)> {
+        let add = |(): &(), a, b| a + b;
+        let subtract = |(): &(), a, b| a - b;
+        let functions = (add, subtract, |(): &(), _: &T, count: &u64| *count != 0);
+        let ones = self.map(|record| (record, 1)).with(());
         ones.inverse_window("count_by_value_and_window", partitions, functions, true, (window, slide))
     }
 }

@@ -49,7 +49,7 @@ impl<T: Record> DStream<T> {
         const NAME: &str = "count_by_window";
         let spec = OperatorSpec::new::<CountAny<T>>(NAME, &());
         let counts = self.derive(NAME, move |rdd| rdd.narrow(&spec)).unkeyed(NAME);
-        let functions = (|a, b| a + b, |a, b| a - b, |(): &(), _: &u64| true);
-        counts.inverse_window(NAME, 1, functions, false, (window, slide)).bare(NAME)
+        let functions = (|(): &(), a, b| a + b, |(): &(), a, b| a - b, |(): &(), (): &(), _: &u64| true);
+        counts.with(()).inverse_window(NAME, 1, functions, false, (window, slide)).bare(NAME)
     }
 }

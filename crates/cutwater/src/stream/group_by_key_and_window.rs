@@ -3,6 +3,7 @@ use std::time::Duration;
 use crate::{
     DStream, Key, Record,
     collection::Collection,
+    placement,
     rdd::{Gather, Partitioner},
     shuffle::split_by_key,
     task::OperatorSpec,
@@ -26,10 +27,21 @@ impl<K: Key, V: Record> DStream<(K, V)> {
     /// ```
     #[track_caller]
     pub fn group_by_key_and_window(&self, window: Duration, slide: Duration) -> DStream<(K, Vec<V>)> {
+        self.group_by_key_and_window_into(self.parallelism(), window, slide)
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn group_by_key_and_window_into(
+        &self,
+        partitions: u32,
+        window: Duration,
+        slide: Duration,
+    ) -> DStream<(K, Vec<V>)> {
         const NAME: &str = "group_by_key_and_window";
         // Each interval is shuffled once, by the window's first reader. The lists are as long as there
         // are values, so making them anew for each window costs no more than reading them.
-        let partitions = self.parallelism();
+        let partitions = placement::partitions_asked_for(partitions);
         let split = split_by_key(NAME, partitions, self.key_groups());
         let gather = OperatorSpec::new::<Gather<(K, V)>>(NAME, &());
         let placed = self.derive(NAME, move |rdd| {
@@ -39,6 +51,6 @@ impl<K: Key, V: Record> DStream<(K, V)> {
             let (pieces, partitioner) = split(rdd);
             pieces.shuffled(&gather, Some(partitioner))
         });
-        placed.windowed(NAME, window, slide).group_by_key()
+        placed.windowed(NAME, window, slide).group_by_key_into(partitions)
     }
 }

@@ -6,7 +6,8 @@ use super::{Parent, window::Span};
 use crate::{
     DStream, Key, Record,
     closure::{self, Portable},
-    collection::Collection,
+    collection::{Collection, With},
+    placement,
     rdd::{DatasetNode, Rdd, reduced},
     state::{
         Table,
@@ -26,44 +27,43 @@ use crate::{
 // stands how many intervals contribute to it, so that a key is known to be gone by its
 // contributions and not by a value that happens to look like nothing (D7).
 
-const NAME: &str = "reduce_by_key_and_window";
-
 /// What is known of a key in the window.
 type Windowed<V> = (V, u32);
 
 /// The table of a window with the values of more intervals put in.
-struct Enter<K, V, F>(F, PhantomData<fn(K, V)>);
+struct Enter<K, V, E, F>(E, F, PhantomData<fn(K, V)>);
 
-impl<K: Key, V: Record, F: Fn(V, V) -> V + Portable> Operator for Enter<K, V, F> {
-    type Env = ();
+impl<K: Key, V: Record, E: Record, F: Fn(&E, V, V) -> V + Portable> Operator for Enter<K, V, E, F> {
+    type Env = E;
     type Out = Table<K, Windowed<V>>;
 
-    fn rebuild((): ()) -> Self {
-        Self(closure::conjure(), PhantomData)
+    fn rebuild(values: E) -> Self {
+        Self(values, closure::conjure(), PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
         change(node, partition, emit, |known: Option<Windowed<V>>, value| match known {
-            Some((old, n)) => Some(((self.0)(old, value), n + 1)),
+            Some((old, n)) => Some(((self.1)(&self.0, old, value), n + 1)),
             None => Some((value, 1)),
         })
     }
 }
 
 /// The table of a window with the values of some intervals taken out.
-struct Leave<K, V, F> {
+struct Leave<K, V, E, F> {
+    values: E,
     inverse: F,
     /// Whether a key goes with its last contribution, or stays with what is left of its value.
     drops_keys: bool,
     types: PhantomData<fn(K, V)>,
 }
 
-impl<K: Key, V: Record, F: Fn(V, V) -> V + Portable> Operator for Leave<K, V, F> {
-    type Env = bool;
+impl<K: Key, V: Record, E: Record, F: Fn(&E, V, V) -> V + Portable> Operator for Leave<K, V, E, F> {
+    type Env = (E, bool);
     type Out = Table<K, Windowed<V>>;
 
-    fn rebuild(drops_keys: bool) -> Self {
-        Self { inverse: closure::conjure(), drops_keys, types: PhantomData }
+    fn rebuild((values, drops_keys): Self::Env) -> Self {
+        Self { values, inverse: closure::conjure(), drops_keys, types: PhantomData }
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, Self::Out>) -> Flow {
@@ -72,7 +72,7 @@ impl<K: Key, V: Record, F: Fn(V, V) -> V + Portable> Operator for Leave<K, V, F>
             if n <= 1 && self.drops_keys {
                 return None;
             }
-            Some(((self.inverse)(old, value), n.saturating_sub(1)))
+            Some(((self.inverse)(&self.values, old, value), n.saturating_sub(1)))
         })
     }
 }
@@ -96,87 +96,39 @@ fn change<K: Key, V: Record>(
 }
 
 /// Passes a value on, without its count of contributions, if the filter lets it.
-struct Visible<K, V, F>(F, PhantomData<fn(K, V)>);
+struct Visible<K, V, E, F>(E, F, PhantomData<fn(K, V)>);
 
-impl<K: Key, V: Record, F: Fn(&K, &V) -> bool + Portable> Operator for Visible<K, V, F> {
-    type Env = ();
+impl<K, V, E, F> Operator for Visible<K, V, E, F>
+where
+    K: Key,
+    V: Record,
+    E: Record,
+    F: Fn(&E, &K, &V) -> bool + Portable,
+{
+    type Env = E;
     type Out = (K, V);
 
-    fn rebuild((): ()) -> Self {
-        Self(closure::conjure(), PhantomData)
+    fn rebuild(values: E) -> Self {
+        Self(values, closure::conjure(), PhantomData)
     }
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, (K, V)>) -> Flow {
         node.each::<(K, Windowed<V>)>(0, partition, &mut |(key, (value, _))| {
-            if node.call(|| (self.0)(&key, &value)) { emit((key, value)) } else { Flow::Continue(()) }
+            if node.call(|| (self.1)(&self.0, &key, &value)) {
+                emit((key, value))
+            } else {
+                Flow::Continue(())
+            }
         })
     }
 }
 
-impl<K: Key, V: Record> DStream<(K, V)> {
-    /// [`reduce_by_key_and_window`](Self::reduce_by_key_and_window) for a function that can be undone:
-    /// `inverse(f(a, b), b) == a`. Each slide puts in the intervals that enter the window and takes out
-    /// those that leave, so its cost does not grow with the window.
-    ///
-    /// A key that was in an earlier window stays, with what its value became when everything was taken
-    /// out (`api.md` §4); use
-    /// [`reduce_by_key_and_window_filtered`](Self::reduce_by_key_and_window_filtered) to let go of it.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use cutwater::testing::Harness;
-    /// let second = Duration::from_secs(1);
-    /// let harness = Harness::new(second);
-    /// let input = harness.input([vec![('a', 1)], vec![('a', 7)], vec![], vec![]]);
-    /// let sums = input.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, 2 * second, second);
-    /// assert_eq!(harness.run(&sums, 4)?, [[('a', 1)], [('a', 8)], [('a', 7)], [('a', 0)]]);
-    /// # Ok::<(), cutwater::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn reduce_by_key_and_window_inverse<F, I>(
-        &self,
-        f: F,
-        inverse: I,
-        window: Duration,
-        slide: Duration,
-    ) -> DStream<(K, V)>
-    where
-        F: Fn(V, V) -> V + Portable,
-        I: Fn(V, V) -> V + Portable,
-    {
-        const { closure::captures_nothing::<F>() };
-        const { closure::captures_nothing::<I>() };
-        self.inverse_window(NAME, self.parallelism(), (f, inverse, |_, _| true), false, (window, slide))
-    }
-
-    /// The same, showing only the keys and values for which `visible` holds. A key leaves when its last
-    /// contribution leaves the window; a value that `visible` hides while it still has contributions is
-    /// kept, and seen again when it changes (`crates/conformance/tables/spark_defects.json`, case 002).
-    #[track_caller]
-    pub fn reduce_by_key_and_window_filtered<F, I, P>(
-        &self,
-        f: F,
-        inverse: I,
-        visible: P,
-        window: Duration,
-        slide: Duration,
-    ) -> DStream<(K, V)>
-    where
-        F: Fn(V, V) -> V + Portable,
-        I: Fn(V, V) -> V + Portable,
-        P: Fn(&K, &V) -> bool + Portable,
-    {
-        const { closure::captures_nothing::<F>() };
-        const { closure::captures_nothing::<I>() };
-        const { closure::captures_nothing::<P>() };
-        self.inverse_window(NAME, self.parallelism(), (f, inverse, visible), true, (window, slide))
-    }
-
+impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
     /// The window of which the others are made: `f`, its inverse and what is shown; whether a key goes
     /// with its last contribution; the window and its slide.
     #[track_caller]
     pub(super) fn inverse_window<F, I, P>(
-        &self,
+        self,
         name: &'static str,
         partitions: u32,
         (f, _, _): (F, I, P),
@@ -184,20 +136,22 @@ impl<K: Key, V: Record> DStream<(K, V)> {
         (window, slide): (Duration, Duration),
     ) -> DStream<(K, V)>
     where
-        F: Fn(V, V) -> V + Portable,
-        I: Fn(V, V) -> V + Portable,
-        P: Fn(&K, &V) -> bool + Portable,
+        F: Fn(&E, V, V) -> V + Portable,
+        I: Fn(&E, V, V) -> V + Portable,
+        P: Fn(&E, &K, &V) -> bool + Portable,
     {
-        let Span { window, slide } = self.ctx.window_of(name, self.slide(), window, slide);
-        let intervals = reduced(self, name, (), partitions, move |(), a, b| f(a, b));
+        let Self { of, values } = self;
+        let Span { window, slide } = of.ctx.window_of(name, of.slide(), window, slide);
+        let partitions = placement::partitions_asked_for(partitions);
+        let intervals = reduced(&of, name, values.clone(), partitions, f);
         let parent = intervals.cache().node;
         let start = OperatorSpec::new::<EmptyTables<K, Windowed<V>>>(name, &());
-        let enter = OperatorSpec::new::<Enter<K, V, F>>(name, &());
-        let leave = OperatorSpec::new::<Leave<K, V, I>>(name, &drops_keys);
+        let enter = OperatorSpec::new::<Enter<K, V, E, F>>(name, &values);
+        let leave = OperatorSpec::new::<Leave<K, V, E, I>>(name, &(values.clone(), drops_keys));
         // What leaves now entered a window and a slide ago.
         let parents: Vec<Parent> = vec![(parent.clone(), window + slide)];
-        let engine = self.ctx.engine().clone();
-        let tables = self.ctx.stateful_stream(name, slide, parents, move |t, before| {
+        let engine = of.ctx.engine().clone();
+        let tables = of.ctx.stateful_stream(name, slide, parents, move |t, before| {
             let mut table = match before {
                 Some(before) => before,
                 None => DatasetNode::narrow(&engine, partitions, Vec::new(), &start.any).of(&start),
@@ -211,7 +165,7 @@ impl<K: Key, V: Record> DStream<(K, V)> {
             Ok(Some(changed(&table, &entering, &enter).cache()))
         });
         let entries = OperatorSpec::new::<Entries<K, Windowed<V>>>(name, &());
-        let visible = OperatorSpec::new::<Visible<K, V, P>>(name, &());
+        let visible = OperatorSpec::new::<Visible<K, V, E, P>>(name, &values);
         tables.derive(name, move |tables| tables.narrow_in_place(&entries).narrow_in_place(&visible))
     }
 }

@@ -38,14 +38,42 @@ impl<K: Key, V: Record> DStream<(K, V)> {
     /// ```
     #[track_caller]
     pub fn join<W: Record>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, W))> {
-        let join = joining(self.parallelism(), self.key_groups());
+        self.join_into(other, self.parallelism())
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn join_into<W: Record>(&self, other: &DStream<(K, W)>, partitions: u32) -> DStream<(K, (V, W))> {
+        let join = joining(partitions, self.key_groups());
         self.both(other, "join", move |a, b| Ok(join(a, b)))
     }
 
-    /// For each key of either stream in an interval, all its values here and all its values there.
+    /// For each key of either stream in an interval, all its values here and all its values there. The
+    /// streams must have the same slide (`api.md` §3).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let clicks = harness.input([vec![(7, 'c'), (7, 'd')], vec![]]);
+    /// let views = harness.input([vec![(7, 'v')], vec![(8, 'w')]]);
+    /// let both = clicks.cogroup(&views);
+    /// assert_eq!(harness.run(&both, 2)?, [[(7, (vec!['c', 'd'], vec!['v']))], [(8, (vec![], vec!['w']))]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn cogroup<W: Record>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Vec<V>, Vec<W>))> {
-        let cogroup = cogrouping("cogroup", self.parallelism(), self.key_groups());
+        self.cogroup_into(other, self.parallelism())
+    }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn cogroup_into<W: Record>(
+        &self,
+        other: &DStream<(K, W)>,
+        partitions: u32,
+    ) -> DStream<(K, (Vec<V>, Vec<W>))> {
+        let cogroup = cogrouping("cogroup", partitions, self.key_groups());
         self.both(other, "cogroup", move |a, b| Ok(cogroup(a, b)))
     }
 }

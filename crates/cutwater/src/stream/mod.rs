@@ -20,6 +20,7 @@ mod persist;
 mod print;
 mod reduce;
 mod reduce_by_key_and_window;
+mod reduce_by_key_and_window_inverse;
 mod reduce_by_window;
 mod refreshed;
 mod remember;

@@ -6,13 +6,31 @@ use std::{
 use crate::{DStream, Error, Record};
 
 impl<T: Record + Debug> DStream<T> {
-    /// Prints the first ten records of every interval (`api.md` §6).
+    /// Prints the first ten records of every interval, and dots if there are more (`api.md` §6).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// harness.input([vec!['a', 'b', 'c']]).print();
+    /// harness.advance(1)?; // prints the time and then all three
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn print(&self) {
         self.print_first(10);
     }
 
-    /// Prints the first `n` records of every interval, and dots if there are more.
+    /// Prints the first `n` records of every interval, and dots if there are more (`api.md` §6).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// harness.input([vec!['a', 'b', 'c']]).print_first(2);
+    /// harness.advance(1)?; // prints the time and then two of them, and dots
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     #[track_caller]
     pub fn print_first(&self, n: usize) {
         self.for_each_rdd(move |rdd, time| {

@@ -69,4 +69,20 @@ impl<K: Key, V: Record> DStream<(K, V)> {
         const { closure::captures_nothing::<F>() };
         self.with(()).reduce_by_key_and_window(move |(), a, b| f(a, b), window, slide)
     }
+
+    /// The same into a given number of partitions, at least one.
+    #[track_caller]
+    pub fn reduce_by_key_and_window_into<F>(
+        &self,
+        partitions: u32,
+        f: F,
+        window: Duration,
+        slide: Duration,
+    ) -> DStream<(K, V)>
+    where
+        F: Fn(V, V) -> V + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        self.with(()).reduce_by_key_and_window_into(partitions, move |(), a, b| f(a, b), window, slide)
+    }
 }

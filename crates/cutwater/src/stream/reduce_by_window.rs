@@ -24,6 +24,26 @@ impl<T: Record, E: Record> With<DStream<T>, E> {
             window_of_partials::<(), Reduction<T, E, F>>(&of, NAME, self.values, 1, (window, slide));
         reduced.bare(NAME)
     }
+
+    /// [`DStream::reduce_by_window_inverse`] with the values handed over, to both functions.
+    #[track_caller]
+    pub fn reduce_by_window_inverse<F, I>(
+        self,
+        f: F,
+        inverse: I,
+        window: Duration,
+        slide: Duration,
+    ) -> DStream<T>
+    where
+        F: Fn(&E, T, T) -> T + Portable,
+        I: Fn(&E, T, T) -> T + Portable,
+    {
+        const { closure::captures_nothing::<F>() };
+        const { closure::captures_nothing::<I>() };
+        let functions = (f, inverse, |_: &E, (): &(), _: &T| true);
+        let of = self.of.unkeyed(NAME).with(self.values);
+        of.inverse_window(NAME, 1, functions, false, (window, slide)).bare(NAME)
+    }
 }
 
 impl<T: Record> DStream<T> {
@@ -83,9 +103,8 @@ impl<T: Record> DStream<T> {
     {
         const { closure::captures_nothing::<F>() };
         const { closure::captures_nothing::<I>() };
-        self.unkeyed(NAME)
-            .inverse_window(NAME, 1, (f, inverse, |(), _| true), false, (window, slide))
-            .bare(NAME)
+        let (f, inverse) = (move |(): &(), a, b| f(a, b), move |(): &(), a, b| inverse(a, b));
+        self.with(()).reduce_by_window_inverse(f, inverse, window, slide)
     }
 
     /// Every record under the same key.

@@ -38,7 +38,19 @@ impl<K, S> Default for StateSpec<K, S> {
 }
 
 impl<K, S> StateSpec<K, S> {
-    /// No state to begin with, as many partitions as tasks run at once, and no timeout.
+    /// No state to begin with, as many partitions as tasks run at once, and no timeout (`api.md` §5).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{StateSpec, testing::Harness};
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let sums = harness.input([vec![('a', 1)], vec![('a', 2)]]).update_state_by_key_spec(
+    ///     |_, _, values, sum| Some(sum.unwrap_or(0) + values.iter().sum::<i32>()),
+    ///     StateSpec::new(),
+    /// );
+    /// assert_eq!(harness.run(&sums, 2)?, [[('a', 1)], [('a', 3)]]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self { initial: None, partitions: None, timeout: None }
     }

@@ -140,3 +140,36 @@ fn nothing_has_no_first_and_no_reduction() {
         assert_eq!(nothing.count().unwrap(), 0);
     });
 }
+
+/// The forms that are handed values, against plain Rust with the same values.
+#[test]
+fn actions_with_values() {
+    let data = numbers(60);
+    grid(|ctx, partitions| {
+        let rdd = ctx.parallelize_into(partitions, data.clone());
+        let capped = rdd.with(1000).reduce(|cap, a, b| (a + b.abs()).min(*cap)).unwrap();
+        assert_eq!(capped, 1000);
+        assert!(rdd.filter(|_| false).with(0).reduce(|_, a, _| a).is_err());
+        let sum = rdd.with(7).fold(0, |m, a, b| (a + b).rem_euclid(*m)).unwrap();
+        assert_eq!(sum, data.iter().sum::<i64>().rem_euclid(7));
+        let mut near = data.clone();
+        near.sort_by_key(|n| (n - 20).abs()); // stable, as both are
+        assert_eq!(rdd.with(20).take_ordered_by(9, |to, n| (n - to).abs()).unwrap(), near[..9]);
+        let mut far = data.clone();
+        far.sort_by_key(|n| -(n - 20).abs());
+        assert_eq!(rdd.with(20).top_by(9, |from, n| (n - from).abs()).unwrap(), far[..9]);
+        assert_eq!(rdd.with(20).sort_by(|to, n| (n - to).abs()).unwrap().collect().unwrap(), near);
+        for into in [1, 4] {
+            let sorted = rdd.with(20).sort_by_into(into, |to, n| (n - to).abs()).unwrap();
+            assert!(sorted.num_partitions() <= into);
+            assert_eq!(sorted.collect().unwrap(), near);
+        }
+        let keyed: Vec<_> = data.iter().map(|n| (n.rem_euclid(3), *n)).collect();
+        assert_eq!(rdd.with(3).key_by(|m, n| n.rem_euclid(*m)).collect().unwrap(), keyed);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("text");
+    let ctx = cutwater::Context::local(1);
+    ctx.parallelize([1, 2]).with('#').save_as_text(&into, |mark, n| format!("{mark}{n}")).unwrap();
+    assert_eq!(std::fs::read_to_string(into.join("part-00000")).unwrap(), "#1\n#2\n");
+}

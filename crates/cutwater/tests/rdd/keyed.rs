@@ -182,3 +182,58 @@ fn a_union_of_what_is_partitioned_alike_still_is() {
         assert_eq!(apart.num_partitions(), 4 + partitions);
     });
 }
+
+#[test]
+fn cogroup_of_four() {
+    let sides = [pairs(40), pairs(9), pairs(23), pairs(3)];
+    let lists = sides.clone().map(|side| grouped(&side));
+    let keys: BTreeSet<_> = lists.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let expected: Vec<_> = keys
+        .into_iter()
+        .map(|key| {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|at| lists[at].get(&key).cloned().unwrap_or_default());
+            (key, (a, b, c, d))
+        })
+        .collect();
+    grid(|ctx, partitions| {
+        let [a, b, c, d] = sides.clone().map(|side| ctx.parallelize_into(partitions, side));
+        assert_eq!(sorted(&a.cogroup4(&b, &c, &d)), expected);
+        for into in [1, 5] {
+            let all = a.cogroup4_into(&b, &c.partition_by(5), &d, into);
+            assert_eq!(all.num_partitions(), into);
+            assert_eq!(sorted(&all), expected);
+            assert_placed(&all);
+        }
+    });
+}
+
+/// Exactly the part that was asked for, rounded up, of records that are there, in their order.
+#[test]
+fn sample_by_key_exact() {
+    let data = pairs(200);
+    let sizes = grouped(&data).into_iter().map(|(key, values)| (key, values.len()));
+    let sizes: BTreeMap<_, _> = sizes.collect();
+    grid(|ctx, partitions| {
+        let rdd = ctx.parallelize_into(partitions, data.clone());
+        for (seed, fraction) in [(1, 0.0), (2, 0.1), (3, 0.5), (4, 1.0)] {
+            let fractions = [("k0", fraction), ("k1", 1.0 - fraction), ("none", 0.5)];
+            let fractions = fractions.map(|(key, fraction)| (key.to_owned(), fraction));
+            let sample = rdd.sample_by_key_exact(fractions.clone(), seed).unwrap();
+            let taken = sample.collect().unwrap();
+            assert_eq!(sample.collect().unwrap(), taken, "the same whenever it is computed");
+            for (key, fraction) in &fractions {
+                let size = sizes.get(key).copied().unwrap_or_default();
+                let count = taken.iter().filter(|(k, _)| k == key).count();
+                assert_eq!(count, (size as f64 * fraction).ceil() as usize, "{fraction} of {size}");
+            }
+            assert!(taken.iter().all(|(key, _)| key == "k0" || key == "k1"), "others have no fraction");
+            let mut left = data.iter();
+            assert!(taken.iter().all(|record| left.any(|other| other == record)), "in order, none twice");
+        }
+        let [one, other] = [5, 6]
+            .map(|seed| rdd.sample_by_key_exact([("k0".to_owned(), 0.5)], seed).unwrap().collect().unwrap());
+        assert_ne!(one, other, "the seed decides");
+        let error = rdd.sample_by_key_exact([("k0".to_owned(), 1.5)], 0).unwrap_err().to_string();
+        assert!(error.contains("sample_by_key_exact") && error.contains("1.5"), "{error}");
+    });
+}

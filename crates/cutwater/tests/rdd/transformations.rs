@@ -170,3 +170,34 @@ fn a_large_sort() {
         assert!(parts.concat() == expected, "not sorted");
     }
 }
+
+#[test]
+fn zip_partitions_of_three_and_four() {
+    let data = numbers(50);
+    let of = |by: i64| data.iter().map(|n| n * by).collect::<Vec<_>>();
+    grid(|ctx, partitions| {
+        let [a, b, c, d] = [1, 2, 3, 4].map(|by| ctx.parallelize_into(partitions, of(by)));
+        let three = a.zip_partitions3(&b, &c, |a, b, c| a.into_iter().chain(b).chain(c).collect::<Vec<_>>());
+        let lists = [&a, &b, &c, &d].map(|rdd| rdd.collect_partitions().unwrap());
+        let expected: Vec<Vec<i64>> = (0..partitions as usize)
+            .map(|at| lists[..3].iter().flat_map(|list| list[at].clone()).collect())
+            .collect();
+        assert_eq!(three.collect_partitions().unwrap(), expected);
+        let four = a.with(10).zip_partitions4(&b, &c, &d, |by, a, b, c, d| {
+            [a.iter().sum::<i64>(), b.iter().sum(), c.iter().sum(), d.iter().sum::<i64>() * by]
+        });
+        let expected: Vec<Vec<i64>> = (0..partitions as usize)
+            .map(|at| {
+                let sum = |list: usize| lists[list][at].iter().sum::<i64>();
+                vec![sum(0), sum(1), sum(2), sum(3) * 10]
+            })
+            .collect();
+        assert_eq!(four.collect_partitions().unwrap(), expected);
+        let more = ctx.parallelize_into(partitions + 1, of(1));
+        let error = a.zip_partitions4(&b, &c, &more, |a, _, _, _| a).collect().unwrap_err().to_string();
+        let why = format!("{partitions} partitions here and {} there", partitions + 1);
+        assert!(error.contains("zip_partitions4") && error.contains(&why), "{error}");
+        let error = a.zip_partitions3(&more, &c, |a, _, _| a).collect().unwrap_err().to_string();
+        assert!(error.contains("zip_partitions3") && error.contains(&why), "{error}");
+    });
+}

@@ -5,6 +5,7 @@
 mod absent;
 mod build;
 mod outputs;
+mod partitions;
 mod plain;
 mod refreshed;
 mod windows;

@@ -119,3 +119,12 @@ fn a_save_that_fails_leaves_nothing() {
         assert_eq!(names(dir.path()), ["2000"]);
     }
 }
+
+#[test]
+fn save_with_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let harness = harness(SECOND, 2, 1);
+    harness.input([vec![1, 2]]).with("n=".to_owned()).save(folder.path(), |prefix, n| format!("{prefix}{n}"));
+    harness.advance(1).unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("1000/part-00000")).unwrap(), "n=1\nn=2\n");
+}

@@ -16,6 +16,9 @@ fn map_filter_and_flat_map() {
     check_all(SECOND, [vec![11, 12, 13], vec![], vec![14, 15]], |h| {
         h.input(input()).with(10).map(|add, n| n + add)
     });
+    check_all(SECOND, [vec![20], vec![], vec![40]], |h| {
+        h.input(input()).filter_map(|n| (n % 2 == 0).then_some(n * 10))
+    });
     check_all(SECOND, [vec![6], vec![], vec![9]], |h| {
         h.input(input()).map_partitions(|all| all).repartition(1).map_partitions(|all| {
             let sum: i32 = all.iter().sum();
@@ -41,6 +44,9 @@ fn reduce_by_key_and_group_by_key() {
     });
     check_all(SECOND, [vec![(1, "x".to_owned()), (2, "yy".to_owned())], vec![]], |h| {
         h.input(words([&["x", "yy"]])).key_by(String::len)
+    });
+    check_all(SECOND, [vec![(1, 4), (0, 6)], vec![(2, 5)]], |h| {
+        h.input([vec![4, 6], vec![5]]).with(3).key_by(|by, n| n % by)
     });
 }
 
