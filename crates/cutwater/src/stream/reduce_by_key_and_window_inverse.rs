@@ -162,7 +162,7 @@ impl<K: Key, V: Record> DStream<(K, V)> {
 
     /// [`reduce_by_key_and_window_inverse`](Self::reduce_by_key_and_window_inverse), showing only the keys and values for which `visible` holds. A key leaves when its last
     /// contribution leaves the window; a value that `visible` hides while it still has contributions is
-    /// kept, and seen again when it changes (`conformance/spark_defects.json`, case 002).
+    /// kept, and seen again when it changes (`crates/conformance/tables/spark_defects.json`, case 002).
     ///
     /// ```
     /// # use std::time::Duration;
