@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use super::Table;
 use crate::{
     Key, Record,
-    task::{Emit, Flow, Node, Operator},
+    task::{Emit, Flow, LENT_RECORDS, Look, Node, Operator},
 };
 
 /// The keys and values of a table, in the order of the table.
@@ -25,6 +25,20 @@ impl<K: Key, V: Record> Operator for Entries<K, V> {
             emit(entry)?;
         }
         Flow::Continue(())
+    }
+
+    fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, (K, V)>) -> Flow {
+        let table: Option<Table<K, V>> = node.only(0, partition)?;
+        let Some(mut entries) = table.as_ref().map(Table::iter) else { return Flow::Continue(()) };
+        let mut some = Vec::with_capacity(LENT_RECORDS);
+        loop {
+            node.call(|| some.extend(entries.by_ref().take(LENT_RECORDS)));
+            if some.is_empty() {
+                return Flow::Continue(());
+            }
+            look(&some)?;
+            some.clear();
+        }
     }
 }
 

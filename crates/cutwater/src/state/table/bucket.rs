@@ -171,6 +171,9 @@ impl<K, V> Bucket<K, V> {
         K: Clone + 'a,
         V: Clone + 'a,
     {
+        let (at_least, _) = upper.size_hint();
+        self.orders.reserve(at_least);
+        self.entries.reserve(at_least);
         for (order, entry) in upper {
             self.orders.push(order);
             self.entries.push(entry.clone());
