@@ -2,9 +2,10 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::Sender;
@@ -49,8 +50,19 @@ use crate::{
 /// It lives on the network threads of the master. If the process dies, workers end by themselves.
 pub(crate) struct Listener {
     pub address: SocketAddr,
+    door: Arc<Door>,
     // Dropped last: connections live on it.
     _runtime: Runtime,
+}
+
+impl Drop for Listener {
+    /// Workers are told that the program is over; without their connections they would think it lost.
+    fn drop(&mut self) {
+        let until = Instant::now() + Duration::from_millis(limits::ENDING_MS_MAX);
+        while self.door.connected.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// What a connection needs to know.
@@ -60,6 +72,8 @@ struct Door {
     run_twice: bool,
     to_master: Sender<ToMaster>,
     next_worker: AtomicU32,
+    /// Workers whose connections have not ended.
+    connected: AtomicUsize,
     handshakes: Arc<Semaphore>,
 }
 
@@ -88,10 +102,11 @@ impl Listener {
             run_twice: settings.run_twice,
             to_master,
             next_worker: AtomicU32::new(0),
+            connected: AtomicUsize::new(0),
             handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES_MAX)),
         });
-        runtime.spawn(accept_all(listener, door));
-        Ok(Self { address, _runtime: runtime })
+        runtime.spawn(accept_all(listener, door.clone()));
+        Ok(Self { address, door, _runtime: runtime })
     }
 }
 
@@ -106,7 +121,11 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
                     let entered = timeout(wait, door.enter(stream, peer)).await;
                     drop(permit);
                     match entered {
-                        Ok(Ok(Some(worker))) => worker.serve(&door.to_master).await,
+                        Ok(Ok(Some(worker))) => {
+                            door.connected.fetch_add(1, Ordering::AcqRel);
+                            worker.serve(&door.to_master).await;
+                            door.connected.fetch_sub(1, Ordering::AcqRel);
+                        }
                         Ok(Ok(None)) => {}
                         Ok(Err(error)) => tracing::warn!(%peer, %error, "refused a connection"),
                         Err(_) => tracing::warn!(%peer, "refused a connection that said nothing"),
