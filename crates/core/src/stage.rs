@@ -1,6 +1,9 @@
 //! Lineage cut at its shuffles.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{Dataset, DatasetId, Parent};
 
@@ -9,10 +12,13 @@ use crate::{Dataset, DatasetId, Parent};
 /// Properties:
 /// - `target` is what the stage is run for: the last of `datasets`;
 /// - `datasets` are all that a task of it may have to compute, every dataset after its parents;
-/// - `shuffles` are the datasets across the shuffles from which it reads.
+/// - `shuffles` are the datasets across the shuffles from which it reads;
+/// - `held` are those of `datasets` of which every partition is held by some worker. What is behind them
+///   is no part of the stage, however far back it goes: a task reads the block, or reports that it is gone.
 ///
-/// Datasets behind a kept one are part of the stage too: a task whose kept block is gone computes
-/// it again in place.
+/// Kept datasets that are not wholly held are computed in place by the tasks that find a block of theirs
+/// missing, so what is behind them is part of the stage. A stage is cut anew when something that was held
+/// when it was cut has been lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
     /// What it computes.
@@ -21,14 +27,26 @@ pub struct Stage {
     pub datasets: Vec<Arc<Dataset>>,
     /// Parents across a shuffle, in order of first use, each once.
     pub shuffles: Vec<DatasetId>,
+    /// Kept datasets that are read and not computed.
+    pub held: HashSet<DatasetId>,
 }
 
 impl Stage {
-    /// Cuts the stage of `target` out of `lineage`. Answers the first dataset that the lineage
-    /// lacks, if it lacks one.
-    pub fn cut(lineage: &HashMap<DatasetId, Arc<Dataset>>, target: DatasetId) -> Result<Self, DatasetId> {
-        let mut stage = Self { target, datasets: Vec::new(), shuffles: Vec::new() };
-        let mut seen = std::collections::HashSet::new();
+    /// Whether a task of it may have to compute partitions of that dataset.
+    pub fn computes(&self, dataset: DatasetId) -> bool {
+        self.datasets.iter().any(|known| known.id == dataset) && !self.held.contains(&dataset)
+    }
+
+    /// Cuts the stage of `target` out of `lineage`, not going behind what `is_held`. Answers the first
+    /// dataset that the lineage lacks, if it lacks one.
+    pub fn cut(
+        lineage: &HashMap<DatasetId, Arc<Dataset>>,
+        target: DatasetId,
+        is_held: impl Fn(&Dataset) -> bool,
+    ) -> Result<Self, DatasetId> {
+        let (datasets, shuffles, held) = Default::default();
+        let mut stage = Self { target, datasets, shuffles, held };
+        let mut seen = HashSet::new();
         // An explicit stack, since a window over hundreds of intervals or a long chain of states
         // would be too deep for calls. `Some(dataset)` means that its parents are done.
         let mut stack = vec![(target, false)];
@@ -42,6 +60,10 @@ impl Stage {
                 continue;
             }
             stack.push((id, true));
+            if !dataset.parents.is_empty() && is_held(dataset) {
+                stage.held.insert(id);
+                continue;
+            }
             for parent in dataset.parents.iter().rev() {
                 match parent {
                     Parent::Narrow { dataset, .. } => stack.push((*dataset, false)),

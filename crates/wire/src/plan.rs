@@ -90,7 +90,7 @@ impl Template {
     ///     let parent = Parent::Narrow { dataset: DatasetId(first), map: PartitionMap::Same };
     ///     let datasets = [dataset(first, 0, vec![]), dataset(first + 1, 1, vec![parent])];
     ///     let lineage = HashMap::from(datasets.map(|dataset| (dataset.id, dataset)));
-    ///     Stage::cut(&lineage, DatasetId(first + 1)).unwrap()
+    ///     Stage::cut(&lineage, DatasetId(first + 1), |_| false).unwrap()
     /// };
     /// let template = |stage| Template::of(&stage, |_| 0, |_| None);
     /// assert_eq!(template(interval(10)), template(interval(20)));

@@ -24,6 +24,14 @@ impl Unit {
             BlockId::Piece { dataset, map, .. } => Self::Made { dataset, partition: map },
         }
     }
+
+    /// The dataset that it is of, unless it was received.
+    pub(super) fn dataset(&self) -> Option<DatasetId> {
+        match *self {
+            Self::Input { .. } => None,
+            Self::Made { dataset, .. } => Some(dataset),
+        }
+    }
 }
 
 /// A worker that holds a unit, since the event of that number.

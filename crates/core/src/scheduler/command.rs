@@ -5,7 +5,8 @@ use crate::{Attempt, BlockId, JobId, Stage, StageId, Task, TaskError, WorkerId};
 /// What is to be done. The runtime does it in the order given and reports back by events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Tasks of this stage follow. Said once, before the first of them.
+    /// Tasks of this stage follow. Said before the first of them, and again under the same name when what
+    /// it reads has been lost and its tasks have to compute more than before; running tasks stay as they are.
     DefineStage {
         /// Its name.
         id: StageId,

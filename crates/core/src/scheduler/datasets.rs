@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use super::blocks::Blocks;
 use crate::{BlockId, Dataset, DatasetId, Parent, Shape, Stage, TaskError};
 
 /// The datasets that a job may need, and which of them cannot be made again.
@@ -46,8 +47,12 @@ impl Datasets {
         self.cut.contains(&id)
     }
 
-    pub(super) fn stage(&self, target: DatasetId) -> Result<Arc<Stage>, TaskError> {
-        Stage::cut(&self.known, target).map(Arc::new).map_err(unknown)
+    /// The stage of `target` as it is while `blocks` are held.
+    pub(super) fn stage(&self, target: DatasetId, blocks: &Blocks) -> Result<Arc<Stage>, TaskError> {
+        let is_held = |dataset: &Dataset| {
+            dataset.keep && !is_pieces(dataset) && blocks.is_complete(dataset.id, dataset.partitions)
+        };
+        Stage::cut(&self.known, target, is_held).map(Arc::new).map_err(unknown)
     }
 
     /// Whether a block that an attempt stored may still be asked for.
@@ -65,6 +70,14 @@ impl Datasets {
             Arc::make_mut(dataset).parents.clear();
             self.cut.insert(id);
         }
+    }
+
+    /// From now on a dataset is made in this way. Says whether it is known and made in another until now.
+    pub(super) fn replace(&mut self, dataset: Arc<Dataset>) -> bool {
+        let Some(known) = self.known.get_mut(&dataset.id) else { return false };
+        self.cut.remove(&dataset.id);
+        *known = dataset;
+        true
     }
 
     /// From now on partitions of the dataset do not stay on the workers that compute them.

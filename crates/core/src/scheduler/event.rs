@@ -78,4 +78,10 @@ pub enum Event {
         /// Which.
         dataset: DatasetId,
     },
+    /// From now on a dataset is made as this says, under the name that it has: it was checkpointed, and
+    /// whoever lacks a partition reads it from there. What was behind it will not be needed for it.
+    LineageReplaced {
+        /// The dataset as it is described now.
+        dataset: Arc<Dataset>,
+    },
 }

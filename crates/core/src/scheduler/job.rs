@@ -36,7 +36,7 @@ impl Scheduler {
         if partitions == 0 {
             return Ok(None);
         }
-        let mut run = StageRun::new(self.datasets.stage(target)?, Some(job));
+        let mut run = StageRun::new(self.datasets.stage(target, &self.blocks)?, Some(job));
         for partition in 0..partitions {
             run.want(partition);
         }

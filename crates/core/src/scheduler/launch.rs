@@ -2,7 +2,12 @@
 
 use crate::{BlockId, StageId, TaskError, WorkerId};
 
-use super::{Command, Scheduler, blocks::Unit, inputs::Inputs, stage_run::StageRun};
+use super::{
+    Command, Scheduler,
+    blocks::Unit,
+    inputs::Inputs,
+    stage_run::{StageRun, Told},
+};
 
 impl Scheduler {
     /// Uses every free slot for which there is a ready task.
@@ -42,8 +47,8 @@ impl Scheduler {
         }
         let weights = inputs.weights(&self.blocks);
         let Some(worker) = self.workers.choose(&weights, inputs.has_kept()) else { return Ok(()) };
-        if !run.defined {
-            run.defined = true;
+        if run.told != Told::All {
+            run.told = Told::All;
             self.commands.push(Command::DefineStage { id, stage: run.stage.clone() });
         }
         let attempt = run.start(id, partition, worker, self.now);

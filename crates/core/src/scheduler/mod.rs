@@ -98,6 +98,7 @@ impl Scheduler {
             Event::Unpersisted { dataset } => self.unpersisted(dataset),
             Event::InputsReleased { blocks } => self.inputs_released(blocks),
             Event::LineageCut { dataset } => self.lineage_cut(dataset),
+            Event::LineageReplaced { dataset } => self.lineage_replaced(dataset),
         }
         self.launch_ready();
         std::mem::take(&mut self.commands)

@@ -1,6 +1,8 @@
 //! What a finished, failed or lost attempt changes.
 
-use crate::{Attempt, BlockId, Stage, StageId, TaskError, WorkerId, limits};
+use std::collections::BTreeSet;
+
+use crate::{Attempt, BlockId, DatasetId, Stage, StageId, TaskError, WorkerId, limits};
 
 use super::{Command, Scheduler, blocks::Unit, inputs::Inputs};
 
@@ -122,7 +124,11 @@ impl Scheduler {
 
     /// Nobody holds these any longer. Those that somebody needs are made again; kept partitions
     /// among them are no one's to make, the tasks that want them compute them in place.
-    fn make_again(&mut self, gone: &[Unit]) {
+    pub(super) fn make_again(&mut self, gone: &[Unit]) {
+        // Nobody may count on kept datasets of which something is gone: what is behind those becomes part
+        // of the stages that read them, so that it can be computed in place.
+        let incomplete: BTreeSet<DatasetId> = gone.iter().filter_map(Unit::dataset).collect();
+        self.cut_anew(|stage| incomplete.iter().any(|dataset| stage.held.contains(dataset)));
         // What a run wrote and has lost again while it lasts is wanted, for it lasts only while
         // somebody waits for the whole of it.
         for unit in gone {

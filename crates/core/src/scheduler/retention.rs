@@ -1,6 +1,6 @@
 //! What may go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{BlockId, Dataset, DatasetId, Shape, WorkerId};
 
@@ -34,6 +34,7 @@ impl Scheduler {
             let units = self.units_of(dataset);
             self.datasets.stop_keeping(id);
             self.drop_units(units);
+            self.cut_anew(|stage| stage.held.contains(&id));
         }
     }
 
@@ -45,6 +46,15 @@ impl Scheduler {
     pub(super) fn lineage_cut(&mut self, dataset: DatasetId) {
         self.datasets.cut_off(dataset);
         self.drop_forgotten();
+    }
+
+    /// Tasks that are still to start must not count on what is behind it, which goes now.
+    pub(super) fn lineage_replaced(&mut self, dataset: Arc<Dataset>) {
+        let id = dataset.id;
+        if self.datasets.replace(dataset) {
+            self.cut_anew(|stage| stage.computes(id));
+            self.drop_forgotten();
+        }
     }
 
     /// What there is of a dataset, and the names of the blocks in it.

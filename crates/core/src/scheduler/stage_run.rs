@@ -10,7 +10,7 @@ use crate::{Attempt, JobId, Stage, StageId, WorkerId};
 /// A stage and the partitions of its target that are wanted now.
 ///
 /// Properties:
-/// - `stage`, what a task of it computes, and `defined`, whether the workers were told;
+/// - `stage`, what a task of it computes, and `told`, what workers know of it;
 /// - `job`, whose result it computes; without one it writes for a shuffle, for whoever reads it;
 /// - `urgency`, the lowest job that needs it;
 /// - `todo`, the partitions of which nothing runs and nothing is done;
@@ -19,7 +19,7 @@ use crate::{Attempt, JobId, Stage, StageId, WorkerId};
 #[derive(Debug)]
 pub(super) struct StageRun {
     pub(super) stage: Arc<Stage>,
-    pub(super) defined: bool,
+    pub(super) told: Told,
     pub(super) job: Option<JobId>,
     pub(super) urgency: JobId,
     pub(super) todo: BTreeSet<u32>,
@@ -27,6 +27,16 @@ pub(super) struct StageRun {
     pub(super) dependents: BTreeSet<StageId>,
     tasks: BTreeMap<u32, TaskRun>,
     unfinished: usize,
+}
+
+/// What workers know of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Nothing,
+    /// As it is.
+    All,
+    /// As it was before something that it reads was lost.
+    Before,
 }
 
 /// One wanted partition. Its failures are counted over all its attempts.
@@ -51,7 +61,7 @@ impl StageRun {
     pub(super) fn new(stage: Arc<Stage>, job: Option<JobId>) -> Self {
         Self {
             stage,
-            defined: false,
+            told: Told::Nothing,
             job,
             // The least urgent, until a dependent says otherwise.
             urgency: job.unwrap_or(JobId(u64::MAX)),
@@ -60,6 +70,14 @@ impl StageRun {
             dependents: BTreeSet::new(),
             tasks: BTreeMap::new(),
             unfinished: 0,
+        }
+    }
+
+    /// The tasks that are still to start compute what `stage` says.
+    pub(super) fn replace(&mut self, stage: Arc<Stage>) {
+        self.stage = stage;
+        if self.told == Told::All {
+            self.told = Told::Before;
         }
     }
 

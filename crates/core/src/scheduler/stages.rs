@@ -2,9 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::{DatasetId, StageId, TaskError};
+use crate::{DatasetId, Stage, StageId, TaskError};
 
-use super::{Command, Scheduler, blocks::Unit, inputs, stage_run::StageRun};
+use super::{
+    Command, Scheduler,
+    blocks::Unit,
+    inputs,
+    stage_run::{StageRun, Told},
+};
 
 impl Scheduler {
     pub(super) fn add_run(&mut self, run: StageRun) -> StageId {
@@ -65,10 +70,27 @@ impl Scheduler {
         if let Some(id) = self.map_runs.get(&dataset) {
             return Ok(*id);
         }
-        let run = StageRun::new(self.datasets.stage(dataset)?, None);
+        let run = StageRun::new(self.datasets.stage(dataset, &self.blocks)?, None);
         let id = self.add_run(run);
         self.map_runs.insert(dataset, id);
         Ok(id)
+    }
+
+    /// Cuts the stages that what happened concerns as they are to be now, for the tasks that are still to
+    /// start. Those that run find out for themselves what is gone.
+    pub(super) fn cut_anew(&mut self, is_concerned: impl Fn(&Stage) -> bool) {
+        let mut failed = Vec::new();
+        for (id, run) in &mut self.runs {
+            if is_concerned(&run.stage) {
+                match self.datasets.stage(run.stage.target, &self.blocks) {
+                    Ok(stage) => run.replace(stage),
+                    Err(error) => failed.push((*id, error)),
+                }
+            }
+        }
+        for (id, error) in failed {
+            self.fail_run(id, &error);
+        }
     }
 
     /// The run is as urgent as the most urgent of its dependents; so then is what it waits for.
@@ -146,7 +168,7 @@ impl Scheduler {
         }
         let cancel = |(worker, attempt)| Command::CancelAttempt { worker, attempt };
         self.commands.extend(run.running().map(cancel));
-        if run.defined {
+        if run.told != Told::Nothing {
             self.commands.push(Command::RetireStage { id });
         }
         Some(run)

@@ -179,6 +179,7 @@ fn a_kept_partition_that_its_own_worker_misses_is_not_counted_on_again() {
     let [source, split, counts] = two_stages(1, 1);
     let datasets = [source, split, kept(counts), mapped(4, 1, 3)];
     s.submit(1, &datasets, 4, &["define s0 for d4", "w1 runs s0.0#0"]);
-    // It did not find d3[0], began to compute it in place, and was not told where the pieces are.
-    s.fails(1, (0, 0, 0), unreadable(piece(2, 0, 0), 1), &["w1 runs s0.0#1 d2[0→0]@w2"]);
+    // It did not find d3[0], which it was to read: its stage is cut anew to compute it in place.
+    let again = ["define s0 for d4", "w1 runs s0.0#1 d2[0→0]@w2"];
+    s.fails(1, (0, 0, 0), unreadable(part(3, 0), 1), &again);
 }

@@ -1,6 +1,6 @@
 //! Workers that are lost.
 
-use cutwater_core::PartitionMap;
+use cutwater_core::{Command, Event, PartitionMap};
 
 use crate::script::*;
 
@@ -183,4 +183,48 @@ fn a_map_task_is_spared_if_its_pieces_turn_up() {
     s.submit(1, &two_stages(2, 1), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
     s.holds(1, &[piece(2, 1, 0)], &[]);
     s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &["retire s1", "define s0 for d3", "w1 runs s0.0#0"]);
+}
+
+/// State of three intervals, of which the first is wholly held and each next is made from the one before.
+fn three_states() -> [cutwater_core::Dataset; 3] {
+    [kept(source(1, 2)), kept(mapped(2, 2, 1)), kept(mapped(3, 2, 2))]
+}
+
+#[test]
+fn a_stage_does_not_go_behind_what_is_wholly_held() {
+    let mut s = Script::with_workers(&[(1, 2)]);
+    s.holds(1, &[part(2, 0), part(2, 1)], &[]);
+    let datasets = three_states();
+    let submitted = s.submitted(1, &datasets, 3);
+    let [define, first, second] = &submitted[..] else { panic!("{submitted:?}") };
+    let Command::DefineStage { stage, .. } = define else { panic!("{define:?}") };
+    let names: Vec<u64> = stage.datasets.iter().map(|dataset| dataset.id.0).collect();
+    assert_eq!(names, [2, 3]);
+    assert!(matches!((first, second), (Command::Launch { .. }, Command::Launch { .. })));
+}
+
+#[test]
+fn a_lost_state_is_made_again_in_place_from_the_last_that_is_held() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[part(1, 0), part(1, 1), part(2, 0)], &[]);
+    s.holds(2, &[part(2, 1)], &[]);
+    s.submit(1, &three_states(), 3, &["define s0 for d3", "w1 runs s0.0#0", "w2 runs s0.1#0"]);
+    // The stage that was cut at d2 has to go behind it now; the task that runs has what it needs.
+    s.is_lost(2, &[]);
+    s.finishes(1, (0, 0, 0), &[part(3, 0)], &["j1[0] is s0.0#0", "define s0 for d3", "w1 runs s0.1#1"]);
+    s.finishes(1, (0, 1, 1), &[part(2, 1), part(3, 1)], &["j1[1] is s0.1#1", "j1 finished", "retire s0"]);
+}
+
+#[test]
+fn what_was_checkpointed_is_read_from_there_and_what_is_behind_it_goes() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[part(1, 0), part(2, 0)], &[]);
+    s.holds(2, &[part(1, 1), part(2, 1)], &[]);
+    s.submit(1, &three_states(), 3, &["define s0 for d3", "w1 runs s0.0#0", "w2 runs s0.1#0"]);
+    s.forget(&[1], &[]);
+    let read = std::sync::Arc::new(kept(source(2, 2)));
+    s.expect(Event::LineageReplaced { dataset: read }, &["w1 drops d1[0]", "w2 drops d1[1]"]);
+    s.finishes(2, (0, 1, 0), &[part(3, 1)], &["j1[1] is s0.1#0"]);
+    s.is_lost(1, &["define s0 for d3", "w2 runs s0.0#1"]);
+    s.finishes(2, (0, 0, 1), &[part(2, 0), part(3, 0)], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
 }

@@ -37,7 +37,7 @@ fn what_a_job_still_needs_is_dropped_when_it_ends() {
     s.forget(&[1, 2, 3], &[]);
     s.is_lost(2, &[]);
     s.finishes(1, (2, 0, 0), &[], &["j2[0] is s2.0#0", "define s3 for d2", "w1 runs s3.1#0"]);
-    s.finishes(1, (3, 1, 0), &[piece(2, 1, 0)], &["retire s3", "w1 runs s2.1#1"]);
+    s.finishes(1, (3, 1, 0), &[piece(2, 1, 0)], &["retire s3", "define s2 for d4", "w1 runs s2.1#1"]);
     s.finishes(
         1,
         (2, 1, 1),

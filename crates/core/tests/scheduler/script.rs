@@ -51,6 +51,12 @@ impl Script {
         self.expect(Event::JobSubmitted { job: JobId(job), datasets, target: DatasetId(target) }, commands);
     }
 
+    /// What is to be done then, where its text does not say enough.
+    pub fn submitted(&mut self, job: u64, datasets: &[Dataset], target: u64) -> Vec<Command> {
+        let datasets = datasets.iter().cloned().map(Arc::new).collect();
+        self.scheduler.step(Event::JobSubmitted { job: JobId(job), datasets, target: DatasetId(target) })
+    }
+
     #[track_caller]
     pub fn cancel(&mut self, job: u64, commands: &[&str]) {
         self.expect(Event::JobCancelled { job: JobId(job) }, commands);

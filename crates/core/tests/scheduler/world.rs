@@ -58,7 +58,8 @@ impl World {
     fn carry_out(&mut self, command: &Command) {
         match command {
             Command::DefineStage { id, stage } => {
-                assert!(self.stages.insert(*id, stage.clone()).is_none(), "{id} is defined once");
+                let before = self.stages.insert(*id, stage.clone());
+                assert!(before.is_none_or(|before| before != *stage), "{id} is defined for a reason");
             }
             Command::RetireStage { id } => assert!(self.stages.contains_key(id), "{id} was defined"),
             Command::Launch { worker, task } => {
@@ -182,6 +183,9 @@ impl World {
             return Ok(value);
         }
         let missing = |block| TaskError::FetchFailed { block, worker };
+        if stage.held.contains(&id) {
+            return Err(missing(own));
+        }
         let mut inputs = Vec::new();
         for block in dataset.splits.get(partition as usize).iter().flat_map(|split| &split.blocks) {
             inputs.push(self.read(worker, task, *block)?.ok_or_else(|| missing(*block))?);

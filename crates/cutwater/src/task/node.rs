@@ -142,6 +142,9 @@ impl<'a> Node<'a> {
         if let Some(block) = self.run.find(id)? {
             return Ok(block);
         }
+        if self.run.is_only_read(self.dataset()) {
+            return Err(TaskError::FetchFailed { block: id, worker: self.run.me() });
+        }
         let block = self.operator()?.collect(*self, partition)?;
         self.run.store(id, block.clone());
         Ok(block)

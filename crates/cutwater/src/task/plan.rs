@@ -1,4 +1,8 @@
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use cutwater_core::{
     BlockId, Dataset, DatasetId, OpId, Parent, PartitionMap, Shape, Stage, Task, TaskError, Time, WorkerId,
@@ -25,6 +29,9 @@ pub(crate) struct Plan {
     steps: HashMap<DatasetId, Step>,
     /// How many map partitions each shuffle has from which the stage reads.
     map_partitions: HashMap<DatasetId, u32>,
+    /// Kept datasets other than the target that tasks may have to compute, parents before children. There
+    /// are none unless something was lost.
+    rebuilt: Vec<DatasetId>,
 }
 
 /// A dataset and the operator that computes it.
@@ -51,7 +58,32 @@ impl Plan {
         for shuffle in &stage.shuffles {
             map_partitions.insert(*shuffle, find(*shuffle)?.dataset.partitions);
         }
-        Ok(Self { target: stage.target, steps, map_partitions })
+        Ok(Self::of(stage.target, stage.datasets.iter().map(|dataset| dataset.id), steps, map_partitions))
+    }
+
+    fn of(
+        target: DatasetId,
+        order: impl Iterator<Item = DatasetId>,
+        steps: HashMap<DatasetId, Step>,
+        map_partitions: HashMap<DatasetId, u32>,
+    ) -> Self {
+        let mut plan = Self { target, steps, map_partitions, rebuilt: Vec::new() };
+        plan.rebuilt = order.filter(|id| *id != target && plan.may_rebuild(*id)).collect();
+        plan
+    }
+
+    fn may_rebuild(&self, id: DatasetId) -> bool {
+        self.steps.get(&id).is_some_and(|Step { dataset, .. }| {
+            dataset.keep && !dataset.parents.is_empty() && !self.is_only_read(dataset)
+        })
+    }
+
+    /// Whether what `dataset` is made from lies outside the stage, so that it cannot be computed here.
+    fn is_only_read(&self, dataset: &Dataset) -> bool {
+        dataset.parents.iter().any(|parent| match parent {
+            Parent::Narrow { dataset, .. } => !self.steps.contains_key(dataset),
+            Parent::Shuffle { dataset } => !self.map_partitions.contains_key(dataset),
+        })
     }
 
     /// What `stage` is when another process runs it: a template, with the operators it refers to.
@@ -109,7 +141,7 @@ impl Plan {
             steps.insert(*id, Step { dataset: Arc::new(dataset), counts_as: *id, spec });
         }
         let map_partitions = def.shuffles.iter().copied().zip(template.shuffles.iter().copied()).collect();
-        Ok(Self { target, steps, map_partitions })
+        Ok(Self::of(target, def.datasets.iter().copied(), steps, map_partitions))
     }
 }
 
@@ -248,7 +280,41 @@ impl<'a> TaskRun<'a> {
         }
     }
 
+    /// Computes kept partitions that were lost, the oldest first, so that a long chain of states does not
+    /// become as deep a chain of calls.
+    fn rebuild(&self) -> Result<(), TaskError> {
+        let mut needed: HashSet<(DatasetId, u32)> = HashSet::new();
+        let mut stack = vec![(self.plan.target, self.task.attempt.partition)];
+        while let Some((id, partition)) = stack.pop() {
+            if !needed.insert((id, partition)) {
+                continue;
+            }
+            let Some(step) = self.plan.steps.get(&id) else { continue };
+            let block = BlockId::Partition { dataset: id, partition };
+            if step.dataset.keep && self.find(block)?.is_some() {
+                continue;
+            }
+            for parent in &step.dataset.parents {
+                if let Parent::Narrow { dataset, map } = parent
+                    && let Some(parent) = self.plan.steps.get(dataset)
+                {
+                    let partitions = map.of(partition, parent.dataset.partitions);
+                    stack.extend(partitions.map(|partition| (*dataset, partition)));
+                }
+            }
+        }
+        for id in &self.plan.rebuilt {
+            let node = self.node(*id)?;
+            let partitions = (0..node.partitions()).filter(|partition| needed.contains(&(*id, *partition)));
+            partitions.map(|partition| node.kept(partition)).try_for_each(|block| block.map(drop))?;
+        }
+        Ok(())
+    }
+
     fn target(&self) -> Result<Option<Block>, TaskError> {
+        if !self.plan.rebuilt.is_empty() {
+            self.rebuild()?;
+        }
         let (node, partition) = (self.node(self.plan.target)?, self.task.attempt.partition);
         let dataset = &node.step.dataset;
         let Shape::Pieces(reduces) = dataset.shape else {
@@ -276,6 +342,15 @@ impl<'a> TaskRun<'a> {
         let step = self.plan.steps.get(&dataset);
         let step = step.ok_or_else(|| TaskError::Internal(format!("{dataset} is not in its stage")))?;
         Ok(Node { run: self, step })
+    }
+
+    /// Whether a kept partition of `dataset` cannot be computed by this task.
+    pub(super) fn is_only_read(&self, dataset: &Dataset) -> bool {
+        self.plan.is_only_read(dataset)
+    }
+
+    pub(super) fn me(&self) -> WorkerId {
+        self.me
     }
 
     pub(super) fn map_partitions(&self, shuffle: DatasetId) -> Result<u32, TaskError> {
