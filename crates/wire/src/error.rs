@@ -9,6 +9,19 @@ pub enum WireError {
     /// What arrived is no cutwater.
     #[error("the other end does not speak cutwater's protocol")]
     NotCutwater,
+    /// What arrived is TLS, and this end has no certificates.
+    #[error(
+        "the other end speaks TLS and this end has no certificates: name them here too (`[tls]` in the configuration file, or --tls-authority, --tls-certificate and --tls-key)"
+    )]
+    SpeaksTls,
+    /// What arrived is not TLS.
+    #[error(
+        "the other end does not speak TLS: name certificates there too (`[tls]` in the configuration file, or --tls-authority, --tls-certificate and --tls-key)"
+    )]
+    NoTls,
+    /// One end does not accept the certificate of the other.
+    #[error("{0}")]
+    Certificate(String),
     /// The other end is of another release.
     #[error(
         "the other end speaks version {theirs} of the protocol and this one version {ours}; start the same executable on both"

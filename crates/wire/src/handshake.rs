@@ -191,7 +191,12 @@ async fn greet(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(No
 
     // The name first, since whoever speaks something else may send less than a greeting.
     let mut magic = [0; 8];
-    stream.read_exact(&mut magic).await?;
+    stream.read_exact(&mut magic[..2]).await?;
+    // A record of TLS: a handshake, or an alert about our own greeting. It is shorter than our name.
+    if matches!(magic, [0x15 | 0x16, 0x03, ..]) {
+        return Err(WireError::SpeaksTls);
+    }
+    stream.read_exact(&mut magic[2..]).await?;
     if magic != *MAGIC {
         return Err(WireError::NotCutwater);
     }

@@ -2,7 +2,8 @@
 //!
 //! # Layout, from the bytes upwards
 //! - [`frame`]: messages as checked pieces of a stream of bytes;
-//! - [`handshake`]: who is at the other end, and whether it may be;
+//! - [`tls`]: encryption and certificates, with their roles; [`channel`]: a stream that has them or not;
+//! - [`handshake`]: who is at the other end, and whether it may be; [`credentials`]: all that is needed for it;
 //! - [`plan`]: stages, sent once as templates and filled in each interval;
 //! - [`names`]: many blocks in few bytes;
 //! - [`message`]: everything else that master and workers tell each other.
@@ -14,11 +15,14 @@
 //! Sockets, threads and clocks (they are in `cutwater`'s `runtime/`), and types of records: those
 //! are bytes here.
 
+pub mod channel;
+pub mod credentials;
 pub mod frame;
 pub mod handshake;
 pub mod message;
 pub mod names;
 pub mod plan;
+pub mod tls;
 
 mod error;
 

@@ -11,6 +11,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use cutwater_core::{BlockId, DatasetId, Event, JobId, TaskError, WorkerId, limits};
+use cutwater_wire::credentials::Credentials;
 
 use super::{
     cluster::{self, Children, Listener, Role, Token, TokenFile},
@@ -84,7 +85,7 @@ impl Engine {
             Role::Master { listen, workers } => Self::master(settings, *listen, *workers, token),
             Role::Worker { join } => {
                 let token = token.map_or_else(|| settings.token_for(join), Ok)?;
-                cluster::work(join, settings.threads, &token.secret())
+                cluster::work(join, settings.threads, &Credentials::new(token.secret(), None))
             }
         }
     }
@@ -120,7 +121,8 @@ impl Engine {
             (None, _) => None,
         };
         let token = given.clone().map_or_else(Token::new, Ok)?;
-        let listener = Listener::open(listen, &token, settings, to_master.clone())?;
+        let listener =
+            Listener::open(listen, Credentials::new(token.secret(), None), settings, to_master.clone())?;
         let address = listener.address;
         // Who is started by hand has to find it.
         let token_file = if given.is_none() && (workers == 0 || settings.token_file.is_some()) {

@@ -6,9 +6,12 @@ use std::{
 
 use cutwater_core::{BlockId, Task, TaskError, WorkerId, limits};
 use cutwater_wire::{
-    WireError, frame,
-    handshake::{self, Secret},
+    WireError,
+    channel::Channel,
+    credentials::Credentials,
+    frame,
     message::{Fetch, Fetched, Introduction},
+    tls::Role,
 };
 use tokio::{
     io::BufReader,
@@ -18,27 +21,29 @@ use tokio::{
     time::timeout,
 };
 
-use super::identity;
+use super::{host_of, identity};
 use crate::{block::Block, task};
 
 /// Brings blocks from other workers: one connection to each, used by one request after the other.
 ///
 /// The network threads of a worker use it. If the process dies, so do its connections.
 pub(super) struct Fetcher {
-    secret: Secret,
+    credentials: Credentials,
     peers: Mutex<HashMap<WorkerId, Arc<Peer>>>,
     /// Requests that are on their way at a time.
     requests: Semaphore,
 }
 
+type Connection = BufReader<Channel<TcpStream>>;
+
 struct Peer {
     address: String,
-    connection: AsyncMutex<Option<BufReader<TcpStream>>>,
+    connection: AsyncMutex<Option<Connection>>,
 }
 
 impl Fetcher {
-    pub fn new(secret: Secret) -> Self {
-        Self { secret, peers: Mutex::default(), requests: Semaphore::new(limits::FETCHES_MAX) }
+    pub fn new(credentials: Credentials) -> Self {
+        Self { credentials, peers: Mutex::default(), requests: Semaphore::new(limits::FETCHES_MAX) }
     }
 
     pub fn note(&self, addresses: Vec<(WorkerId, String)>) {
@@ -80,7 +85,7 @@ impl Fetcher {
         // A connection that broke since it was last used is made anew, once.
         for fresh in [false, true] {
             if fresh || connection.is_none() {
-                *connection = match connect(&peer.address, &self.secret).await {
+                *connection = match connect(&peer.address, &self.credentials).await {
                     Ok(stream) => Some(stream),
                     Err(error) => {
                         tracing::warn!(%worker, address = peer.address, %error, "cannot reach a worker");
@@ -105,22 +110,20 @@ impl Fetcher {
     }
 }
 
-async fn connect(address: &str, secret: &Secret) -> Result<BufReader<TcpStream>, WireError> {
+async fn connect(address: &str, credentials: &Credentials) -> Result<Connection, WireError> {
     let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
     let connected = timeout(wait, async {
-        let mut stream = TcpStream::connect(address).await?;
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let executable = identity::executable().map_err(std::io::Error::other)?;
-        let () = handshake::connect(&mut stream, secret, &Introduction::Reader { executable }).await?;
+        let introduction = Introduction::Reader { executable };
+        let (stream, ()) = credentials.connect(stream, host_of(address), Role::Worker, &introduction).await?;
         Ok(BufReader::new(stream))
     });
     connected.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
-async fn request(
-    stream: &mut BufReader<TcpStream>,
-    wanted: &[BlockId],
-) -> Result<Vec<Option<Vec<u8>>>, WireError> {
+async fn request(stream: &mut Connection, wanted: &[BlockId]) -> Result<Vec<Option<Vec<u8>>>, WireError> {
     frame::send(stream, &Fetch(wanted.to_vec())).await?;
     let mut blocks = Vec::with_capacity(wanted.len());
     let silence = Duration::from_millis(limits::SILENCE_MS_MAX);

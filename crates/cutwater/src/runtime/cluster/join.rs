@@ -3,11 +3,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use cutwater_core::{Attempt, TaskError, WorkerId, limits};
 use cutwater_wire::{
     WireError,
-    handshake::{self, Secret},
+    credentials::Credentials,
     message::{Introduction, Joined, Ran, ToMaster, ToWorker},
     names::Blocks,
+    tls::Role,
 };
 use tokio::{
+    io::split,
     net::{TcpListener, TcpStream},
     sync::mpsc::{self, UnboundedSender},
     time::{Instant, sleep, timeout},
@@ -15,7 +17,7 @@ use tokio::{
 
 use super::{
     fetch::Fetcher,
-    identity,
+    host_of, identity,
     outbox::{receive_some, send_all},
     plans::Plans,
     serve::serve,
@@ -32,7 +34,7 @@ use crate::{
 
 /// The life of a worker process: joins the master at `master`, does what it is told, and ends with the
 /// program. It never returns; the exit status is 0 only if the master said that the program is over.
-pub(crate) fn work(master: &str, threads: usize, secret: &Secret) -> ! {
+pub(crate) fn work(master: &str, threads: usize, credentials: &Credentials) -> ! {
     // Ctrl-C reaches every process of a terminal. The master decides what becomes of the program; a
     // worker that ended by itself would take its blocks away from an orderly end.
     let ignored = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default());
@@ -45,7 +47,7 @@ pub(crate) fn work(master: &str, threads: usize, secret: &Secret) -> ! {
         .enable_all()
         .build();
     let lived = match runtime {
-        Ok(runtime) => runtime.block_on(live(master, threads, secret)),
+        Ok(runtime) => runtime.block_on(live(master, threads, credentials)),
         Err(error) => Err(Error::external(format_args!("cannot start network threads: {error}"))),
     };
     match lived {
@@ -57,9 +59,9 @@ pub(crate) fn work(master: &str, threads: usize, secret: &Secret) -> ! {
     }
 }
 
-async fn live(master: &str, threads: usize, secret: &Secret) -> Result<(), Error> {
+async fn live(master: &str, threads: usize, credentials: &Credentials) -> Result<(), Error> {
     let executable = identity::executable()?;
-    let (mut stream, local) = reach(master).await?;
+    let (stream, local) = reach(master).await?;
     // Blocks are served on the address by which the master is reached, so nothing listens beyond
     // loopback unless the master does.
     let listener = TcpListener::bind((local.ip(), 0)).await.map_err(|error| {
@@ -75,16 +77,16 @@ async fn live(master: &str, threads: usize, secret: &Secret) -> Result<(), Error
     };
     let joining = timeout(
         Duration::from_millis(limits::HANDSHAKE_MS_MAX),
-        handshake::connect(&mut stream, secret, &introduction),
+        credentials.connect(stream, host_of(master), Role::Master, &introduction),
     );
-    let joined: Joined = match joining.await {
+    let (stream, joined): (_, Joined) = match joining.await {
         Ok(joined) => {
             joined.map_err(|error| Error::external(format_args!("cannot join {master}: {error}")))?
         }
         Err(_) => return Err(Error::external(format_args!("cannot join {master}: no answer"))),
     };
     let blocks = Arc::new(BlockStore::default());
-    tokio::spawn(serve(listener, secret.clone(), blocks.clone()));
+    tokio::spawn(serve(listener, credentials.clone(), blocks.clone()));
 
     // Neither needs a bound of its own. The master is sent one answer for each task and each block it has
     // sent; compute threads have as many tasks as the master sends to a worker (`runtime/link.rs`).
@@ -98,12 +100,12 @@ async fn live(master: &str, threads: usize, secret: &Secret) -> Result<(), Error
     };
     worker::start(&shared, threads, &work, report)?;
 
-    let (mut from, to) = stream.into_split();
+    let (mut from, to) = split(stream);
     tokio::spawn(send_all(to, messages, || ToMaster::Ping));
     let hands = Hands {
         me: joined.worker,
         blocks,
-        fetcher: Arc::new(Fetcher::new(secret.clone())),
+        fetcher: Arc::new(Fetcher::new(credentials.clone())),
         to_compute,
         to_master,
     };

@@ -12,11 +12,14 @@ use crossbeam_channel::Sender;
 use cutwater_core::{TaskError, WorkerId, limits};
 use cutwater_wire::{
     WireError,
-    handshake::{self, Secret},
+    channel::Channel,
+    credentials::Credentials,
     message::{self, Introduction, Joined, Ran, ToWorker},
     names::Blocks,
+    tls::Role,
 };
 use tokio::{
+    io::split,
     net::{TcpListener, TcpStream},
     runtime::Runtime,
     sync::{Semaphore, mpsc},
@@ -26,7 +29,6 @@ use tokio::{
 use super::{
     identity,
     outbox::{receive_some, send_all},
-    token::Token,
 };
 use crate::{
     block::Block,
@@ -67,7 +69,7 @@ impl Drop for Listener {
 
 /// What a connection needs to know.
 struct Door {
-    secret: Secret,
+    credentials: Credentials,
     program: String,
     run_twice: bool,
     to_master: Sender<ToMaster>,
@@ -80,7 +82,7 @@ struct Door {
 impl Listener {
     pub fn open(
         address: SocketAddr,
-        token: &Token,
+        credentials: Credentials,
         settings: &Settings,
         to_master: Sender<ToMaster>,
     ) -> Result<Self, Error> {
@@ -97,7 +99,7 @@ impl Listener {
         })?;
         let address = listener.local_addr().map_err(Error::external)?;
         let door = Arc::new(Door {
-            secret: token.secret(),
+            credentials,
             program: settings.name.clone(),
             run_twice: settings.run_twice,
             to_master,
@@ -143,9 +145,9 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
 
 impl Door {
     /// The handshake; `None` if the other end was sent away.
-    async fn enter(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<Option<Entered>, WireError> {
+    async fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Result<Option<Entered>, WireError> {
         stream.set_nodelay(true)?;
-        let (introduction, accepting) = handshake::accept(&mut stream, &self.secret).await?;
+        let (mut stream, introduction, accepting) = self.credentials.accept(stream, &[Role::Worker]).await?;
         let Introduction::Worker { executable, slots, memory_bytes, data_address, clock_ms } = introduction
         else {
             accepting.refuse(&mut stream, "this is a master; blocks are read from workers").await?;
@@ -191,14 +193,14 @@ struct Entered {
     id: WorkerId,
     slots: u32,
     address: String,
-    stream: TcpStream,
+    stream: Channel<TcpStream>,
 }
 
 impl Entered {
     /// Carries messages both ways until the connection ends.
     async fn serve(self, to_master: &Sender<ToMaster>) {
         let Self { id: worker, slots, address, stream } = self;
-        let (mut from, to) = stream.into_split();
+        let (mut from, to) = split(stream);
         // The master must not wait for a slow connection. What it sends is bounded as `Link` says.
         let (outgoing, messages) = mpsc::unbounded_channel();
         let link = Link::Away(Box::new(Away::new(outgoing)));

@@ -26,3 +26,9 @@ pub(crate) use listen::Listener;
 pub(crate) use role::{Role, role_of_process};
 pub(crate) use spawn::{Children, Start};
 pub(crate) use token::{Token, TokenFile};
+
+/// The host of an address `HOST:PORT`, as certificates name it.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}

@@ -2,12 +2,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use cutwater_core::{BlockId, limits};
 use cutwater_wire::{
-    WireError, frame,
-    handshake::{self, Secret},
+    WireError,
+    channel::Channel,
+    credentials::Credentials,
+    frame,
     message::{Fetch, Fetched, Introduction},
+    tls::Role,
 };
 use tokio::{
-    io::BufReader,
+    io::{BufReader, split},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::spawn_blocking,
@@ -18,16 +21,16 @@ use super::identity;
 use crate::block::BlockStore;
 
 /// Lets other workers of the run read this worker's blocks.
-pub(super) async fn serve(listener: TcpListener, secret: Secret, blocks: Arc<BlockStore>) {
+pub(super) async fn serve(listener: TcpListener, credentials: Credentials, blocks: Arc<BlockStore>) {
     let handshakes = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (secret, blocks) = (secret.clone(), blocks.clone());
+                let (credentials, blocks) = (credentials.clone(), blocks.clone());
                 tokio::spawn(async move {
                     let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
-                    let entered = timeout(wait, enter(stream, &secret)).await;
+                    let entered = timeout(wait, enter(stream, &credentials)).await;
                     drop(permit);
                     let served = match entered {
                         Ok(Ok(stream)) => answer_all(stream, &blocks).await,
@@ -57,9 +60,9 @@ fn log_end(peer: SocketAddr, error: &WireError) {
     }
 }
 
-async fn enter(mut stream: TcpStream, secret: &Secret) -> Result<TcpStream, WireError> {
+async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Channel<TcpStream>, WireError> {
     stream.set_nodelay(true)?;
-    let (introduction, accepting) = handshake::accept(&mut stream, secret).await?;
+    let (mut stream, introduction, accepting) = credentials.accept(stream, &[Role::Worker]).await?;
     let own = identity::executable().ok();
     match introduction {
         Introduction::Reader { executable } if Some(executable) == own => {
@@ -76,8 +79,8 @@ async fn enter(mut stream: TcpStream, secret: &Secret) -> Result<TcpStream, Wire
 
 /// Answers each request with its blocks in order, in as many messages as it takes: small blocks
 /// together, so that they share a frame, large ones alone, so that only one is in memory as bytes.
-async fn answer_all(stream: TcpStream, blocks: &Arc<BlockStore>) -> Result<(), WireError> {
-    let (from, mut to) = stream.into_split();
+async fn answer_all(stream: Channel<TcpStream>, blocks: &Arc<BlockStore>) -> Result<(), WireError> {
+    let (from, mut to) = split(stream);
     let mut from = BufReader::new(from);
     while let Some(Fetch(wanted)) = frame::receive::<Fetch>(&mut from, frame::MESSAGE_BYTES_MAX).await? {
         let mut rest = wanted;

@@ -1,0 +1,94 @@
+//! Everything by which a process is let in by others, and lets others in.
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    WireError,
+    channel::Channel,
+    handshake::{self, Accepting, Secret},
+    tls::{Role, Tls},
+};
+
+/// The secret of a run and, where connections go beyond loopback, certificates.
+///
+/// Properties:
+/// - with certificates, TLS comes first and everything else is inside it;
+/// - it is never printed.
+///
+/// Every connection of a process uses the same one. Cloning it is free.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    secret: Secret,
+    tls: Option<Tls>,
+}
+
+impl Credentials {
+    /// Without certificates if `tls` is `None`: for loopback only.
+    pub fn new(secret: Secret, tls: Option<Tls>) -> Self {
+        Self { secret, tls }
+    }
+
+    /// Whether connections are encrypted.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Introduces this process over a new connection to `host`, where a process of that role is to be;
+    /// answers with the connection and with what was said there.
+    ///
+    /// # Errors
+    /// Those of [`Tls::connect`] and [`handshake::connect`].
+    pub async fn connect<S, M, A>(
+        &self,
+        stream: S,
+        host: &str,
+        role: Role,
+        introduction: &M,
+    ) -> Result<(Channel<S>, A), WireError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        M: Serialize,
+        A: DeserializeOwned,
+    {
+        let mut channel = match &self.tls {
+            Some(tls) => tls.connect(stream, host, role).await?,
+            None => Channel::Open(stream),
+        };
+        match handshake::connect(&mut channel, &self.secret, introduction).await {
+            Ok(answer) => Ok((channel, answer)),
+            // With TLS 1.3 it is the first thing heard that tells whether our certificate was accepted.
+            Err(error) => Err(error.unwrapped()),
+        }
+    }
+
+    /// Lets whoever is at the other end say who it is, and prove it. One with the certificate of another
+    /// role than those is told so.
+    ///
+    /// # Errors
+    /// Those of [`Tls::accept`] and [`handshake::accept`], or the role is wrong.
+    pub async fn accept<S, M>(
+        &self,
+        stream: S,
+        roles: &[Role],
+    ) -> Result<(Channel<S>, M, Accepting), WireError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        M: DeserializeOwned,
+    {
+        let (mut channel, wrong) = match &self.tls {
+            Some(tls) => {
+                let channel = tls.accept(stream).await?;
+                let wrong = tls.wrong_role(&channel, roles);
+                (channel, wrong)
+            }
+            None => (Channel::Open(stream), None),
+        };
+        let (said, accepting) = handshake::accept(&mut channel, &self.secret).await?;
+        if let Some(why) = wrong {
+            accepting.refuse(&mut channel, &why).await?;
+            return Err(WireError::Certificate(why));
+        }
+        Ok((channel, said, accepting))
+    }
+}
