@@ -236,6 +236,18 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// Whether this can be the host of a certificate: a name, or an address, without a port.
+///
+/// ```
+/// use cutwater_wire::tls::is_host;
+///
+/// assert!(is_host("worker1.lan") && is_host("::1"));
+/// assert!(!is_host("worker1.lan:7077") && !is_host(""));
+/// ```
+pub fn is_host(host: &str) -> bool {
+    ServerName::try_from(host).is_ok()
+}
+
 fn roles(certificate: &CertificateDer<'_>) -> Vec<Role> {
     Role::ALL.into_iter().filter(|role| is_named(certificate, role.name())).collect()
 }
