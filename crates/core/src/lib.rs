@@ -8,7 +8,8 @@
 //! - [`id`]: the names of things. [`Time`]: the label of an interval.
 //! - [`lineage`]: what a dataset is, for someone who does not compute it.
 //! - [`stage`]: lineage cut at its shuffles.
-//! - [`task`]: one partition of one stage, its attempts and how they fail.
+//! - [`task`]: one partition of one stage, its attempts and how they fail. [`located`]: where the pieces it
+//!   reads are.
 //! - [`scheduler`]: events in, commands out.
 //! - [`rate`]: how much an interval may take. [`allocation`]: how many workers there are.
 //!   [`receivers`]: on which of them receivers run.
@@ -22,6 +23,7 @@ pub mod allocation;
 pub mod id;
 pub mod limits;
 pub mod lineage;
+pub mod located;
 pub mod rate;
 pub mod receivers;
 pub mod scheduler;
@@ -32,6 +34,7 @@ mod time;
 
 pub use id::{BlockId, DatasetId, JobId, OpId, StageId, WorkerId};
 pub use lineage::{Dataset, Parent, PartitionMap, Shape, Split};
+pub use located::{Located, Whereabouts};
 pub use scheduler::{Command, Event, Scheduler};
 pub use stage::Stage;
 pub use task::{Attempt, Task, TaskError};

@@ -148,5 +148,9 @@ pub const TEMPLATES_MAX: usize = 512;
 /// other end in memory.
 pub const FETCHES_MAX: usize = 32;
 
+/// Partitions of a dataset, and pieces that one of them may have written. Each costs the scheduler some
+/// memory and a task; more than this is a mistake, or an attack.
+pub const PARTITIONS_MAX: u32 = 1 << 24;
+
 /// Bytes of small blocks that are gathered into one message of the data connection.
 pub const GATHER_BYTES: usize = 64 << 10;

@@ -1,6 +1,6 @@
 //! One partition of one stage, and how running it can fail.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +31,13 @@ pub struct Task {
     pub attempt: Attempt,
     /// The dataset of which it computes a partition.
     pub target: DatasetId,
-    /// Blocks the task reads that are not on the worker it is sent to, and who holds each.
+    /// Received blocks and kept partitions that it reads and that are not on the worker it is sent to, and
+    /// who holds each.
     pub remote: Vec<(BlockId, WorkerId)>,
+    /// Shuffles, and the partitions on their other side of which it reads all pieces. Where those are has
+    /// been said before by [`Command::Locate`](crate::Command::Locate), so that a task stays small however
+    /// many there are.
+    pub pieces: Vec<(DatasetId, Range<u32>)>,
 }
 
 /// Why an attempt failed. It keeps its type all the way from the worker to the scheduler, which

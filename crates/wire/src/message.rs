@@ -3,7 +3,9 @@
 //! Messages that are ready at the same time share a frame: a frame of the control connection holds a
 //! list of them.
 
-use cutwater_core::{Attempt, BlockId, OpId, StageId, Task, TaskError, WorkerId};
+use std::sync::Arc;
+
+use cutwater_core::{Attempt, BlockId, DatasetId, Located, OpId, StageId, Task, TaskError, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -63,6 +65,11 @@ pub enum ToWorker {
     RetireStage(StageId),
     /// Where other workers are, before the first task that reads from them.
     Peers(Vec<(WorkerId, String)>),
+    /// Where the pieces of a shuffle are, before the first task that reads them. It adds to what was said of
+    /// the shuffle before, and replaces it where it speaks of the same map partitions.
+    Locate(DatasetId, Arc<[Located]>),
+    /// No task will read from these shuffles again.
+    ForgetShuffles(Vec<DatasetId>),
     /// A task to run now.
     Run(Task),
     /// The result of this attempt does not matter any longer.
@@ -101,7 +108,7 @@ pub struct Ran {
 
 /// From a reader to the worker that holds blocks: these, in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetch(pub Vec<BlockId>);
+pub struct Fetch(pub Vec<Blocks>);
 
 /// The answer: each block in bytes, or `None` for one that is not held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,17 +125,40 @@ mod tests {
     fn messages_survive_the_journey() {
         let attempt = Attempt { stage: StageId(1), partition: 2, number: 3 };
         let piece = BlockId::Piece { dataset: DatasetId(4), map: 5, reduce: 6 };
-        let task = Task { attempt, target: DatasetId(7), remote: vec![(piece, WorkerId(8))] };
+        let task = Task {
+            attempt,
+            target: DatasetId(7),
+            remote: vec![(BlockId::Partition { dataset: DatasetId(9), partition: 2 }, WorkerId(8))],
+            pieces: vec![(DatasetId(4), 2..3)],
+        };
         let told = vec![
             ToWorker::Run(task.clone()),
             ToWorker::Hold(piece, vec![9; 100]),
             ToWorker::Drop(Blocks::short(&[piece])),
+            ToWorker::Locate(DatasetId(4), Located::runs([(0, WorkerId(8)), (1, WorkerId(8))]).into()),
             ToWorker::Peers(vec![(WorkerId(0), "127.0.0.1:1".to_owned())]),
         ];
         let bytes = postcard::to_allocvec(&told).unwrap();
         assert_eq!(postcard::from_bytes::<Vec<ToWorker>>(&bytes).unwrap(), told);
         let bytes = postcard::to_allocvec(&task).unwrap();
         assert!(bytes.len() < 20, "a task is tens of bytes: {}", bytes.len());
+    }
+
+    /// However many partitions a shuffle has on either side: the largest numbers there are make a task no
+    /// longer than this. What grows is said once to each worker, and by who holds what, not by pieces.
+    #[test]
+    fn a_task_is_tens_of_bytes_whatever_the_shuffle() {
+        let (last, dataset) = (u32::MAX - 1, DatasetId(u64::MAX));
+        let task = Task {
+            attempt: Attempt { stage: StageId(u64::MAX), partition: last, number: last },
+            target: dataset,
+            remote: vec![(BlockId::Partition { dataset, partition: last }, WorkerId(last))],
+            pieces: vec![(dataset, last..u32::MAX)],
+        };
+        assert!(postcard::to_allocvec(&ToWorker::Run(task)).unwrap().len() < 80);
+        let holders = (0..4000).map(|map| (map, WorkerId(map / 4)));
+        let said = ToWorker::Locate(DatasetId(4), Located::runs(holders).into());
+        assert!(postcard::to_allocvec(&said).unwrap().len() < 6000);
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Many blocks in few bytes.
 
-use cutwater_core::{BlockId, DatasetId};
+use cutwater_core::{BlockId, DatasetId, limits::PARTITIONS_MAX};
 use serde::{Deserialize, Serialize};
 
 use crate::WireError;
@@ -35,9 +35,6 @@ pub enum Blocks {
     },
 }
 
-/// Pieces that one map partition can have written.
-const PIECES_MAX: u32 = 1 << 24;
-
 impl Blocks {
     /// Names for `blocks`, in order.
     pub fn short(blocks: &[BlockId]) -> Vec<Self> {
@@ -69,8 +66,8 @@ impl Blocks {
             match *names {
                 Self::One(block) => blocks.push(block),
                 Self::Pieces { dataset, map, reduce, count } => {
-                    let end = reduce.checked_add(count).filter(|_| count <= PIECES_MAX);
-                    let end = end.ok_or(WireError::TooLong { max: PIECES_MAX as usize })?;
+                    let end = reduce.checked_add(count).filter(|_| count <= PARTITIONS_MAX);
+                    let end = end.ok_or(WireError::TooLong { max: PARTITIONS_MAX as usize })?;
                     blocks.extend((reduce..end).map(|reduce| BlockId::Piece { dataset, map, reduce }));
                 }
             }

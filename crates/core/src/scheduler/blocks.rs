@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::{BlockId, DatasetId, WorkerId};
+use crate::{BlockId, DatasetId, Located, WorkerId};
 
 /// Blocks that are written together and are there, or are gone, together.
 ///
@@ -50,17 +50,11 @@ struct Holders(Vec<Holder>);
 pub(super) struct Made {
     partitions: BTreeMap<u32, Holders>,
     by_worker: BTreeMap<WorkerId, u32>,
+    /// Partitions whose lowest holder is another than was last [told](Blocks::moved).
+    moved: BTreeSet<u32>,
 }
 
 impl Made {
-    /// The partitions that somebody holds, each with the lowest worker that does, but for those
-    /// that `worker` holds itself.
-    pub(super) fn not_on(&self, worker: WorkerId) -> impl Iterator<Item = (u32, WorkerId)> {
-        self.partitions
-            .iter()
-            .filter_map(move |(partition, holders)| Some((*partition, holders.elsewhere(worker)?)))
-    }
-
     /// How many partitions each worker holds.
     pub(super) fn by_worker(&self) -> &BTreeMap<WorkerId, u32> {
         &self.by_worker
@@ -102,8 +96,12 @@ impl Blocks {
             Err(at) => {
                 holders.0.insert(at, Holder { worker, since: now });
                 self.by_worker.entry(worker).or_default().insert(unit);
-                if let Unit::Made { dataset, .. } = unit {
-                    *self.made.entry(dataset).or_default().by_worker.entry(worker).or_default() += 1;
+                if let Unit::Made { dataset, partition } = unit {
+                    let made = self.made.entry(dataset).or_default();
+                    *made.by_worker.entry(worker).or_default() += 1;
+                    if at == 0 {
+                        made.moved.insert(partition);
+                    }
                 }
             }
         }
@@ -175,6 +173,17 @@ impl Blocks {
         self.holders(unit)?.elsewhere(worker)
     }
 
+    /// Where the partitions of a dataset are whose lowest holder has changed since the last call.
+    ///
+    /// What somebody is told of a shuffle is made of these, so that it costs as much as there was to tell,
+    /// and nothing for each task that reads from it.
+    pub(super) fn moved(&mut self, dataset: DatasetId) -> Vec<Located> {
+        let Some(made) = self.made.get_mut(&dataset) else { return Vec::new() };
+        let moved = std::mem::take(&mut made.moved);
+        let holder = |partition: u32| Some((partition, made.partitions.get(&partition)?.0.first()?.worker));
+        Located::runs(moved.into_iter().filter_map(holder))
+    }
+
     /// What is held of a dataset, if anything is.
     pub(super) fn made(&self, dataset: DatasetId) -> Option<&Made> {
         self.made.get(&dataset)
@@ -220,6 +229,9 @@ impl Made {
     fn remove_holder(&mut self, partition: u32, worker: WorkerId) -> bool {
         let Some(holders) = self.partitions.get_mut(&partition) else { return true };
         let before = holders.0.len();
+        if holders.0.first().is_some_and(|holder| holder.worker == worker) {
+            self.moved.insert(partition);
+        }
         holders.0.retain(|holder| holder.worker != worker);
         if holders.0.len() < before
             && let Some(count) = self.by_worker.get_mut(&worker)

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Attempt, BlockId, JobId, Stage, StageId, Task, TaskError, WorkerId};
+use crate::{Attempt, BlockId, DatasetId, JobId, Located, Stage, StageId, Task, TaskError, WorkerId};
 
 /// What is to be done. The runtime does it in the order given and reports back by events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,14 @@ pub enum Command {
     RetireStage {
         /// Its name.
         id: StageId,
+    },
+    /// Tasks that read from this shuffle may follow, and this is where its pieces are, as far as that was not
+    /// said before. What is said of a map partition replaces what was said of it earlier.
+    Locate {
+        /// The dataset that was split for the shuffle.
+        shuffle: DatasetId,
+        /// Who holds what its partitions wrote.
+        located: Vec<Located>,
     },
     /// Run this task there.
     Launch {

@@ -1,6 +1,9 @@
 //! What a task reads, found by walking the lineage until something is held.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    ops::Range,
+};
 
 use crate::{Attempt, BlockId, DatasetId, Parent, Task, TaskError, WorkerId};
 
@@ -124,6 +127,11 @@ impl Inputs {
         weights
     }
 
+    /// The datasets across a shuffle that it reads, one as often as it reads partitions of it.
+    pub(super) fn shuffles(&self) -> impl Iterator<Item = DatasetId> {
+        self.shuffles.iter().map(|(dataset, _)| *dataset)
+    }
+
     /// The task, as it is told to `worker`.
     pub(super) fn task(
         &self,
@@ -136,12 +144,17 @@ impl Inputs {
         for block in &self.whole {
             remote.extend(blocks.elsewhere(Unit::of(block), worker).map(|holder| (*block, holder)));
         }
-        for &(dataset, reduce) in &self.shuffles {
-            for (map, holder) in blocks.made(dataset).iter().flat_map(|made| made.not_on(worker)) {
-                remote.push((BlockId::Piece { dataset, map, reduce }, holder));
+        let mut shuffles = self.shuffles.clone();
+        shuffles.sort_unstable();
+        shuffles.dedup();
+        let mut pieces: Vec<(DatasetId, Range<u32>)> = Vec::new();
+        for (dataset, reduce) in shuffles {
+            match pieces.last_mut() {
+                Some((last, reduces)) if *last == dataset && reduces.end == reduce => reduces.end += 1,
+                _ => pieces.push((dataset, reduce..reduce + 1)),
             }
         }
-        Task { attempt, target, remote }
+        Task { attempt, target, remote, pieces }
     }
 }
 

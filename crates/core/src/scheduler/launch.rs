@@ -51,6 +51,12 @@ impl Scheduler {
             run.told = Told::All;
             self.commands.push(Command::DefineStage { id, stage: run.stage.clone() });
         }
+        for shuffle in inputs.shuffles() {
+            let located = self.blocks.moved(shuffle);
+            if !located.is_empty() {
+                self.commands.push(Command::Locate { shuffle, located });
+            }
+        }
         let attempt = run.start(id, partition, worker, self.now);
         self.workers.occupy(worker, attempt);
         self.commands

@@ -2,6 +2,8 @@
 
 use cutwater_core::{Dataset, PartitionMap};
 
+use cutwater_core::{Attempt, Command, DatasetId, Event, StageId, WorkerId};
+
 use crate::script::*;
 
 #[test]
@@ -212,4 +214,44 @@ fn a_map_task_that_names_no_piece_is_done_all_the_same() {
     let mut s = Script::with_workers(&[(1, 1)]);
     s.submit(1, &two_stages(1, 1), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
     s.finishes(1, (1, 0, 0), &[], &["retire s1", "define s0 for d3", "w1 runs s0.0#0"]);
+}
+
+/// Where the pieces of a shuffle are is said once, however many tasks read them, and again only what changed.
+#[test]
+fn pieces_are_located_once_for_all_tasks_of_a_stage() {
+    let mut s = Script::with_workers(&[(1, 2), (2, 2)]);
+    s.holds(1, &[piece(2, 0, 0), piece(2, 1, 0)], &[]);
+    s.holds(2, &[piece(2, 2, 0)], &[]);
+    let located = |commands: &[Command]| -> Vec<Vec<(u32, u32, u32)>> {
+        let said = commands.iter().filter_map(|command| match command {
+            Command::Locate { located, .. } => Some(located),
+            _ => None,
+        });
+        said.map(|runs| runs.iter().map(|run| (run.first, run.count, run.worker.0)).collect()).collect()
+    };
+    let submitted = s.submitted(1, &two_stages(3, 8), 3);
+    assert_eq!(located(&submitted), [[(0, 2, 1), (2, 1, 2)]]);
+    let tasks = submitted.iter().filter_map(|command| match command {
+        Command::Launch { task, .. } => Some(&task.pieces),
+        _ => None,
+    });
+    assert!(tasks.eq([0, 1, 2, 3].map(|reduce| vec![(DatasetId(2), reduce..reduce + 1)]).iter()));
+    // What the lost worker had is made again, and only of that the rest is told.
+    assert!(located(&s.done(Event::WorkerLost { worker: WorkerId(2) })).is_empty());
+    let finished = |partition, stage, stored: &[_]| Event::TaskFinished {
+        attempt: Attempt { stage: StageId(stage), partition, number: 0 },
+        worker: WorkerId(1),
+        stored: stored.to_vec(),
+    };
+    let running: Vec<_> = submitted
+        .iter()
+        .filter_map(|command| match command {
+            Command::Launch { worker: WorkerId(1), task } => Some(task.attempt.partition),
+            _ => None,
+        })
+        .collect();
+    for partition in running {
+        assert!(located(&s.done(finished(partition, 0, &[]))).is_empty());
+    }
+    assert_eq!(located(&s.done(finished(2, 1, &[piece(2, 2, 0)]))), [[(2, 1, 1)]]);
 }

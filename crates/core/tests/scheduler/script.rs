@@ -1,16 +1,18 @@
 //! Small words for events, datasets and commands, so that a test reads as a story.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use cutwater_core::{
     Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, OpId, Parent, PartitionMap, Scheduler,
-    Shape, Split, StageId, TaskError, WorkerId,
+    Shape, Split, StageId, Task, TaskError, Whereabouts, WorkerId,
 };
 
 /// A scheduler and what was said to it.
 #[derive(Default)]
 pub struct Script {
     scheduler: Scheduler,
+    /// What was said of where pieces are. A test reads better if each task says it.
+    located: HashMap<DatasetId, Whereabouts>,
 }
 
 impl Script {
@@ -24,10 +26,11 @@ impl Script {
     }
 
     #[track_caller]
-    pub fn expect(&mut self, event: Event, commands: &[&str]) {
+    pub fn expect(&mut self, event: Event, expected: &[&str]) {
         let shown = format!("{event:?}");
-        let given: Vec<String> = self.scheduler.step(event).iter().map(show).collect();
-        assert_eq!(given, commands, "after {shown}");
+        let commands = self.scheduler.step(event);
+        let given: Vec<String> = commands.iter().filter_map(|command| self.show(command)).collect();
+        assert_eq!(given, expected, "after {shown}");
     }
 
     #[track_caller]
@@ -52,6 +55,11 @@ impl Script {
     }
 
     /// What is to be done then, where its text does not say enough.
+    pub fn done(&mut self, event: Event) -> Vec<Command> {
+        self.scheduler.step(event)
+    }
+
+    /// The same for a job.
     pub fn submitted(&mut self, job: u64, datasets: &[Dataset], target: u64) -> Vec<Command> {
         let datasets = datasets.iter().cloned().map(Arc::new).collect();
         self.scheduler.step(Event::JobSubmitted { job: JobId(job), datasets, target: DatasetId(target) })
@@ -81,29 +89,47 @@ impl Script {
             commands,
         );
     }
+
+    fn show(&mut self, command: &Command) -> Option<String> {
+        let list = |blocks: &[BlockId]| blocks.iter().map(|block| format!(" {block}")).collect::<String>();
+        Some(match command {
+            Command::DefineStage { id, stage } => format!("define {id} for {}", stage.target),
+            Command::RetireStage { id } => format!("retire {id}"),
+            Command::Locate { shuffle, located } => {
+                self.located.entry(*shuffle).or_default().note(located).expect("there are not so many");
+                return None;
+            }
+            Command::Launch { worker, task } => {
+                let remote: String = self.remote(*worker, task).map(|read| format!(" {read}")).collect();
+                format!("{worker} runs {}{remote}", task.attempt)
+            }
+            Command::CancelAttempt { worker, attempt } => format!("{worker} cancels {attempt}"),
+            Command::AcceptResult { job, partition, attempt } => format!("{job}[{partition}] is {attempt}"),
+            Command::JobFinished { job } => format!("{job} finished"),
+            Command::JobFailed { job, error } => format!("{job} failed: {error}"),
+            Command::DropBlocks { worker, blocks } => format!("{worker} drops{}", list(blocks)),
+            Command::NoWorkers => "no workers".to_owned(),
+        })
+    }
+
+    /// What the task reads from other workers, each block with who is asked for it.
+    fn remote(&self, worker: WorkerId, task: &Task) -> impl Iterator<Item = String> {
+        let whole = task.remote.iter().map(|(block, holder)| format!("{block}@{holder}"));
+        let pieces = task.pieces.iter().flat_map(move |(dataset, reduces)| {
+            let located: Vec<_> = self.located.get(dataset).iter().flat_map(|pieces| pieces.iter()).collect();
+            reduces.clone().flat_map(move |reduce| {
+                let elsewhere = located.clone().into_iter().filter(move |(_, holder)| *holder != worker);
+                elsewhere.map(move |(map, holder)| {
+                    format!("{}@{holder}", BlockId::Piece { dataset: *dataset, map, reduce })
+                })
+            })
+        });
+        whole.chain(pieces)
+    }
 }
 
 fn named((stage, partition, number): (u64, u32, u32)) -> Attempt {
     Attempt { stage: StageId(stage), partition, number }
-}
-
-fn show(command: &Command) -> String {
-    let list = |blocks: &[BlockId]| blocks.iter().map(|block| format!(" {block}")).collect::<String>();
-    match command {
-        Command::DefineStage { id, stage } => format!("define {id} for {}", stage.target),
-        Command::RetireStage { id } => format!("retire {id}"),
-        Command::Launch { worker, task } => {
-            let remote: String =
-                task.remote.iter().map(|(block, holder)| format!(" {block}@{holder}")).collect();
-            format!("{worker} runs {}{remote}", task.attempt)
-        }
-        Command::CancelAttempt { worker, attempt } => format!("{worker} cancels {attempt}"),
-        Command::AcceptResult { job, partition, attempt } => format!("{job}[{partition}] is {attempt}"),
-        Command::JobFinished { job } => format!("{job} finished"),
-        Command::JobFailed { job, error } => format!("{job} failed: {error}"),
-        Command::DropBlocks { worker, blocks } => format!("{worker} drops{}", list(blocks)),
-        Command::NoWorkers => "no workers".to_owned(),
-    }
 }
 
 /// A dataset without parents that reads nothing held by workers.

@@ -11,7 +11,7 @@ use std::{
 
 use cutwater_core::{
     Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Parent, Scheduler, Shape, Stage, StageId,
-    Task, TaskError, WorkerId, limits,
+    Task, TaskError, Whereabouts, WorkerId, limits,
 };
 
 #[derive(Default)]
@@ -23,6 +23,7 @@ pub struct World {
     pub launched: Vec<(WorkerId, Task)>,
     pub jobs: BTreeMap<JobId, Job>,
     stages: BTreeMap<StageId, Arc<Stage>>,
+    located: HashMap<DatasetId, Whereabouts>,
     results: HashMap<Attempt, u64>,
     /// All commands so far.
     pub log: Vec<Command>,
@@ -60,6 +61,9 @@ impl World {
             Command::DefineStage { id, stage } => {
                 let before = self.stages.insert(*id, stage.clone());
                 assert!(before.is_none_or(|before| before != *stage), "{id} is defined for a reason");
+            }
+            Command::Locate { shuffle, located } => {
+                self.located.entry(*shuffle).or_default().note(located).expect("there are not so many");
             }
             Command::RetireStage { id } => assert!(self.stages.contains_key(id), "{id} was defined"),
             Command::Launch { worker, task } => {
@@ -219,12 +223,22 @@ impl World {
         if let Some(value) = self.workers.get(&worker).and_then(|worker| worker.blocks.get(&block)) {
             return Ok(Some(*value));
         }
-        let Some((_, holder)) = task.remote.iter().find(|(remote, _)| *remote == block) else {
-            return Ok(None);
-        };
-        match self.workers.get(holder).and_then(|holder| holder.blocks.get(&block)) {
+        let Some(holder) = self.holder(task, block) else { return Ok(None) };
+        match self.workers.get(&holder).and_then(|holder| holder.blocks.get(&block)) {
             Some(value) => Ok(Some(*value)),
-            None => Err(TaskError::FetchFailed { block, worker: *holder }),
+            None => Err(TaskError::FetchFailed { block, worker: holder }),
+        }
+    }
+
+    /// Who is said to hold a block that the task reads.
+    fn holder(&self, task: &Task, block: BlockId) -> Option<WorkerId> {
+        match block {
+            BlockId::Piece { dataset, map, reduce } => {
+                let mut reads = task.pieces.iter();
+                reads.find(|(shuffle, reduces)| *shuffle == dataset && reduces.contains(&reduce))?;
+                self.located.get(&dataset)?.holder(map)
+            }
+            whole => task.remote.iter().find(|(block, _)| *block == whole).map(|(_, holder)| *holder),
         }
     }
 

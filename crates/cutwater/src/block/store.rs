@@ -34,6 +34,10 @@ impl BlockStore {
         self.blocks.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    pub fn holds(&self, id: BlockId) -> bool {
+        self.blocks.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     pub fn remove(&self, ids: &[BlockId]) {
         let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
         // Blocks are let go after the lock, since dropping a large one takes a while.

@@ -4,7 +4,9 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use cutwater_core::{BlockId, Dataset, OpId, Stage, StageId, Task, TaskError, WorkerId, limits};
+use cutwater_core::{
+    BlockId, Dataset, DatasetId, Located, OpId, Stage, StageId, Task, TaskError, WorkerId, limits,
+};
 use cutwater_wire::{
     message::ToWorker,
     names::Blocks,
@@ -38,7 +40,7 @@ pub(crate) struct Defined {
 
 impl Link {
     /// Has a task run. It fails if what the task needs cannot travel.
-    pub fn run(&mut self, defined: &Defined, task: Task) -> Result<(), TaskError> {
+    pub fn run(&mut self, defined: &Defined, located: &LocatedShuffles, task: Task) -> Result<(), TaskError> {
         match self {
             // It may be gone already: then its loss is on the way to us.
             Self::Here(work) => {
@@ -47,6 +49,7 @@ impl Link {
             }
             Self::Away(away) => {
                 away.define(defined, task.attempt.stage)?;
+                away.locate(located, &task);
                 away.tell(ToWorker::Run(task));
             }
         }
@@ -70,6 +73,17 @@ impl Link {
         }
     }
 
+    /// Nobody will read from these shuffles again.
+    pub fn forget_shuffles(&mut self, shuffles: &[DatasetId]) {
+        if let Self::Away(away) = self {
+            let mut known = shuffles.to_vec();
+            known.retain(|shuffle| away.located.remove(shuffle).is_some());
+            if !known.is_empty() {
+                away.tell(ToWorker::ForgetShuffles(known));
+            }
+        }
+    }
+
     /// Says to a worker in another process what only those are told.
     pub fn tell_away(&self, message: ToWorker) {
         if let Self::Away(away) = self {
@@ -85,11 +99,17 @@ pub(crate) struct Away {
     operators: HashMap<OpId, Weak<AnySpec>>,
     templates: HashMap<Template, u32>,
     stages: HashSet<StageId>,
+    /// How much of what there is to say about each shuffle has been said.
+    located: HashMap<DatasetId, usize>,
 }
+
+/// What the scheduler has said about where the pieces of shuffles are, in order.
+pub(super) type LocatedShuffles = HashMap<DatasetId, Vec<Arc<[Located]>>>;
 
 impl Away {
     pub fn new(to: UnboundedSender<ToWorker>) -> Self {
-        Self { to, operators: HashMap::new(), templates: HashMap::new(), stages: HashSet::new() }
+        let (operators, templates, stages, located) = Default::default();
+        Self { to, operators, templates, stages, located }
     }
 
     fn tell(&self, message: ToWorker) {
@@ -122,6 +142,19 @@ impl Away {
         }));
         self.stages.insert(id);
         Ok(())
+    }
+
+    /// Says where the pieces are that the task reads, as far as that was not said with a task before it.
+    fn locate(&mut self, located: &LocatedShuffles, task: &Task) {
+        for (shuffle, _) in &task.pieces {
+            let all = located.get(shuffle).map_or(&[][..], Vec::as_slice);
+            let said = self.located.entry(*shuffle).or_default();
+            let news = all.get(*said..).unwrap_or_default();
+            *said = all.len();
+            for located in news {
+                self.tell(ToWorker::Locate(*shuffle, located.clone()));
+            }
+        }
     }
 
     fn template(&mut self, template: Template) -> u32 {

@@ -12,7 +12,7 @@ use cutwater_wire::message::ToWorker;
 use super::{
     engine::Shared,
     holding::Holding,
-    link::{Addresses, Defined, Link},
+    link::{Addresses, Defined, Link, LocatedShuffles},
 };
 use crate::{
     block::Block,
@@ -62,6 +62,7 @@ pub(super) struct Master {
     shared: Arc<Shared>,
     steps: HashMap<DatasetId, Step>,
     stages: HashMap<StageId, Defined>,
+    located: LocatedShuffles,
     jobs: HashMap<JobId, Waiting>,
     /// Results of attempts of which the scheduler has not said yet whether they count.
     results: HashMap<Attempt, Block>,
@@ -94,6 +95,7 @@ impl Master {
             shared,
             steps: HashMap::new(),
             stages: HashMap::new(),
+            located: LocatedShuffles::new(),
             jobs: HashMap::new(),
             results: HashMap::new(),
             counted: HashMap::new(),
@@ -215,12 +217,15 @@ impl Master {
                 self.stages.remove(&id);
                 self.links.values_mut().for_each(|link| link.retire(id));
             }
+            Command::Locate { shuffle, located } => {
+                self.located.entry(shuffle).or_default().push(located.into());
+            }
             Command::Launch { worker, task } => {
                 let attempt = task.attempt;
                 let moved = task.remote.iter().filter(|(id, _)| matches!(id, BlockId::Partition { .. }));
                 self.shared.moved.fetch_add(moved.count() as u64, Ordering::Relaxed);
                 let launched = match (self.stages.get(&attempt.stage), self.links.get_mut(&worker)) {
-                    (Some(defined), Some(link)) => link.run(defined, task),
+                    (Some(defined), Some(link)) => link.run(defined, &self.located, task),
                     // Without a plan the stage was refused above; its jobs must not wait for ever.
                     (None, _) => Err(TaskError::Internal(format!("no plan for {attempt}"))),
                     (_, None) => Err(TaskError::Internal(format!("{worker} is not here for {attempt}"))),
@@ -304,7 +309,9 @@ impl Master {
     }
 
     fn let_go(&mut self) {
+        let mut shuffles = Vec::new();
         for dataset in self.leaving.drain(..) {
+            shuffles.extend(self.located.remove(&dataset).map(|_| dataset));
             let Some(step) = self.steps.remove(&dataset) else { continue };
             if let Entry::Occupied(mut counted) = self.counted.entry(step.counts_as) {
                 counted.get_mut().datasets -= 1;
@@ -312,6 +319,9 @@ impl Master {
                     counted.remove();
                 }
             }
+        }
+        if !shuffles.is_empty() {
+            self.links.values_mut().for_each(|link| link.forget_shuffles(&shuffles));
         }
     }
 }

@@ -376,6 +376,7 @@ impl<'a> TaskRun<'a> {
     /// A block that the scheduler said would be there.
     pub(super) fn read(&self, id: BlockId) -> Result<Block, TaskError> {
         self.get(id).ok_or_else(|| {
+            // Pieces from afar were all fetched before the task began.
             let holder = self.task.remote.iter().find(|(block, _)| *block == id);
             TaskError::FetchFailed { block: id, worker: holder.map_or(self.me, |(_, worker)| *worker) }
         })

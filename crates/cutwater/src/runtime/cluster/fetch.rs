@@ -1,16 +1,17 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use cutwater_core::{BlockId, Task, TaskError, WorkerId, limits};
+use cutwater_core::{BlockId, TaskError, WorkerId, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
     credentials::Credentials,
     frame,
     message::{Fetch, Fetched, Introduction},
+    names::Blocks,
     tls::Role,
 };
 use tokio::{
@@ -21,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{host_of, identity};
+use super::{host_of, identity, wanted::ByWorker};
 use crate::{block::Block, task};
 
 /// Brings blocks from other workers: one connection to each, used by one request after the other.
@@ -53,14 +54,10 @@ impl Fetcher {
         }));
     }
 
-    /// Everything that `task` reads from other workers, asked of all of them at the same time.
-    pub async fn fetch(self: &Arc<Self>, task: &Task) -> Result<task::Fetched, TaskError> {
-        let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
-        for (block, worker) in &task.remote {
-            by_worker.entry(*worker).or_default().push(*block);
-        }
+    /// Everything that is `wanted`, asked of all who have some of it at the same time.
+    pub async fn fetch(self: &Arc<Self>, wanted: ByWorker) -> Result<task::Fetched, TaskError> {
         let mut asked = JoinSet::new();
-        for (worker, blocks) in by_worker {
+        for (worker, blocks) in wanted {
             let fetcher = self.clone();
             asked.spawn(async move { fetcher.ask(worker, blocks).await });
         }
@@ -72,7 +69,8 @@ impl Fetcher {
         Ok(fetched)
     }
 
-    async fn ask(&self, worker: WorkerId, wanted: Vec<BlockId>) -> Result<Vec<(BlockId, Block)>, TaskError> {
+    async fn ask(&self, worker: WorkerId, names: Vec<Blocks>) -> Result<Vec<(BlockId, Block)>, TaskError> {
+        let wanted = Blocks::long(&names).map_err(|error| TaskError::Internal(error.to_string()))?;
         let first = wanted.first().copied();
         let failed = |block: Option<BlockId>| match block.or(first) {
             Some(block) => TaskError::FetchFailed { block, worker },
@@ -94,7 +92,7 @@ impl Fetcher {
                 };
             }
             let Some(mut stream) = connection.take() else { continue };
-            match request(&mut stream, &wanted).await {
+            match request(&mut stream, &names, wanted.len()).await {
                 Ok(blocks) => {
                     *connection = Some(stream);
                     return wanted
@@ -123,15 +121,19 @@ async fn connect(address: &str, credentials: &Credentials) -> Result<Connection,
     connected.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
-async fn request(stream: &mut Connection, wanted: &[BlockId]) -> Result<Vec<Option<Vec<u8>>>, WireError> {
-    frame::send(stream, &Fetch(wanted.to_vec())).await?;
-    let mut blocks = Vec::with_capacity(wanted.len());
+async fn request(
+    stream: &mut Connection,
+    names: &[Blocks],
+    wanted: usize,
+) -> Result<Vec<Option<Vec<u8>>>, WireError> {
+    frame::send(stream, &Fetch(names.to_vec())).await?;
+    let mut blocks = Vec::with_capacity(wanted);
     let silence = Duration::from_millis(limits::SILENCE_MS_MAX);
-    while blocks.len() < wanted.len() {
+    while blocks.len() < wanted {
         let message = timeout(silence, frame::receive::<Fetched>(stream, frame::MESSAGE_BYTES_MAX)).await;
         let message = message.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         let Fetched(some) = message.ok_or(WireError::NotCutwater)?;
-        if some.is_empty() || blocks.len() + some.len() > wanted.len() {
+        if some.is_empty() || blocks.len() + some.len() > wanted {
             return Err(WireError::NotCutwater);
         }
         blocks.extend(some);

@@ -21,6 +21,7 @@ use super::{
     outbox::{receive_some, send_all},
     plans::Plans,
     serve::serve,
+    wanted::Wanted,
 };
 use crate::{
     block::{Block, BlockStore},
@@ -102,12 +103,13 @@ async fn live(master: &str, threads: usize, credentials: &Credentials) -> Result
 
     let (mut from, to) = split(stream);
     tokio::spawn(send_all(to, messages, || ToMaster::Ping));
-    let hands = Hands {
+    let mut hands = Hands {
         me: joined.worker,
         blocks,
         fetcher: Arc::new(Fetcher::new(credentials.clone())),
         to_compute,
         to_master,
+        wanted: Wanted::default(),
     };
     let mut plans = Plans::default();
     let mut bytes = Vec::new();
@@ -166,23 +168,25 @@ struct Hands {
     fetcher: Arc<Fetcher>,
     to_compute: crossbeam_channel::Sender<Work>,
     to_master: UnboundedSender<ToMaster>,
+    wanted: Wanted,
 }
 
 impl Hands {
-    fn take(&self, message: ToWorker, plans: &Plans) {
+    fn take(&mut self, message: ToWorker, plans: &Plans) {
         match message {
             ToWorker::Run(task) => {
                 let plan = match plans.stage(task.attempt.stage) {
                     Ok(plan) => plan,
                     Err(error) => return self.tell(ToMaster::Ran(task.attempt, Err(error))),
                 };
-                if task.remote.is_empty() {
+                let wanted = self.wanted.of(&task, self.me, &self.blocks);
+                if wanted.is_empty() {
                     return self.compute(Work::Run { plan, task, fetched: Fetched::new() });
                 }
                 let (fetcher, to_compute) = (self.fetcher.clone(), self.to_compute.clone());
                 let to_master = self.to_master.clone();
                 tokio::spawn(async move {
-                    match fetcher.fetch(&task).await {
+                    match fetcher.fetch(wanted).await {
                         Ok(fetched) => drop(to_compute.send(Work::Run { plan, task, fetched })),
                         Err(error) => drop(to_master.send(ToMaster::Ran(task.attempt, Err(error)))),
                     }
@@ -196,6 +200,8 @@ impl Hands {
                 Ok(blocks) => self.compute(Work::Drop(blocks)),
                 Err(error) => tracing::error!(%error, "blocks to drop"),
             },
+            ToWorker::Locate(shuffle, located) => self.wanted.locate(shuffle, &located),
+            ToWorker::ForgetShuffles(shuffles) => self.wanted.forget(&shuffles),
             ToWorker::Peers(addresses) => self.fetcher.note(addresses),
             // A cancelled attempt runs to its end and is ignored; the slot comes back then.
             ToWorker::Cancel(_) | ToWorker::Ping => {}

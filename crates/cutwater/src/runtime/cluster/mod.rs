@@ -4,7 +4,7 @@
 //! - [`token`] and [`identity`]: what proves that a process belongs here;
 //! - [`listen`]: the master's door; [`spawn`]: workers that the master starts itself;
 //! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
-//! - [`serve`] and [`fetch`]: blocks between workers;
+//! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought;
 //! - [`outbox`]: messages that share frames.
 //!
 //! Sockets are asynchronous, on one thread of their own; tasks run on compute threads, so a slow function
@@ -20,6 +20,7 @@ mod role;
 mod serve;
 mod spawn;
 mod token;
+mod wanted;
 
 pub(crate) use join::work;
 pub(crate) use listen::Listener;

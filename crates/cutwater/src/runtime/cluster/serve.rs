@@ -7,6 +7,7 @@ use cutwater_wire::{
     credentials::Credentials,
     frame,
     message::{Fetch, Fetched, Introduction},
+    names::Blocks,
     tls::Role,
 };
 use tokio::{
@@ -82,8 +83,8 @@ async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Channel<T
 async fn answer_all(stream: Channel<TcpStream>, blocks: &Arc<BlockStore>) -> Result<(), WireError> {
     let (from, mut to) = split(stream);
     let mut from = BufReader::new(from);
-    while let Some(Fetch(wanted)) = frame::receive::<Fetch>(&mut from, frame::MESSAGE_BYTES_MAX).await? {
-        let mut rest = wanted;
+    while let Some(Fetch(names)) = frame::receive::<Fetch>(&mut from, frame::MESSAGE_BYTES_MAX).await? {
+        let mut rest = Blocks::long(&names)?;
         while !rest.is_empty() {
             let blocks = blocks.clone();
             // Turning records into bytes is work, and must not hold up other connections.
