@@ -57,6 +57,15 @@ pub const TAIL_POLL_MS: u64 = 50;
 /// more of them waiting than this is a program that pushes and never runs.
 pub const QUEUE_DATASETS_MAX: usize = 10_000;
 
+/// Calls of a sink's commit for one interval, if it fails for reasons outside. Enough for an answer that was lost on its
+/// way; an outage is longer than all of them, and left to whoever starts the program again.
+pub const SINK_COMMIT_ATTEMPTS_MAX: u32 = 4;
+
+/// Intervals after whose commit their leftovers in a sink are discarded a second time, counted in intervals: what an
+/// attempt that did not count was still staging after the first time. Far longer than tasks run; each is remembered
+/// with its tokens until then.
+pub const SINK_RECENT_INTERVALS_MAX: usize = 16;
+
 /// Versions of a state in a row that were described and not computed, because no output looked at
 /// them. At so many the newest is computed: all that they are made from is held until then, and the
 /// first to look would have to wait for all of it.

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     External,
     /// The engine was stopped while this was going on.
     Stopped,
+    /// Another master has taken over; this one can do nothing any more and stops.
+    Fenced,
     /// The engine broke its own rules: a defect of cutwater.
     Internal,
 }
@@ -58,8 +60,16 @@ impl Error {
         Self::new(ErrorKind::Config, message)
     }
 
-    pub(crate) fn external(message: impl fmt::Display) -> Self {
+    /// An error of something outside, which may go away by itself: for [sinks](crate::output::Sink), of which the
+    /// task or commit is then tried again.
+    pub fn external(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::External, message)
+    }
+
+    /// The refusal of a [sink](crate::output::Sink) to serve a master after another one has taken over. The program
+    /// stops with it, also one that goes on after other failures.
+    pub fn fenced(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Fenced, format_args!("another master has taken over: {message}"))
     }
 
     pub(crate) fn internal(message: impl fmt::Display) -> Self {

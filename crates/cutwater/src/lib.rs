@@ -29,7 +29,7 @@
 //! - `shared/`: values that all functions read, or add to;
 //! - `task/`: what a compute thread runs; `shuffle/`: records brought together by key;
 //! - [`state`]: keyed tables with a version for each interval;
-//! - `output/`: where results go;
+//! - [`output`]: where results go;
 //! - `runtime/`: what runs programs: driver, master, workers, and the sockets between processes;
 //! - [`testing`]: a clock you drive, inputs you list, outputs you compare.
 //!
@@ -40,7 +40,7 @@ mod closure;
 mod collection;
 mod context;
 mod error;
-mod output;
+pub mod output;
 mod placement;
 mod rdd;
 mod record;

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub max_rate: Option<f64>,
     pub remember: Duration,
     pub run_twice: bool,
+    /// What distinguishes this run from those before: larger than theirs.
+    pub epoch: Option<u64>,
     pub progress: bool,
     pub arguments: Vec<String>,
     pub role: Role,
@@ -131,6 +133,7 @@ impl Builder {
             max_rate: None,
             remember: Duration::ZERO,
             run_twice: false,
+            epoch: None,
             progress: true,
             arguments: Vec::new(),
             role: Role::Embedded,
@@ -413,6 +416,12 @@ impl Builder {
     #[must_use]
     pub fn token_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.settings.token_file = Some(file.into());
+        self
+    }
+
+    /// Larger than that of any run before; taken from the clock if nothing is said.
+    pub(crate) fn epoch(mut self, epoch: u64) -> Self {
+        self.settings.epoch = Some(epoch);
         self
     }
 

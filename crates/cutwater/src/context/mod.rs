@@ -22,11 +22,12 @@ pub use running::Running;
 use crate::{
     DStream, Record,
     error::Error,
+    output::Act,
     rdd::Rdd,
     runtime::{Engine, driver},
     source::{Input, StandingAt},
     stream::{AnyStream, Parent, StreamNode, Timeline, window::Span},
-    task::{labelled, on_master},
+    task::labelled,
 };
 
 /// The program: its settings, its sources, streams and outputs, and the engine that runs it.
@@ -97,8 +98,7 @@ impl Graph {
 pub(crate) struct Output {
     pub label: String,
     pub stream: Arc<dyn AnyStream>,
-    /// Does it for one time; says whether there was anything to do.
-    pub run: Box<dyn FnMut(Time) -> Result<bool, Error> + Send>,
+    pub act: Box<dyn Act>,
 }
 
 impl Context {
@@ -300,12 +300,18 @@ impl Context {
         &self,
         name: &str,
         stream: Arc<dyn AnyStream>,
-        mut run: impl FnMut(Time) -> Result<bool, Error> + Send + 'static,
+        run: impl FnMut(Time) -> Result<bool, Error> + Send + 'static,
     ) {
+        self.act(name, stream, run);
+    }
+
+    /// Declares an output that does more than run.
+    #[track_caller]
+    pub(crate) fn act(&self, name: &str, stream: Arc<dyn AnyStream>, act: impl Act + 'static) {
         let label = labelled(name);
         let mut graph = self.graph();
         graph.declared(&label);
-        graph.outputs.push(Output { label, stream, run: Box::new(move |t| on_master(|| run(t))) });
+        graph.outputs.push(Output { label, stream, act: Box::new(act) });
     }
 
     #[track_caller]

@@ -9,6 +9,7 @@ use std::{
 
 use cutwater_core::Time;
 
+use super::durable;
 use crate::{
     Error, Record,
     rdd::{Rdd, unless_enough},
@@ -76,7 +77,12 @@ pub(super) fn fill_folder<T: Record>(
     discard(&beside).map_err(|error| external("clear", error))?;
     fs::create_dir_all(&beside).map_err(|error| external("create", error))?;
     let written = rdd.narrow(&write(&beside)).compute();
-    let renamed = written.and_then(|_| fs::rename(&beside, whole).map_err(|error| external("rename", error)));
+    let rename = || {
+        durable::sync_folder(&beside)?;
+        fs::rename(&beside, whole)?;
+        durable::sync_folder(whole.parent().unwrap_or(Path::new(".")))
+    };
+    let renamed = written.and_then(|_| rename().map_err(|error| external("rename", error)));
     if renamed.is_err() {
         // What is left of it is of no use, and the error that counts is the first.
         let _ = discard(&beside);

@@ -76,7 +76,9 @@ impl<T: Record> DStream<T> {
     ///
     /// Files are written in a folder beside it which is renamed when all are there: a folder that bears
     /// an interval's name holds all of it. One that is there already is left as it is, and the interval
-    /// is not computed again for it (`paper.md` §7).
+    /// is not computed again for it (`paper.md` §7). It is for one master and a local folder; where another master may
+    /// take over, or readers check what they read, [`sink`](Self::sink) the lines into a
+    /// [`FileSink`](crate::output::FileSink).
     ///
     /// ```
     /// # use std::{fs, time::Duration};

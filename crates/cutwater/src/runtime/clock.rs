@@ -24,8 +24,18 @@ impl Clock {
     }
 }
 
-/// The wall's time. The only place where it is read.
+/// The wall's time.
 pub(crate) fn wall() -> Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Time::from_ms(i64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(i64::MAX))
+    Time::from_ms(i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A number that is larger than that of any run which began before, on machines whose clocks are right: the wall's time
+/// in microseconds.
+pub(crate) fn epoch() -> u64 {
+    u64::try_from(since_1970().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The only place where the wall's time is read.
+fn since_1970() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }

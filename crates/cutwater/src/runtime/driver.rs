@@ -198,6 +198,10 @@ impl Driver {
                 stream.remember(ctx.settings().remember);
             }
         }
+        let epoch = ctx.settings().epoch.unwrap_or_else(clock::epoch);
+        for output in &mut graph.outputs {
+            on_master(|| output.act.open(epoch)).map_err(|error| error.at(&output.label))?;
+        }
         for input in &mut graph.inputs {
             input.start()?;
         }
@@ -243,7 +247,8 @@ impl Driver {
             let report = self.interval(if stopping { None } else { due });
             progress.interval(&report, &self.graph.inputs);
             if let Some(error) = report.failure
-                && (self.ctx.settings().on_failure == OnFailure::Stop || error.kind() == ErrorKind::Internal)
+                && (self.ctx.settings().on_failure == OnFailure::Stop
+                    || matches!(error.kind(), ErrorKind::Internal | ErrorKind::Fenced))
             {
                 return Err(error);
             }
@@ -282,6 +287,7 @@ impl Driver {
         self.tell(&Event::Started { time: to, sources: &report.sources, scheduling_delay });
         let result = cut.and_then(|()| self.outputs(&mut report));
         let result = self.settle(&mut report).and(result);
+        let result = result.and_then(|()| self.commit(&mut report));
         if let Err(error) = result {
             self.set_aside(&mut report, &error);
         }
@@ -371,7 +377,7 @@ impl Driver {
             let began = Instant::now();
             // The function runs on this thread; if it panics, that is an error of the interval as it
             // would be in a task.
-            let done = on_master(|| (output.run)(time)).map_err(|error| error.at(&output.label));
+            let done = on_master(|| output.act.run(time)).map_err(|error| error.at(&output.label));
             let done = OutputReport {
                 id,
                 name: output.label.clone(),
@@ -384,6 +390,19 @@ impl Driver {
             report.outputs.push(done);
         }
         result
+    }
+
+    /// Lets what outputs have held back be seen, now that all of the interval is done. If one cannot, those after it
+    /// do not either; those before it have.
+    fn commit(&mut self, report: &mut IntervalReport) -> Result<(), Error> {
+        for (output, done) in self.graph.outputs.iter_mut().zip(&mut report.outputs) {
+            let committed = on_master(|| output.act.commit(report.time));
+            if let Err(error) = committed.map_err(|error| error.at(&output.label)) {
+                done.failure = Some(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Adds what tasks found about their input.
@@ -412,6 +431,9 @@ impl Driver {
         }
         for input in &mut self.graph.inputs {
             input.set_aside(report.time);
+        }
+        for output in &mut self.graph.outputs {
+            output.act.abandon(report.time);
         }
         report.failure = Some(error);
     }

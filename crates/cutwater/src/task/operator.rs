@@ -57,6 +57,11 @@ pub(crate) trait Operator: Send + Sync + 'static {
     fn key_lender(&self) -> Option<&dyn Any> {
         None
     }
+
+    /// Whether what it emits is the attempt's own and not the same for all: the name of what it has staged.
+    fn names_its_attempt(&self) -> bool {
+        false
+    }
 }
 
 /// An operator described so that any process of this executable can build it.
@@ -241,6 +246,7 @@ trait Run<T>: Send + Sync {
     fn lend(&self, node: Node<'_>, partition: u32, look: &mut Look<'_, T>) -> Flow;
     fn lends(&self, node: Node<'_>) -> bool;
     fn key_lender(&self) -> Option<&dyn Any>;
+    fn names_its_attempt(&self) -> bool;
 }
 
 impl<O: Operator> Run<O::Out> for O {
@@ -259,6 +265,10 @@ impl<O: Operator> Run<O::Out> for O {
     fn key_lender(&self) -> Option<&dyn Any> {
         Operator::key_lender(self)
     }
+
+    fn names_its_attempt(&self) -> bool {
+        Operator::names_its_attempt(self)
+    }
 }
 
 struct Typed<T> {
@@ -270,7 +280,8 @@ struct Typed<T> {
 impl<T: Record> Typed<T> {
     #[inline]
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
-        let Some(watch) = node.run.watch() else { return self.run_counted(node, partition, emit) };
+        let watch = node.run.watch().filter(|_| !self.operator.names_its_attempt());
+        let Some(watch) = watch else { return self.run_counted(node, partition, emit) };
         watch.digest(node, partition, |digest| {
             self.run_counted(node, partition, &mut |record| {
                 digest.add(&record);

@@ -11,8 +11,15 @@
 //! assert_eq!(doubled.all(), [Some(vec![2, 4]), Some(vec![]), Some(vec![6])]);
 //! # Ok::<(), cutwater::Error>(())
 //! ```
+//!
+//! [`SinkKit`] kills a program at every step of a [sink](crate::output::Sink) of yours.
 
 mod harness;
 mod listed;
+mod probe;
+mod sink_kit;
+mod steps;
 
 pub use harness::{Harness, Watched};
+pub use sink_kit::{SinkChecked, SinkKit};
+pub use steps::step;
