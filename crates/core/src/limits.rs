@@ -163,3 +163,50 @@ pub const PARTITIONS_MAX: u32 = 1 << 24;
 
 /// Bytes of small blocks that are gathered into one message of the data connection.
 pub const GATHER_BYTES: usize = 64 << 10;
+
+/// A task that runs longer than so many hundredths of what tasks of its stage usually take is a straggler
+/// (`paper.md` §7): 1.4 times the median.
+pub const STRAGGLER_PERCENT: u64 = 140;
+
+/// No task counts as a straggler before it has run for so long, in milliseconds. What takes less is over
+/// before a copy of it could pay, and short times differ by chance.
+pub const STRAGGLER_MS_MIN: u64 = 100;
+
+/// How often the scheduler is told the time while tasks run, in milliseconds: a tenth of the time after
+/// which a task can be a straggler, and few wake-ups.
+pub const CLOCK_MS: u64 = 10;
+
+/// Runs of a kind of stage of which it is remembered how long their tasks took: enough that one odd interval
+/// changes nothing, few enough that the memory follows the load.
+pub const HISTORY_RUNS: usize = 8;
+
+/// Kinds of stages that are remembered. A program has as many as it has stages; those that are made anew in
+/// each interval must not pile up.
+pub const HISTORY_KINDS_MAX: usize = 512;
+
+/// Stages in which a worker has lost against copies of its tasks until it is avoided. Once is chance.
+pub const STRIKES_MAX: u32 = 2;
+
+/// How long a slow worker gets no tasks at first, in milliseconds; it doubles each time that it turns out to
+/// be slow still. Some intervals, so that a machine that was busy for a moment is soon back.
+pub const AVOIDED_MS_MIN: u64 = 5_000;
+
+/// The longest time for which a slow worker gets no tasks, in milliseconds. To try it again costs a copy
+/// of what it is given, and that a minute apart is nothing.
+pub const AVOIDED_MS_MAX: u64 = 60_000;
+
+/// After so long without losing against a copy a worker counts as if it never had, in milliseconds. Longer
+/// than the longest time for which it is avoided, in which it cannot lose.
+pub const STRIKES_FORGOTTEN_MS: u64 = 120_000;
+
+/// How long a worker that is asked to leave may take to hand over what only it holds, in milliseconds. Then
+/// it leaves, and what is lost is made again; those who stop machines rarely wait longer.
+pub const DRAIN_MS_MAX: u64 = 25_000;
+
+/// Blocks that are being copied from worker to worker at a time, all pieces of a map partition counted as one.
+/// Copies are behind, and must not take the network from the intervals.
+pub const COPIES_MAX: usize = 256;
+
+/// Times that one block is tried to be copied before it is left as it is. Each time it is another worker's
+/// turn; if so many cannot get it, it cannot be had.
+pub const COPY_TRIES_MAX: u32 = 4;

@@ -69,6 +69,9 @@ pub enum TaskError {
         /// Who was asked for it.
         worker: WorkerId,
     },
+    /// It was told to stop, since its result does not matter any longer. No failure of anybody.
+    #[error("the attempt was cancelled")]
+    Cancelled,
     /// The engine broke its own rules; a defect of cutwater.
     #[error("defect in cutwater: {0}")]
     Internal(String),

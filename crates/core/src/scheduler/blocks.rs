@@ -159,6 +159,27 @@ impl Blocks {
         held.chain(doubted).collect()
     }
 
+    /// What the worker holds, in order.
+    pub(super) fn held_by(&self, worker: WorkerId) -> BTreeSet<Unit> {
+        self.by_worker.get(&worker).into_iter().flatten().copied().collect()
+    }
+
+    /// How many units the worker holds.
+    pub(super) fn count(&self, worker: WorkerId) -> usize {
+        self.by_worker.get(&worker).map_or(0, HashSet::len)
+    }
+
+    /// Received blocks of which there are fewer copies than that, in order.
+    pub(super) fn inputs_held_by_fewer_than(&self, replicas: usize) -> BTreeSet<Unit> {
+        let few = self.inputs.iter().filter(|(_, holders)| holders.0.len() < replicas);
+        few.map(|((source, sequence), _)| Unit::Input { source: *source, sequence: *sequence }).collect()
+    }
+
+    /// How many units there are, each counted once for every worker that holds it or may.
+    pub(super) fn len(&self) -> usize {
+        self.by_worker.values().map(HashSet::len).sum::<usize>() + self.doubted.len()
+    }
+
     pub(super) fn is_held(&self, unit: Unit) -> bool {
         self.holders(unit).is_some()
     }

@@ -33,7 +33,8 @@ pub enum Command {
         /// What.
         task: Task,
     },
-    /// The result of this attempt does not matter any longer.
+    /// The result of this attempt does not matter any longer. It stops at the next records and is reported
+    /// as [cancelled](TaskError::Cancelled), or as what else became of it if it was over by then.
     CancelAttempt {
         /// Where it runs.
         worker: WorkerId,
@@ -68,6 +69,22 @@ pub enum Command {
         worker: WorkerId,
         /// Which.
         blocks: Vec<BlockId>,
+    },
+    /// Copies of these blocks are wanted on `to`, which reports [what it holds](crate::Event::BlocksHeld)
+    /// when it has all of them, or [that it cannot](crate::Event::CopyFailed).
+    CopyBlocks {
+        /// Who holds them.
+        from: WorkerId,
+        /// Who is to hold them too.
+        to: WorkerId,
+        /// Which.
+        blocks: Vec<BlockId>,
+    },
+    /// The worker that wanted to leave may: nothing that is needed is held by it alone, or it has taken too
+    /// long.
+    ReleaseWorker {
+        /// Who.
+        worker: WorkerId,
     },
     /// There is work and nobody to do it. Said once until a worker joins.
     NoWorkers,

@@ -43,6 +43,10 @@ impl Datasets {
         self.known.get(&id).ok_or_else(|| unknown(id))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     pub(super) fn is_cut(&self, id: DatasetId) -> bool {
         self.cut.contains(&id)
     }

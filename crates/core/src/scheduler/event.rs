@@ -17,13 +17,31 @@ pub enum Event {
         /// Who.
         worker: WorkerId,
     },
-    /// A worker holds these blocks, which no task of ours made: received records, or what it
-    /// still had when it joined.
+    /// A worker wants to leave: it gets no more tasks, what only it holds is copied to others, and then it
+    /// is [let go](crate::Command::ReleaseWorker).
+    WorkerDraining {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A worker holds these blocks, which no task of ours made: received records, what it still had when it
+    /// joined, or a [copy](crate::Command::CopyBlocks) that it was to make, all of it at once.
     BlocksHeld {
         /// Who.
         worker: WorkerId,
         /// Which.
         blocks: Vec<BlockId>,
+    },
+    /// A worker could not get blocks that it was to copy.
+    CopyFailed {
+        /// Who was to hold them.
+        worker: WorkerId,
+        /// Which.
+        blocks: Vec<BlockId>,
+    },
+    /// What time it is: told before whatever happened then, and now and then while tasks run.
+    Clock {
+        /// Milliseconds since any fixed moment.
+        now_ms: u64,
     },
     /// Every partition of `target` is wanted.
     JobSubmitted {
@@ -48,6 +66,9 @@ pub enum Event {
         /// Blocks it stored there: its pieces, of which one stands for all, and partitions that
         /// are kept.
         stored: Vec<BlockId>,
+        /// Records that it read, so that who takes long is not mistaken for who has much to do. 0 if that is
+        /// not known.
+        read: u64,
     },
     /// An attempt failed.
     TaskFailed {

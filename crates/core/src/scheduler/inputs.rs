@@ -21,6 +21,8 @@ pub(super) struct Inputs {
     whole: Vec<BlockId>,
     /// The datasets across a shuffle and the reduce partition of which it needs all pieces.
     shuffles: Vec<(DatasetId, u32)>,
+    /// Whether the task leaves a kept partition behind.
+    keeps: bool,
 }
 
 impl Inputs {
@@ -48,6 +50,7 @@ impl Inputs {
                 inputs.whole.push(block);
                 continue;
             }
+            inputs.keeps |= dataset.keep;
             if datasets.is_cut(id) {
                 let message = format!("block {block} is held by no worker, and its lineage was cut");
                 return Err(TaskError::External { operator: dataset.label.clone(), message });
@@ -99,6 +102,13 @@ impl Inputs {
     /// computes it has to fetch all of it, and has it from then on.
     pub(super) fn has_kept(&self) -> bool {
         self.whole.iter().any(|block| matches!(block, BlockId::Partition { .. }))
+    }
+
+    /// The state that the task makes another from: the kept partition that it reads, if it leaves one behind
+    /// and reads exactly one. Who reads several, such as those of a window, is best where most of them are.
+    pub(super) fn state(&self) -> Option<BlockId> {
+        let mut kept = self.whole.iter().filter(|block| matches!(block, BlockId::Partition { .. }));
+        kept.next().copied().filter(|_| self.keeps && kept.next().is_none())
     }
 
     /// How much of it each worker holds. Left out is who cannot hold most.

@@ -46,7 +46,18 @@ impl Scheduler {
             return if still_ready { Err(nobody_makes_inputs(id)) } else { Ok(()) };
         }
         let weights = inputs.weights(&self.blocks);
-        let Some(worker) = self.workers.choose(&weights, inputs.has_kept()) else { return Ok(()) };
+        let newcomer = self.newcomer(id, &inputs);
+        let worker = newcomer.or_else(|| self.workers.choose(&weights, inputs.has_kept()));
+        if let Some(worker) = worker {
+            self.launch(id, partition, worker, &inputs);
+        }
+        self.queue(id);
+        Ok(())
+    }
+
+    /// Has one more attempt of a task run there.
+    pub(super) fn launch(&mut self, id: StageId, partition: u32, worker: WorkerId, inputs: &Inputs) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
         if run.told != Told::All {
             run.told = Told::All;
             self.commands.push(Command::DefineStage { id, stage: run.stage.clone() });
@@ -58,11 +69,10 @@ impl Scheduler {
             }
         }
         let attempt = run.start(id, partition, worker, self.now);
+        let target = run.stage.target;
         self.workers.occupy(worker, attempt);
-        self.commands
-            .push(Command::Launch { worker, task: inputs.task(attempt, target, worker, &self.blocks) });
-        self.queue(id);
-        Ok(())
+        let task = inputs.task(attempt, target, worker, &self.blocks);
+        self.commands.push(Command::Launch { worker, task });
     }
 
     pub(super) fn worker_joined(&mut self, worker: WorkerId, slots: u32) {
@@ -70,14 +80,27 @@ impl Scheduler {
         self.worker_lost(worker);
         self.workers.add(worker, slots);
         self.no_workers_said = false;
+        self.copy_to_newcomer();
     }
 
     /// Who is not here cannot hold anything: such a message was overtaken by the loss.
     pub(super) fn blocks_held(&mut self, worker: WorkerId, blocks: &[BlockId]) {
         if self.workers.contains(worker) {
-            for block in blocks {
-                self.blocks.add(Unit::of(block), worker, self.now);
+            let unwanted = self.copied(worker, blocks);
+            for block in blocks.iter().filter(|block| !unwanted.contains(block)) {
+                self.store(Unit::of(block), worker);
             }
+            if !unwanted.is_empty() {
+                self.commands.push(Command::DropBlocks { worker, blocks: unwanted });
+            }
+        }
+    }
+
+    /// From now on the worker holds it; if it wants to leave, others have to hold it too.
+    pub(super) fn store(&mut self, unit: Unit, worker: WorkerId) {
+        self.blocks.add(unit, worker, self.now);
+        if !self.workers.stays(worker) {
+            self.copies.consider(unit);
         }
     }
 }

@@ -5,20 +5,30 @@
 //! - `datasets`: the lineage as it is now. `blocks`: who holds what.
 //! - `inputs`: what a task reads, found by walking the lineage until something is held.
 //! - `stage_run`: how far a run of a stage is. `stages`: which runs wait for which.
-//! - `placement`: slots. `launch`: ready tasks on free slots.
+//! - `placement`: slots. `launch`: ready tasks on free slots. `balance`: state for newcomers.
 //! - `outcome`: what a finished, failed or lost attempt changes.
-//! - `retention`: what may go. `command`: what is to be done.
+//! - `history`: how long tasks usually take. `speculation`: copies of those that take longer.
+//!   `slowness`: workers that are slow again and again.
+//! - `copies`: blocks that more workers are to hold. `draining`: workers that want to leave.
+//! - `retention`: what may go. `command`: what is to be done. `size`: how much is remembered.
 
+mod balance;
 mod blocks;
 mod command;
+mod copies;
 mod datasets;
+mod draining;
 mod event;
+mod history;
 mod inputs;
 mod job;
 mod launch;
 mod outcome;
 mod placement;
 mod retention;
+mod size;
+mod slowness;
+mod speculation;
 mod stage_run;
 mod stages;
 
@@ -26,10 +36,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use command::Command;
 pub use event::Event;
+pub use size::Size;
 
-use crate::{DatasetId, JobId, StageId};
+use crate::{DatasetId, JobId, StageId, WorkerId};
 use blocks::Blocks;
+use copies::Copies;
 use datasets::Datasets;
+use history::History;
 use placement::Workers;
 use stage_run::StageRun;
 
@@ -42,7 +55,11 @@ use stage_run::StageRun;
 /// - `runs`, the stages that are being run, which of them wait for which, and `map_runs`, those
 ///   among them that write for a shuffle;
 /// - `ready`, the runs of which a task could start now, in the order in which they may;
-/// - `forgotten`, datasets that nobody will ask for again but that a job still needs.
+/// - `forgotten`, datasets that nobody will ask for again but that a job still needs;
+/// - `history`, what tasks of earlier intervals took: those that take longer are copied to other workers,
+///   unless it does not `speculate`;
+/// - `copies`, blocks on their way to more workers, and `draining`, the workers that want to leave, each
+///   with the time at which it does.
 ///
 /// Invariants:
 /// - The scheduler never waits: a step ends with every free slot used or no task ready. A task whose
@@ -60,7 +77,7 @@ use stage_run::StageRun;
 /// It is touched by one thread, the master's. If the master dies all of it is gone, and nothing
 /// is lost: the program submits again the jobs that were not recorded as done, and the workers
 /// say which blocks they hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scheduler {
     datasets: Datasets,
     blocks: Blocks,
@@ -70,17 +87,60 @@ pub struct Scheduler {
     map_runs: HashMap<DatasetId, StageId>,
     ready: BTreeSet<(JobId, StageId)>,
     forgotten: BTreeSet<DatasetId>,
+    history: History,
+    speculate: bool,
+    copies: Copies,
+    draining: BTreeMap<WorkerId, u64>,
     stages_named: u64,
-    /// Counts the events: the only time there is here.
+    /// Counts the events, so that what was said before another thing is known to be older.
     now: u64,
+    /// What time it is, as the last that was told.
+    now_ms: u64,
+    /// When to look for stragglers next.
+    look_at_ms: u64,
     no_workers_said: bool,
     commands: Vec<Command>,
+}
+
+impl Default for Scheduler {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Scheduler {
     /// A scheduler that knows no worker and no dataset.
     pub fn new() -> Self {
-        Self::default()
+        let (datasets, blocks, workers, jobs, runs, map_runs) = Default::default();
+        let (ready, forgotten, history, copies, draining, commands) = Default::default();
+        Self {
+            datasets,
+            blocks,
+            workers,
+            jobs,
+            runs,
+            map_runs,
+            ready,
+            forgotten,
+            history,
+            speculate: true,
+            copies,
+            draining,
+            stages_named: 0,
+            now: 0,
+            now_ms: 0,
+            look_at_ms: 0,
+            no_workers_said: false,
+            commands,
+        }
+    }
+
+    /// Whether tasks that take too long are copied to other workers. They are if nothing is said, and if the
+    /// scheduler is [told the time](Event::Clock).
+    #[must_use]
+    pub fn speculate(mut self, on: bool) -> Self {
+        self.speculate = on;
+        self
     }
 
     /// Takes note of what happened and says what is to be done now, in order.
@@ -89,10 +149,15 @@ impl Scheduler {
         match event {
             Event::WorkerJoined { worker, slots } => self.worker_joined(worker, slots),
             Event::WorkerLost { worker } => self.worker_lost(worker),
+            Event::WorkerDraining { worker } => self.worker_draining(worker),
             Event::BlocksHeld { worker, blocks } => self.blocks_held(worker, &blocks),
+            Event::CopyFailed { worker, blocks } => self.copies.failed(worker, &blocks),
+            Event::Clock { now_ms } => self.clock(now_ms),
             Event::JobSubmitted { job, datasets, target } => self.job_submitted(job, datasets, target),
             Event::JobCancelled { job } => self.job_cancelled(job),
-            Event::TaskFinished { attempt, worker, stored } => self.task_finished(attempt, worker, stored),
+            Event::TaskFinished { attempt, worker, stored, read } => {
+                self.task_finished(attempt, worker, stored, read);
+            }
             Event::TaskFailed { attempt, worker, error } => self.task_failed(attempt, worker, error),
             Event::Forgotten { datasets } => self.forgotten(datasets),
             Event::Unpersisted { dataset } => self.unpersisted(dataset),
@@ -101,6 +166,9 @@ impl Scheduler {
             Event::LineageReplaced { dataset } => self.lineage_replaced(dataset),
         }
         self.launch_ready();
+        self.copy_stragglers();
+        self.copy_blocks();
+        self.let_go_drained();
         std::mem::take(&mut self.commands)
     }
 }

@@ -4,13 +4,20 @@ use std::collections::BTreeSet;
 
 use crate::{Attempt, BlockId, DatasetId, Stage, StageId, TaskError, WorkerId, limits};
 
-use super::{Command, Scheduler, blocks::Unit, inputs::Inputs};
+use super::{Command, Scheduler, blocks::Unit, history::Took, inputs::Inputs};
 
 impl Scheduler {
-    pub(super) fn task_finished(&mut self, attempt: Attempt, worker: WorkerId, stored: Vec<BlockId>) {
+    pub(super) fn task_finished(
+        &mut self,
+        attempt: Attempt,
+        worker: WorkerId,
+        stored: Vec<BlockId>,
+        read: u64,
+    ) {
         if !self.workers.contains(worker) {
             return; // What it stored is gone with it.
         }
+        let ms = self.has_run_ms(worker, attempt);
         self.workers.release(worker, attempt);
         self.note_stored(worker, stored);
         // The run may have ended since, and the attempt may be one that was given up.
@@ -19,15 +26,18 @@ impl Scheduler {
             return;
         }
         let partition = attempt.partition;
-        run.succeed(partition);
+        let beaten = run.succeed(partition);
+        run.took.extend(ms.map(|ms| (partition, Took { ms, read })));
         match run.job {
             Some(job) => self.commands.push(Command::AcceptResult { job, partition, attempt }),
             None => {
                 // Whether or not it named a piece: it may have none to name.
                 let unit = Unit::Made { dataset: run.stage.target, partition };
-                self.blocks.add(unit, worker, self.now);
+                self.store(unit, worker);
             }
         }
+        self.give_up(attempt, &beaten);
+        self.note_history(attempt.stage);
         self.finish_if_done(attempt.stage);
     }
 
@@ -44,7 +54,7 @@ impl Scheduler {
                 last = Some(unit);
                 wanted = self.datasets.wants(&block);
                 if wanted {
-                    self.blocks.add(unit, worker, self.now);
+                    self.store(unit, worker);
                 }
             }
             if !wanted {
@@ -62,6 +72,8 @@ impl Scheduler {
         let Some(launched) = run.end(attempt, worker) else { return };
         match error {
             TaskError::User { .. } | TaskError::Internal(_) => self.fail_run(attempt.stage, &error),
+            // Of those that we have cancelled nobody runs here any longer; this one has stopped all the same.
+            TaskError::Cancelled => self.retry(attempt),
             TaskError::External { .. } => {
                 if run.count_failure(attempt.partition) >= limits::TASK_ATTEMPTS_MAX {
                     self.fail_run(attempt.stage, &error);
@@ -75,7 +87,13 @@ impl Scheduler {
                     return self.fail_run(attempt.stage, &error);
                 }
                 let mut gone = self.suspects(attempt, worker, &block, holder);
-                gone.retain(|unit| self.blocks.doubt(*unit, holder, launched));
+                gone.retain(|unit| {
+                    // A received block that is held once less has to be held once more.
+                    if matches!(unit, Unit::Input { .. }) {
+                        self.copies.consider(*unit);
+                    }
+                    self.blocks.doubt(*unit, holder, launched)
+                });
                 self.retry(attempt);
                 if !gone.is_empty() {
                     self.make_again(&gone);
@@ -116,6 +134,7 @@ impl Scheduler {
                 self.retry(attempt);
             }
         }
+        self.lose_copies(worker);
         let gone = self.blocks.lose(worker);
         if !gone.is_empty() {
             self.make_again(&gone);

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use super::slowness::Slowness;
 use crate::{Attempt, WorkerId, limits};
 
 /// How much of a task's input a worker holds. The greater, the better.
@@ -18,6 +19,9 @@ pub(super) struct Weight {
 
 /// The workers there are, and what runs on each.
 ///
+/// Tasks are given to the best class of workers of which there is anybody with slots: those that are slow get
+/// none while there are others, and those that want to leave none while there are any who stay.
+///
 /// A worker may be sent more attempts than it has slots: those wait there for a slot, because their
 /// state is there.
 ///
@@ -26,15 +30,43 @@ pub(super) struct Weight {
 #[derive(Debug, Default)]
 pub(super) struct Workers {
     workers: BTreeMap<WorkerId, Worker>,
-    /// Workers with a free slot. The last has most of them, and the lowest id among such.
+    /// Workers of the best class with a free slot. The last has most of them, and the lowest id among such.
     free: BTreeSet<(usize, Reverse<WorkerId>)>,
+    /// The best class of which there is anybody with slots.
+    best: Option<Class>,
+    /// The slots of that class.
     slots: usize,
+    now_ms: u64,
+}
+
+/// How gladly a worker is given tasks, the gladdest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Usual,
+    /// It was slow again and again.
+    Slow,
+    /// It wants to leave.
+    Draining,
+    /// It was told that it may.
+    Released,
 }
 
 #[derive(Debug)]
 struct Worker {
     slots: usize,
-    running: BTreeSet<Attempt>,
+    class: Class,
+    slowness: Slowness,
+    running: BTreeMap<Attempt, Turn>,
+    sent: u64,
+}
+
+/// How far an attempt that was sent to a worker is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Turn {
+    /// It has had a slot since then.
+    Runs { since_ms: u64 },
+    /// It is the `nth` that was sent there, and waits for a slot since then.
+    Waits { since_ms: u64, nth: u64 },
 }
 
 impl Worker {
@@ -46,25 +78,54 @@ impl Worker {
     fn room(&self) -> usize {
         (self.slots * (1 + limits::WAITING_PER_SLOT)).saturating_sub(self.running.len())
     }
+
+    /// Takes in an attempt, which has a slot at once if there is one.
+    fn begin(&mut self, attempt: Attempt, now_ms: u64) {
+        self.sent += 1;
+        let turn = if self.free() > 0 {
+            Turn::Runs { since_ms: now_ms }
+        } else {
+            Turn::Waits { since_ms: now_ms, nth: self.sent }
+        };
+        self.running.insert(attempt, turn);
+    }
+
+    /// An attempt is over: the slot that it had goes to who has waited for longest.
+    fn end(&mut self, attempt: Attempt, now_ms: u64) {
+        if !matches!(self.running.remove(&attempt), Some(Turn::Runs { .. })) {
+            return;
+        }
+        let waiting = self.running.values_mut().filter_map(|turn| match *turn {
+            Turn::Waits { nth, .. } => Some((nth, turn)),
+            Turn::Runs { .. } => None,
+        });
+        if let Some((_, turn)) = waiting.min_by_key(|(nth, _)| *nth) {
+            *turn = Turn::Runs { since_ms: now_ms };
+        }
+    }
 }
 
 impl Workers {
     pub(super) fn add(&mut self, id: WorkerId, slots: u32) {
-        self.workers.insert(id, Worker { slots: slots as usize, running: BTreeSet::new() });
-        self.slots += slots as usize;
-        self.note_free(id);
+        let (slowness, running) = Default::default();
+        let worker = Worker { slots: slots as usize, class: Class::Usual, slowness, running, sent: 0 };
+        self.workers.insert(id, worker);
+        self.classify();
     }
 
     /// Answers what ran there, in order.
-    pub(super) fn remove(&mut self, id: WorkerId) -> BTreeSet<Attempt> {
-        let Some(worker) = self.workers.remove(&id) else { return BTreeSet::new() };
-        self.free.remove(&(worker.free(), Reverse(id)));
-        self.slots -= worker.slots;
-        worker.running
+    pub(super) fn remove(&mut self, id: WorkerId) -> Vec<Attempt> {
+        let Some(worker) = self.workers.remove(&id) else { return Vec::new() };
+        self.classify();
+        worker.running.into_keys().collect()
     }
 
     pub(super) fn contains(&self, id: WorkerId) -> bool {
         self.workers.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.workers.len()
     }
 
     /// Whether anybody could ever run a task; a worker without slots only holds blocks.
@@ -72,51 +133,154 @@ impl Workers {
         self.slots > 0
     }
 
+    /// The slots of those who are given tasks.
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// The slots of one worker, if it is given tasks.
+    pub(super) fn slots_of(&self, id: WorkerId) -> usize {
+        self.workers
+            .get(&id)
+            .filter(|worker| Some(worker.class) == self.best)
+            .map_or(0, |worker| worker.slots)
+    }
+
+    /// Says whether that is news.
+    pub(super) fn drain(&mut self, id: WorkerId) -> bool {
+        self.put_into(id, Class::Draining)
+    }
+
+    pub(super) fn release_worker(&mut self, id: WorkerId) {
+        self.put_into(id, Class::Released);
+    }
+
+    fn put_into(&mut self, id: WorkerId, class: Class) -> bool {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.class < class) else {
+            return false;
+        };
+        worker.class = class;
+        self.classify();
+        true
+    }
+
+    /// Those who stay, in order.
+    pub(super) fn staying(&self) -> impl Iterator<Item = WorkerId> {
+        self.workers.iter().filter(|(_, worker)| worker.class < Class::Draining).map(|(id, _)| *id)
+    }
+
+    pub(super) fn stays(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_some_and(|worker| worker.class < Class::Draining)
+    }
+
+    pub(super) fn is_idle(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_none_or(|worker| worker.running.is_empty())
+    }
+
+    /// A copy of a task of this worker was faster. If that is so again and again it is avoided, but never
+    /// more than half of all: then it is not they who are slow.
+    pub(super) fn strike(&mut self, id: WorkerId) {
+        let of = |class| self.workers.values().filter(|w| w.slots > 0 && w.class == class).count();
+        let (usual, slow) = (of(Class::Usual), of(Class::Slow));
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.slowness.strike(self.now_ms) && worker.class == Class::Usual && slow < (usual + slow) / 2 {
+            worker.class = Class::Slow;
+            self.classify();
+        }
+    }
+
+    /// It is that late: whoever was slow is given another chance in time.
+    pub(super) fn clock(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        let mut changed = false;
+        for worker in self.workers.values_mut() {
+            if worker.class == Class::Slow && !worker.slowness.is_avoided(now_ms) {
+                worker.class = Class::Usual;
+                changed = true;
+            }
+        }
+        if changed {
+            self.classify();
+        }
+    }
+
+    /// Finds who is given tasks, after workers or their classes have changed.
+    fn classify(&mut self) {
+        let working = || self.workers.iter().filter(|(_, w)| w.slots > 0 && w.class < Class::Released);
+        self.best = working().map(|(_, worker)| worker.class).min();
+        let best = || working().filter(|(_, worker)| Some(worker.class) == self.best);
+        self.slots = best().map(|(_, worker)| worker.slots).sum();
+        let free = best().map(|(id, worker)| (worker.free(), Reverse(*id)));
+        self.free = free.filter(|(free, _)| *free > 0).collect();
+    }
+
     /// Among the workers that hold most of the task's input, one with a free slot; failing that, one
     /// where the task can wait for a slot, if it `may_wait`; failing that, any other with a free slot.
     /// Where there is a choice, the one with most free slots, and then the lowest id.
     pub(super) fn choose(&self, weights: &BTreeMap<WorkerId, Weight>, may_wait: bool) -> Option<WorkerId> {
-        let most = weights.values().max();
-        let preferred = || {
-            let most = weights.iter().filter(|(_, weight)| Some(*weight) == most);
-            most.filter_map(|(id, _)| Some((*id, self.workers.get(id)?)))
+        let at_work = || {
+            let at_work =
+                weights.iter().filter_map(|(id, weight)| Some((*id, weight, self.workers.get(id)?)));
+            at_work.filter(|(_, _, worker)| Some(worker.class) == self.best)
         };
+        let most = at_work().map(|(_, weight, _)| weight).max();
+        let preferred = || at_work().filter(|(_, weight, _)| Some(*weight) == most);
         let best = |places: &mut dyn Iterator<Item = (usize, WorkerId)>| {
             places.filter(|(places, _)| *places > 0).map(|(places, id)| (places, Reverse(id))).max()
         };
-        best(&mut preferred().map(|(id, worker)| (worker.free(), id)))
-            .or_else(|| best(&mut preferred().filter(|_| may_wait).map(|(id, worker)| (worker.room(), id))))
+        best(&mut preferred().map(|(id, _, worker)| (worker.free(), id)))
+            .or_else(|| best(&mut preferred().filter(|_| may_wait).map(|(id, _, w)| (w.room(), id))))
             .or_else(|| self.free.last().copied())
             .map(|(_, Reverse(id))| id)
+    }
+
+    /// For a second attempt of a task: one with a free slot on which none runs, that with most of its input.
+    pub(super) fn choose_another(
+        &self,
+        weights: &BTreeMap<WorkerId, Weight>,
+        taken: &[WorkerId],
+    ) -> Option<WorkerId> {
+        let others = self.free.iter().filter(|(_, Reverse(id))| !taken.contains(id));
+        others.max_by_key(|(free, id)| (weights.get(&id.0), *free, *id)).map(|(_, Reverse(id))| *id)
     }
 
     pub(super) fn any_free(&self) -> bool {
         !self.free.is_empty()
     }
 
+    /// Those with a free slot, who has most of them first.
+    pub(super) fn free(&self) -> impl Iterator<Item = WorkerId> {
+        self.free.iter().rev().map(|(_, Reverse(id))| *id)
+    }
+
+    /// How far an attempt is that was sent there.
+    pub(super) fn turn(&self, id: WorkerId, attempt: Attempt) -> Option<Turn> {
+        self.workers.get(&id)?.running.get(&attempt).copied()
+    }
+
+    /// How many attempts there are that were sent to somebody and not reported.
+    pub(super) fn running(&self) -> usize {
+        self.workers.values().map(|worker| worker.running.len()).sum()
+    }
+
     /// The attempt occupies a slot of a worker that has a free one, or waits for one there.
     pub(super) fn occupy(&mut self, id: WorkerId, attempt: Attempt) {
-        self.change(id, |running| running.insert(attempt));
+        self.change(id, |worker, now_ms| worker.begin(attempt, now_ms));
     }
 
     /// The attempt, if it was there at all, is over.
     pub(super) fn release(&mut self, id: WorkerId, attempt: Attempt) {
-        self.change(id, |running| running.remove(&attempt));
+        self.change(id, |worker, now_ms| worker.end(attempt, now_ms));
     }
 
-    fn change(&mut self, id: WorkerId, change: impl FnOnce(&mut BTreeSet<Attempt>) -> bool) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            self.free.remove(&(worker.free(), Reverse(id)));
-            change(&mut worker.running);
-            let most = worker.slots * (1 + limits::WAITING_PER_SLOT);
-            assert!(worker.running.len() <= most, "{id} was given more attempts than it has room for");
-            self.note_free(id);
-        }
-    }
-
-    fn note_free(&mut self, id: WorkerId) {
-        if let Some(free) = self.workers.get(&id).map(Worker::free).filter(|free| *free > 0) {
-            self.free.insert((free, Reverse(id)));
+    fn change(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker, u64)) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        self.free.remove(&(worker.free(), Reverse(id)));
+        change(worker, self.now_ms);
+        let most = worker.slots * (1 + limits::WAITING_PER_SLOT);
+        assert!(worker.running.len() <= most, "{id} was given more attempts than it has room for");
+        if worker.free() > 0 && Some(worker.class) == self.best {
+            self.free.insert((worker.free(), Reverse(id)));
         }
     }
 }

@@ -39,6 +39,7 @@ impl Scheduler {
     }
 
     pub(super) fn inputs_released(&mut self, blocks: Vec<BlockId>) {
+        self.copies.released(&blocks);
         self.drop_units(blocks.into_iter().map(|block| (Unit::of(&block), vec![block])).collect());
     }
 
@@ -60,14 +61,10 @@ impl Scheduler {
     /// What there is of a dataset, and the names of the blocks in it.
     fn units_of(&self, dataset: &Dataset) -> Vec<(Unit, Vec<BlockId>)> {
         let id = dataset.id;
-        let blocks = |partition| match dataset.shape {
-            Shape::Records => vec![BlockId::Partition { dataset: id, partition }],
-            Shape::Pieces(pieces) => {
-                (0..pieces).map(|reduce| BlockId::Piece { dataset: id, map: partition, reduce }).collect()
-            }
-        };
         let partitions = self.blocks.partitions(id).into_iter();
-        partitions.map(|partition| (Unit::Made { dataset: id, partition }, blocks(partition))).collect()
+        partitions
+            .map(|partition| (Unit::Made { dataset: id, partition }, names(dataset, partition)))
+            .collect()
     }
 
     /// Has them deleted by whoever holds them: one command for each worker, in order.
@@ -82,6 +79,17 @@ impl Scheduler {
         for (worker, mut blocks) in by_worker {
             blocks.sort_unstable();
             self.commands.push(Command::DropBlocks { worker, blocks });
+        }
+    }
+}
+
+/// What the task for one partition of a dataset leaves behind.
+pub(super) fn names(dataset: &Dataset, partition: u32) -> Vec<BlockId> {
+    match dataset.shape {
+        Shape::Records => vec![BlockId::Partition { dataset: dataset.id, partition }],
+        Shape::Pieces(pieces) => {
+            let piece = |reduce| BlockId::Piece { dataset: dataset.id, map: partition, reduce };
+            (0..pieces).map(piece).collect()
         }
     }
 }

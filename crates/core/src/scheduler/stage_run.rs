@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use super::{balance::Moves, history::Took};
 use crate::{Attempt, JobId, Stage, StageId, WorkerId};
 
 /// A stage and the partitions of its target that are wanted now.
@@ -15,7 +16,8 @@ use crate::{Attempt, JobId, Stage, StageId, WorkerId};
 /// - `urgency`, the lowest job that needs it;
 /// - `todo`, the partitions of which nothing runs and nothing is done;
 /// - `waits_for`, the runs that have to end first, and `dependents`, the runs that wait for this;
-/// - `tasks`, what became of each wanted partition so far.
+/// - `tasks`, what became of each wanted partition so far, and `took`, how long those took that are done;
+/// - `moves`, whose state other workers are given so that all have their share.
 #[derive(Debug)]
 pub(super) struct StageRun {
     pub(super) stage: Arc<Stage>,
@@ -25,6 +27,10 @@ pub(super) struct StageRun {
     pub(super) todo: BTreeSet<u32>,
     pub(super) waits_for: BTreeSet<StageId>,
     pub(super) dependents: BTreeSet<StageId>,
+    pub(super) took: Vec<(u32, Took)>,
+    pub(super) moves: Moves,
+    /// Workers that have lost against a copy here, which counts once.
+    struck: BTreeSet<WorkerId>,
     tasks: BTreeMap<u32, TaskRun>,
     unfinished: usize,
 }
@@ -45,14 +51,15 @@ struct TaskRun {
     attempts: u32,
     failures: u32,
     fetch_failures: u32,
-    running: Option<Running>,
+    /// In the order in which they were launched: one, and perhaps a copy.
+    running: Vec<Running>,
     done: bool,
 }
 
-#[derive(Debug)]
-struct Running {
-    attempt: Attempt,
-    worker: WorkerId,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    pub(super) attempt: Attempt,
+    pub(super) worker: WorkerId,
     launched: u64,
 }
 
@@ -68,6 +75,9 @@ impl StageRun {
             todo: BTreeSet::new(),
             waits_for: BTreeSet::new(),
             dependents: BTreeSet::new(),
+            took: Vec::new(),
+            moves: Moves::default(),
+            struck: BTreeSet::new(),
             tasks: BTreeMap::new(),
             unfinished: 0,
         }
@@ -109,31 +119,37 @@ impl StageRun {
         let task = self.tasks.entry(partition).or_default();
         let attempt = Attempt { stage: id, partition, number: task.attempts };
         task.attempts += 1;
-        task.running = Some(Running { attempt, worker, launched: now });
+        task.running.push(Running { attempt, worker, launched: now });
         attempt
     }
 
     /// Takes note that the attempt is over, and answers at which event it was launched; nothing
-    /// if it is not the one that runs there.
+    /// if it is not one that runs there.
     pub(super) fn end(&mut self, attempt: Attempt, worker: WorkerId) -> Option<u64> {
         let running = &mut self.tasks.get_mut(&attempt.partition)?.running;
-        running.take_if(|running| running.attempt == attempt && running.worker == worker).map(|r| r.launched)
+        let at = running.iter().position(|running| running.attempt == attempt && running.worker == worker)?;
+        Some(running.remove(at).launched)
     }
 
-    /// The partition is there.
-    pub(super) fn succeed(&mut self, partition: u32) {
+    /// The partition is there. Answers the attempts that compute it for nothing now, and that count no longer.
+    pub(super) fn succeed(&mut self, partition: u32) -> Vec<Running> {
         self.todo.remove(&partition);
-        if let Some(task) = self.tasks.get_mut(&partition)
-            && !task.done
-        {
-            task.done = true;
-            self.unfinished -= 1;
-        }
+        let Some(task) = self.tasks.get_mut(&partition).filter(|task| !task.done) else { return Vec::new() };
+        task.done = true;
+        self.unfinished -= 1;
+        std::mem::take(&mut task.running)
     }
 
-    /// A task of which no attempt runs any longer is to be done once more.
+    /// The worker was slower than a copy. Says whether this is the first time in this run.
+    pub(super) fn strike(&mut self, worker: WorkerId) -> bool {
+        self.struck.insert(worker)
+    }
+
+    /// A task of which an attempt has ended is to be done once more, unless another attempt of it runs.
     pub(super) fn retry(&mut self, partition: u32) {
-        self.todo.insert(partition);
+        if self.tasks.get(&partition).is_none_or(|task| task.running.is_empty()) {
+            self.todo.insert(partition);
+        }
     }
 
     /// Counts a failure and answers how many there were.
@@ -152,6 +168,19 @@ impl StageRun {
 
     /// The attempts that run, in order.
     pub(super) fn running(&self) -> impl Iterator<Item = (WorkerId, Attempt)> {
-        self.tasks.values().filter_map(|task| task.running.as_ref()).map(|run| (run.worker, run.attempt))
+        self.tasks.values().flat_map(|task| &task.running).map(|run| (run.worker, run.attempt))
+    }
+
+    /// The attempts of which there is no copy, in order.
+    pub(super) fn alone(&self) -> impl Iterator<Item = Running> {
+        self.tasks.values().filter_map(|task| match *task.running.as_slice() {
+            [running] => Some(running),
+            _ => None,
+        })
+    }
+
+    /// How many partitions are wanted, done or not.
+    pub(super) fn wanted(&self) -> usize {
+        self.tasks.len()
     }
 }

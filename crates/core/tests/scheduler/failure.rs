@@ -69,7 +69,12 @@ fn an_unreadable_block_that_another_holds_is_read_from_there() {
     s.holds(1, &[input(0)], &[]);
     s.holds(2, &[input(0)], &[]);
     s.submit(1, &[received(1, 1)], 1, &["define s0 for d1", "w3 runs s0.0#0 input0/0@w1"]);
-    s.fails(3, (0, 0, 0), unreadable(input(0), 1), &["w3 runs s0.0#1 input0/0@w2"]);
+    s.fails(
+        3,
+        (0, 0, 0),
+        unreadable(input(0), 1),
+        &["w3 runs s0.0#1 input0/0@w2", "w1 copies from w2 input0/0"],
+    );
     // And if nobody is left who holds it, it cannot be made.
     s.fails(
         3,

@@ -242,6 +242,7 @@ fn pieces_are_located_once_for_all_tasks_of_a_stage() {
         attempt: Attempt { stage: StageId(stage), partition, number: 0 },
         worker: WorkerId(1),
         stored: stored.to_vec(),
+        read: 0,
     };
     let running: Vec<_> = submitted
         .iter()

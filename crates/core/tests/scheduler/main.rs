@@ -7,4 +7,6 @@ mod placement;
 mod retention;
 mod script;
 mod simulation;
+mod stragglers;
+mod workers;
 mod world;

@@ -13,6 +13,7 @@ pub struct Script {
     scheduler: Scheduler,
     /// What was said of where pieces are. A test reads better if each task says it.
     located: HashMap<DatasetId, Whereabouts>,
+    now_ms: u64,
 }
 
 impl Script {
@@ -22,6 +23,13 @@ impl Script {
         for (worker, slots) in workers {
             script.joins(*worker, *slots, &[]);
         }
+        script
+    }
+
+    /// The same with a scheduler that copies no tasks.
+    pub fn without_speculation(workers: &[(u32, u32)]) -> Self {
+        let mut script = Self::with_workers(workers);
+        script.scheduler = std::mem::take(&mut script.scheduler).speculate(false);
         script
     }
 
@@ -41,6 +49,28 @@ impl Script {
     #[track_caller]
     pub fn is_lost(&mut self, worker: u32, commands: &[&str]) {
         self.expect(Event::WorkerLost { worker: WorkerId(worker) }, commands);
+    }
+
+    #[track_caller]
+    pub fn drains(&mut self, worker: u32, commands: &[&str]) {
+        self.expect(Event::WorkerDraining { worker: WorkerId(worker) }, commands);
+    }
+
+    #[track_caller]
+    pub fn cannot_copy(&mut self, worker: u32, blocks: &[BlockId], commands: &[&str]) {
+        self.expect(Event::CopyFailed { worker: WorkerId(worker), blocks: blocks.to_vec() }, commands);
+    }
+
+    #[track_caller]
+    pub fn releases(&mut self, blocks: &[BlockId], commands: &[&str]) {
+        self.expect(Event::InputsReleased { blocks: blocks.to_vec() }, commands);
+    }
+
+    /// So many milliseconds pass.
+    #[track_caller]
+    pub fn passes(&mut self, ms: u64, commands: &[&str]) {
+        self.now_ms += ms;
+        self.expect(Event::Clock { now_ms: self.now_ms }, commands);
     }
 
     #[track_caller]
@@ -74,7 +104,20 @@ impl Script {
     #[track_caller]
     pub fn finishes(&mut self, worker: u32, attempt: (u64, u32, u32), stored: &[BlockId], commands: &[&str]) {
         let (worker, stored) = (WorkerId(worker), stored.to_vec());
-        self.expect(Event::TaskFinished { attempt: named(attempt), worker, stored }, commands);
+        let event = Event::TaskFinished { attempt: named(attempt), worker, stored, read: 0 };
+        self.expect(event, commands);
+    }
+
+    /// The same, having read so many records.
+    #[track_caller]
+    pub fn finishes_after(&mut self, worker: u32, attempt: (u64, u32, u32), read: u64, commands: &[&str]) {
+        let event = Event::TaskFinished {
+            attempt: named(attempt),
+            worker: WorkerId(worker),
+            stored: Vec::new(),
+            read,
+        };
+        self.expect(event, commands);
     }
 
     #[track_caller]
@@ -108,6 +151,8 @@ impl Script {
             Command::JobFinished { job } => format!("{job} finished"),
             Command::JobFailed { job, error } => format!("{job} failed: {error}"),
             Command::DropBlocks { worker, blocks } => format!("{worker} drops{}", list(blocks)),
+            Command::CopyBlocks { from, to, blocks } => format!("{to} copies from {from}{}", list(blocks)),
+            Command::ReleaseWorker { worker } => format!("{worker} may leave"),
             Command::NoWorkers => "no workers".to_owned(),
         })
     }

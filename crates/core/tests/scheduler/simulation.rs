@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cutwater_core::{BlockId, Dataset, DatasetId, Event, JobId, PartitionMap, WorkerId};
+use cutwater_core::{BlockId, Dataset, DatasetId, Event, JobId, PartitionMap, WorkerId, limits};
 use proptest::prelude::*;
 
 use crate::{script::*, world::World};
@@ -146,14 +146,45 @@ impl Simulation {
     fn complete_one(&mut self) {
         if !self.world.launched.is_empty() {
             let (at, twice) = (self.dice.below(self.world.launched.len()), self.dice.one_in(10));
-            self.world.complete(at, twice);
+            let stops = !self.dice.one_in(3);
+            self.world.complete(at, twice, stops);
+        }
+    }
+
+    fn copy_one(&mut self, may_fail: bool) {
+        if !self.world.copies.is_empty() {
+            let (at, fails) = (self.dice.below(self.world.copies.len()), may_fail && self.dice.one_in(5));
+            self.world.copy(at, fails);
+        }
+    }
+
+    /// Now a moment passes, now so long that whatever runs is late.
+    fn time_passes(&mut self) {
+        let ms = if self.dice.one_in(2) { 10 } else { self.dice.below(5_000) as u64 };
+        self.world.pass(ms);
+    }
+
+    /// Whoever may leave does, sooner or later.
+    fn one_leaves(&mut self) {
+        if let Some(worker) = self.world.released.first().copied() {
+            self.world.lose(worker);
         }
     }
 
     fn something_happens(&mut self) {
         match self.dice.below(100) {
             0..20 => self.submit(),
-            20..80 => self.complete_one(),
+            20..62 => self.complete_one(),
+            62..70 => self.time_passes(),
+            70..76 => self.copy_one(true),
+            76..78 => self.one_leaves(),
+            78..80 => {
+                let workers: Vec<_> = self.world.workers.keys().skip(1).copied().collect();
+                if !workers.is_empty() {
+                    let worker = workers[self.dice.below(workers.len())];
+                    self.world.step(Event::WorkerDraining { worker });
+                }
+            }
             80..84 => {
                 let at = self.dice.below(self.world.launched.len().max(1));
                 // Only first attempts, so that no task fails too often.
@@ -212,17 +243,24 @@ impl Simulation {
     fn come_right(mut self) -> World {
         self.join();
         let mut reports = 0;
-        while !self.world.launched.is_empty() {
+        while !self.world.launched.is_empty() || !self.world.copies.is_empty() {
             self.complete_one();
+            self.copy_one(false);
             reports += 1;
             assert!(reports < 20_000, "the scheduler goes round in circles");
+        }
+        // Who was slow is forgiven, and who wants to leave is not held back for ever.
+        self.world.pass(limits::AVOIDED_MS_MAX + limits::DRAIN_MS_MAX);
+        while !self.world.released.is_empty() {
+            self.one_leaves();
         }
         for (id, job) in &self.world.jobs {
             assert!(job.is_over, "{id} never ends");
         }
         self.forget_all();
         for (id, worker) in self.world.workers.iter().skip(1) {
-            assert!(worker.blocks.is_empty(), "{id} is left with {:?}", worker.blocks.keys());
+            let mut left = worker.blocks.keys().filter(|block| !matches!(block, BlockId::Input { .. }));
+            assert_eq!(left.next(), None, "{id} is left with it");
         }
         self.all_slots_are_there();
         self.world

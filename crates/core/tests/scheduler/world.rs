@@ -21,6 +21,12 @@ pub struct World {
     pub workers: BTreeMap<WorkerId, Worker>,
     /// Tasks that were launched and have not reported, those of lost workers among them.
     pub launched: Vec<(WorkerId, Task)>,
+    /// Copies that are on their way: from whom, to whom, and what.
+    pub copies: Vec<(WorkerId, WorkerId, Vec<BlockId>)>,
+    /// Workers that were told that they may leave.
+    pub released: BTreeSet<WorkerId>,
+    cancelled: BTreeSet<Attempt>,
+    pub now_ms: u64,
     pub jobs: BTreeMap<JobId, Job>,
     stages: BTreeMap<StageId, Arc<Stage>>,
     located: HashMap<DatasetId, Whereabouts>,
@@ -91,7 +97,16 @@ impl World {
                 let at = self.workers.get_mut(worker).expect("only workers that are there drop blocks");
                 at.blocks.retain(|block, _| !blocks.contains(block));
             }
-            Command::CancelAttempt { .. } | Command::NoWorkers => {}
+            Command::CancelAttempt { worker, attempt } => {
+                assert!(self.launched.iter().any(|(at, task)| at == worker && task.attempt == *attempt));
+                self.cancelled.insert(*attempt);
+            }
+            Command::CopyBlocks { from, to, blocks } => {
+                assert!(from != to && self.workers.contains_key(from) && self.workers.contains_key(to));
+                self.copies.push((*from, *to, blocks.clone()));
+            }
+            Command::ReleaseWorker { worker } => assert!(self.released.insert(*worker), "it is said once"),
+            Command::NoWorkers => {}
         }
     }
 
@@ -102,6 +117,7 @@ impl World {
 
     pub fn lose(&mut self, worker: WorkerId) {
         self.workers.remove(&worker);
+        self.released.remove(&worker);
         self.step(Event::WorkerLost { worker });
     }
 
@@ -121,17 +137,44 @@ impl World {
         self.step(Event::JobCancelled { job });
     }
 
-    /// One of the launched tasks comes to its end. Reported twice, it must be as if once.
-    pub fn complete(&mut self, at: usize, twice: bool) {
+    pub fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.step(Event::Clock { now_ms: self.now_ms });
+    }
+
+    /// One of the copies arrives, or cannot be made.
+    pub fn copy(&mut self, at: usize, fails: bool) {
+        let (from, worker, blocks) = self.copies.swap_remove(at);
+        let holder = self.workers.get(&from);
+        let there: Option<BTreeMap<BlockId, u64>> =
+            blocks.iter().map(|block| Some((*block, *holder?.blocks.get(block)?))).collect();
+        let Some(to) = self.workers.get_mut(&worker) else { return };
+        match there.filter(|_| !fails) {
+            Some(there) => {
+                to.blocks.extend(there);
+                self.step(Event::BlocksHeld { worker, blocks });
+            }
+            None => self.step(Event::CopyFailed { worker, blocks }),
+        }
+    }
+
+    /// One of the launched tasks comes to its end. Reported twice, it must be as if once. If it was
+    /// cancelled it `stops`, or is over before it hears of that.
+    pub fn complete(&mut self, at: usize, twice: bool, stops: bool) {
         let (worker, task) = self.launched.swap_remove(at);
-        let event = match self.run(worker, &task) {
+        let ran = if self.cancelled.contains(&task.attempt) && stops {
+            Err(TaskError::Cancelled)
+        } else {
+            self.run(worker, &task)
+        };
+        let event = match ran {
             Ok(computed) => {
                 self.results.insert(task.attempt, computed.value);
                 let stored = computed.stored.keys().copied().collect();
                 if let Some(at) = self.workers.get_mut(&worker) {
                     at.blocks.extend(computed.stored);
                 }
-                Event::TaskFinished { attempt: task.attempt, worker, stored }
+                Event::TaskFinished { attempt: task.attempt, worker, stored, read: 0 }
             }
             Err(error) => Event::TaskFailed { attempt: task.attempt, worker, error },
         };

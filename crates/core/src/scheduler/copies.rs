@@ -1,0 +1,209 @@
+//! Blocks that more workers are to hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{BlockId, WorkerId, limits};
+
+use super::{
+    Command, Scheduler,
+    blocks::{Blocks, Unit},
+    placement::Workers,
+    retention,
+};
+
+/// Units of which there are too few copies, and those that are being copied.
+///
+/// A received block cannot be made again and is held by two workers who stay. Whatever else a worker holds
+/// that wants to leave is held by one who stays.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    /// To be looked at: there may be too few.
+    considered: BTreeSet<Unit>,
+    /// To whom it is being copied.
+    underway: BTreeMap<Unit, Underway>,
+    /// How often it could not be had.
+    failures: BTreeMap<Unit, u32>,
+    /// Something has changed since all considered were looked at.
+    changed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Underway {
+    from: WorkerId,
+    to: WorkerId,
+    /// It was let go meanwhile.
+    released: bool,
+}
+
+impl Copies {
+    pub(super) fn consider(&mut self, unit: Unit) {
+        self.changed |= self.considered.insert(unit);
+    }
+
+    /// No interval needs them again, nor the copies that are on their way.
+    pub(super) fn released(&mut self, blocks: &[BlockId]) {
+        for unit in blocks.iter().map(Unit::of) {
+            self.considered.remove(&unit);
+            self.failures.remove(&unit);
+            if let Some(underway) = self.underway.get_mut(&unit) {
+                underway.released = true;
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, worker: WorkerId, blocks: &[BlockId]) {
+        for unit in blocks.iter().map(Unit::of) {
+            if self.underway.get(&unit).is_some_and(|underway| underway.to == worker) {
+                let released = self.underway.remove(&unit).is_some_and(|underway| underway.released);
+                let failures = self.failures.entry(unit).or_default();
+                *failures += 1;
+                if *failures < limits::COPY_TRIES_MAX && !released {
+                    self.consider(unit);
+                } else {
+                    self.failures.remove(&unit);
+                }
+            }
+        }
+        self.changed = true;
+    }
+
+    /// Whether a copy of something that this worker holds is still to be made, by it or by another.
+    pub(super) fn wait_for(&self, worker: WorkerId, blocks: &Blocks) -> bool {
+        let units = self.considered.iter().chain(self.underway.keys());
+        units.copied().any(|unit| blocks.workers(unit).any(|holder| holder == worker))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.considered.len() + self.underway.len() + self.failures.len()
+    }
+
+    /// How many workers that stay are to hold it.
+    fn wanted(unit: Unit, workers: &Workers) -> usize {
+        match unit {
+            Unit::Input { .. } => limits::REPLICAS.min(workers.staying().count()),
+            Unit::Made { .. } => 1,
+        }
+    }
+
+    /// From whom to whom a unit is to be copied now; `Err` if it need not be, and if nobody can take it.
+    fn route(&self, unit: Unit, blocks: &Blocks, workers: &Workers) -> Result<(WorkerId, WorkerId), bool> {
+        let holders: Vec<WorkerId> = blocks.workers(unit).collect();
+        let staying = holders.iter().filter(|holder| workers.stays(**holder)).count();
+        let from = *holders.first().ok_or(true)?;
+        if staying >= Self::wanted(unit, workers).max(1) {
+            return Err(true);
+        }
+        let of_same = |worker: &WorkerId| match unit {
+            Unit::Input { .. } => 0,
+            Unit::Made { dataset, .. } => {
+                blocks.made(dataset).and_then(|made| made.by_worker().get(worker)).copied().unwrap_or(0)
+            }
+        };
+        let underway = |worker: &WorkerId| self.underway.values().filter(|copy| copy.to == *worker).count();
+        let others = workers.staying().filter(|worker| !holders.contains(worker));
+        // So that state is spread evenly, and so is everything else.
+        let to = others.min_by_key(|worker| {
+            let underway = underway(worker);
+            (of_same(worker) as usize + underway, blocks.count(*worker) + underway, *worker)
+        });
+        Ok((from, to.ok_or(false)?))
+    }
+}
+
+impl Scheduler {
+    /// Begins as many copies as may be on their way at a time.
+    pub(super) fn copy_blocks(&mut self) {
+        if !std::mem::take(&mut self.copies.changed) {
+            return;
+        }
+        let mut begun = BTreeMap::<(WorkerId, WorkerId), Vec<BlockId>>::new();
+        let considered: Vec<Unit> = self.copies.considered.iter().copied().collect();
+        for unit in considered {
+            if self.copies.underway.len() >= limits::COPIES_MAX {
+                break;
+            }
+            if self.copies.underway.contains_key(&unit) {
+                continue;
+            }
+            let names = self.names_of(unit);
+            let route = if names.is_empty() {
+                Err(true)
+            } else {
+                self.copies.route(unit, &self.blocks, &self.workers)
+            };
+            match route {
+                Ok((from, to)) => {
+                    self.copies.considered.remove(&unit);
+                    self.copies.underway.insert(unit, Underway { from, to, released: false });
+                    begun.entry((from, to)).or_default().extend(names);
+                }
+                Err(settled) => {
+                    if settled {
+                        self.copies.considered.remove(&unit);
+                        self.copies.failures.remove(&unit);
+                    }
+                }
+            }
+        }
+        for ((from, to), blocks) in begun {
+            self.commands.push(Command::CopyBlocks { from, to, blocks });
+        }
+    }
+
+    /// The blocks of a unit, of which there are none if nobody wants it any longer.
+    fn names_of(&self, unit: Unit) -> Vec<BlockId> {
+        match unit {
+            Unit::Input { source, sequence } => vec![BlockId::Input { source, sequence }],
+            Unit::Made { dataset, partition } => {
+                let known = self.datasets.get(dataset).ok();
+                let mut names = known.map_or_else(Vec::new, |known| retention::names(known, partition));
+                names.retain(|block| self.datasets.wants(block));
+                names
+            }
+        }
+    }
+
+    /// A worker holds these blocks. Answers those among them that it was to copy and that nobody wants any
+    /// longer.
+    pub(super) fn copied(&mut self, worker: WorkerId, blocks: &[BlockId]) -> Vec<BlockId> {
+        let mut unwanted = Vec::new();
+        let units: BTreeSet<Unit> = blocks.iter().map(Unit::of).collect();
+        for unit in units {
+            let Some(copy) = self.copies.underway.get(&unit).copied().filter(|copy| copy.to == worker) else {
+                continue;
+            };
+            self.copies.underway.remove(&unit);
+            self.copies.failures.remove(&unit);
+            // One may not be enough.
+            self.copies.consider(unit);
+            self.copies.changed = true;
+            if copy.released || self.names_of(unit).is_empty() {
+                unwanted.extend(blocks.iter().filter(|block| Unit::of(block) == unit).copied());
+            }
+        }
+        unwanted
+    }
+
+    /// The worker is about to be lost: whatever it was to copy others have to, and received blocks that it held
+    /// are to be held by another in its place.
+    pub(super) fn lose_copies(&mut self, worker: WorkerId) {
+        self.draining.remove(&worker);
+        let involved = |copy: &Underway| copy.from == worker || copy.to == worker;
+        let ended = self.copies.underway.extract_if(.., |_, copy| involved(copy));
+        let ended: Vec<Unit> = ended.filter(|(_, copy)| !copy.released).map(|(unit, _)| unit).collect();
+        let inputs =
+            self.blocks.held_by(worker).into_iter().filter(|unit| matches!(unit, Unit::Input { .. }));
+        for unit in ended.into_iter().chain(inputs) {
+            self.copies.consider(unit);
+        }
+        self.copies.changed = true;
+    }
+
+    /// Somebody new can hold received blocks that too few hold.
+    pub(super) fn copy_to_newcomer(&mut self) {
+        for unit in self.blocks.inputs_held_by_fewer_than(limits::REPLICAS) {
+            self.copies.consider(unit);
+        }
+        self.copies.changed = true;
+    }
+}

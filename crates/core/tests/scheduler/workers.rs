@@ -1,0 +1,159 @@
+//! Workers that come and go while intervals run: newcomers get their share, who leaves hands over first, and
+//! received blocks are held twice again.
+
+use cutwater_core::{Dataset, OpId, PartitionMap};
+
+use crate::script::*;
+
+/// The state of another interval, made from the one before.
+fn state(id: u64, partitions: u32) -> Dataset {
+    let before = vec![narrow(id - 1, PartitionMap::Same)];
+    kept(Dataset { op: OpId(0), ..made(id, partitions, before) })
+}
+
+#[test]
+fn state_moves_to_a_newcomer_once_and_stays_there() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[part(1, 0), part(1, 1), part(1, 2)], &[]);
+    s.holds(2, &[part(1, 3), part(1, 4), part(1, 5)], &[]);
+    s.joins(3, 1, &[]);
+    // Three workers, six partitions: a share is two, and one is moved from each.
+    s.submit(
+        1,
+        &[kept(source(1, 6)), state(2, 6)],
+        2,
+        &[
+            "define s0 for d2",
+            "w3 runs s0.0#0 d1[0]@w1",
+            "w1 runs s0.1#0",
+            "w1 runs s0.2#0",
+            "w2 runs s0.3#0",
+        ],
+    );
+    s.finishes(
+        3,
+        (0, 0, 0),
+        &[part(2, 0)],
+        &["j1[0] is s0.0#0", "w2 runs s0.4#0", "w3 runs s0.5#0 d1[5]@w2"],
+    );
+    s.finishes(1, (0, 1, 0), &[part(2, 1)], &["j1[1] is s0.1#0"]);
+    s.finishes(2, (0, 3, 0), &[part(2, 3)], &["j1[3] is s0.3#0"]);
+    s.finishes(1, (0, 2, 0), &[part(2, 2)], &["j1[2] is s0.2#0"]);
+    s.finishes(2, (0, 4, 0), &[part(2, 4)], &["j1[4] is s0.4#0"]);
+    s.finishes(3, (0, 5, 0), &[part(2, 5)], &["j1[5] is s0.5#0", "j1 finished", "retire s0"]);
+    // From now on all is where it is read.
+    s.submit(
+        2,
+        &[state(3, 6)],
+        3,
+        &["define s1 for d3", "w3 runs s1.0#0", "w1 runs s1.1#0", "w1 runs s1.2#0", "w2 runs s1.3#0"],
+    );
+    s.finishes(2, (1, 3, 0), &[part(3, 3)], &["j2[3] is s1.3#0", "w2 runs s1.4#0"]);
+    s.finishes(3, (1, 0, 0), &[part(3, 0)], &["j2[0] is s1.0#0", "w3 runs s1.5#0"]);
+}
+
+#[test]
+fn what_reads_state_and_leaves_none_does_not_move_it() {
+    let mut s = Script::with_workers(&[(1, 2), (2, 2)]);
+    s.holds(1, &[part(1, 0), part(1, 1)], &[]);
+    s.submit(
+        1,
+        &[kept(source(1, 2)), mapped(2, 2, 1)],
+        2,
+        &["define s0 for d2", "w1 runs s0.0#0", "w1 runs s0.1#0"],
+    );
+}
+
+#[test]
+fn who_wants_to_leave_gets_no_tasks_and_hands_over_what_only_it_holds() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (3, 1)]);
+    s.holds(1, &[part(1, 0), input(0), input(1)], &[]);
+    s.holds(2, &[part(1, 1), input(1)], &[]);
+    s.holds(3, &[input(0)], &[]);
+    s.submit(
+        1,
+        &[kept(source(1, 2)), state(2, 2)],
+        2,
+        &["define s0 for d2", "w1 runs s0.0#0", "w2 runs s0.1#0"],
+    );
+    // What runs there runs on. State goes where there is least of it, and input is held by two who stay.
+    s.drains(1, &["w2 copies from w1 input0/0", "w3 copies from w1 input0/1 d1[0]"]);
+    s.drains(1, &[]);
+    s.holds(3, &[input(1), part(1, 0)], &[]);
+    s.finishes(1, (0, 0, 0), &[part(2, 0)], &["j1[0] is s0.0#0", "w3 copies from w1 d2[0]"]);
+    s.submit(2, &[source(7, 2)], 7, &["define s1 for d7", "w3 runs s1.0#0"]);
+    s.holds(3, &[part(2, 0)], &[]);
+    s.holds(2, &[input(0)], &["w1 may leave"]);
+    // Nothing of all that has to be made again.
+    s.is_lost(1, &[]);
+    s.finishes(
+        2,
+        (0, 1, 0),
+        &[part(2, 1)],
+        &["j1[1] is s0.1#0", "j1 finished", "retire s0", "w2 runs s1.1#0"],
+    );
+}
+
+#[test]
+fn who_cannot_hand_over_in_time_leaves_all_the_same() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[part(1, 0)], &[]);
+    s.submit(
+        1,
+        &[kept(source(1, 1))],
+        9,
+        &["j1 failed: defect in cutwater: dataset d9 is needed and is not known"],
+    );
+    s.drains(1, &["w2 copies from w1 d1[0]"]);
+    s.passes(24_999, &[]);
+    s.passes(1, &["w1 may leave"]);
+    s.passes(25_000, &[]);
+}
+
+#[test]
+fn a_copy_that_cannot_be_made_is_tried_again_and_not_for_ever() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[input(0)], &[]);
+    s.drains(1, &["w2 copies from w1 input0/0"]);
+    for _ in 0..3 {
+        s.cannot_copy(2, &[input(0)], &["w2 copies from w1 input0/0"]);
+    }
+    s.cannot_copy(2, &[input(0)], &["w1 may leave"]);
+}
+
+#[test]
+fn the_last_worker_works_on_until_it_leaves() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.holds(1, &[part(1, 0)], &[]);
+    s.submit(1, &[kept(source(1, 1)), state(2, 1)], 2, &["define s0 for d2", "w1 runs s0.0#0"]);
+    s.drains(1, &[]);
+    s.finishes(1, (0, 0, 0), &[part(2, 0)], &["j1[0] is s0.0#0", "j1 finished", "retire s0"]);
+    s.submit(2, &[state(3, 1)], 3, &["define s1 for d3", "w1 runs s1.0#0"]);
+    // With a newcomer it is no longer needed.
+    s.joins(2, 1, &["w2 copies from w1 d1[0] d2[0]"]);
+    s.submit(3, &[source(7, 1)], 7, &["define s2 for d7", "w2 runs s2.0#0"]);
+}
+
+#[test]
+fn received_blocks_are_held_by_two_again_after_a_loss() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 0), (3, 0)]);
+    s.holds(1, &[input(0), input(1)], &[]);
+    s.holds(2, &[input(0)], &[]);
+    s.holds(3, &[input(1)], &[]);
+    s.is_lost(1, &["w3 copies from w2 input0/0", "w2 copies from w3 input0/1"]);
+    s.holds(3, &[input(0)], &[]);
+    // The copy of the other is lost on its way, and there is nobody else until one joins.
+    s.is_lost(2, &[]);
+    s.joins(4, 0, &["w4 copies from w3 input0/0 input0/1"]);
+    s.holds(4, &[input(0), input(1)], &[]);
+}
+
+#[test]
+fn a_copy_of_what_is_let_go_meanwhile_is_let_go_too() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 0), (3, 0)]);
+    s.holds(1, &[input(0)], &[]);
+    s.holds(2, &[input(0)], &[]);
+    s.is_lost(1, &["w3 copies from w2 input0/0"]);
+    s.releases(&[input(0)], &["w2 drops input0/0"]);
+    s.holds(3, &[input(0)], &["w3 drops input0/0"]);
+}
