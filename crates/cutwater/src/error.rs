@@ -97,7 +97,8 @@ impl From<TaskError> for Error {
         let kind = match &error {
             TaskError::User { .. } => ErrorKind::User,
             TaskError::External { .. } | TaskError::FetchFailed { .. } => ErrorKind::External,
-            TaskError::Internal(_) => ErrorKind::Internal,
+            // No job ends for an attempt that was cancelled.
+            TaskError::Cancelled | TaskError::Internal(_) => ErrorKind::Internal,
         };
         Self::new(kind, error)
     }

@@ -29,4 +29,4 @@ mod error;
 pub use error::WireError;
 
 /// The version of everything in this crate. Processes of different versions refuse each other.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;

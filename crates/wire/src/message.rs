@@ -72,15 +72,18 @@ pub enum ToWorker {
     ForgetShuffles(Vec<DatasetId>),
     /// A task to run now.
     Run(Task),
-    /// The result of this attempt does not matter any longer.
+    /// The result of this attempt does not matter any longer: it stops at the next records, and is reported
+    /// all the same.
     Cancel(Attempt),
     /// A block to hold, and to say so.
     Hold(BlockId, Vec<u8>),
+    /// Blocks of that worker to hold too, and to say so.
+    Copy(WorkerId, Vec<Blocks>),
     /// Nobody will read these blocks again.
     Drop(Vec<Blocks>),
     /// Nothing: the master is alive.
     Ping,
-    /// The program is over; the worker ends.
+    /// The program is over, or the worker wanted to leave and may; it ends.
     Stop,
 }
 
@@ -91,6 +94,12 @@ pub enum ToMaster {
     Ran(Attempt, Result<Ran, TaskError>),
     /// A block that was sent is held.
     Held(BlockId),
+    /// Blocks that were to be copied are held, all of them.
+    Copied(Vec<Blocks>),
+    /// Blocks that were to be copied could not be had.
+    NotCopied(Vec<Blocks>),
+    /// The worker wants to leave, and goes on until it is told that it may.
+    Draining,
     /// Nothing: the worker is alive.
     Ping,
 }
@@ -104,6 +113,8 @@ pub struct Ran {
     pub result: Option<Vec<u8>>,
     /// What was found on the way, encoded.
     pub findings: Vec<u8>,
+    /// How many records it read, as far as that is counted.
+    pub read: u64,
 }
 
 /// From a reader to the worker that holds blocks: these, in this order.

@@ -111,6 +111,12 @@ impl Copies {
 }
 
 impl Scheduler {
+    /// How many blocks, all pieces of a map partition counted as one, are being copied to more workers or
+    /// are to be.
+    pub fn copies(&self) -> usize {
+        self.copies.considered.len() + self.copies.underway.len()
+    }
+
     /// Begins as many copies as may be on their way at a time.
     pub(super) fn copy_blocks(&mut self) {
         if !std::mem::take(&mut self.copies.changed) {

@@ -143,6 +143,13 @@ impl Scheduler {
         self
     }
 
+    /// Whether something that may be to do depends on the time, so that it should be [told](Event::Clock) now
+    /// and then even if nothing happens.
+    pub fn watches_time(&self) -> bool {
+        let may_copy = self.speculate && self.workers.len() > 1 && !self.runs.is_empty();
+        may_copy || !self.draining.is_empty()
+    }
+
     /// Takes note of what happened and says what is to be done now, in order.
     pub fn step(&mut self, event: Event) -> Vec<Command> {
         self.now += 1;

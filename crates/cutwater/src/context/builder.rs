@@ -57,6 +57,7 @@ pub(crate) struct Settings {
     pub run_twice: bool,
     /// What distinguishes this run from those before: larger than theirs.
     pub epoch: Option<u64>,
+    pub speculation: bool,
     pub progress: bool,
     pub arguments: Vec<String>,
     pub role: Role,
@@ -109,6 +110,7 @@ const USAGE: &str = "options:
   --worker         be such a worker, of the same executable
   --join ADDR      the address of the worker's master
   --token-file F   the file with the token that master and workers share
+  --no-speculation no copies of tasks that take too long
   --run-twice      run every task twice and compare: is the program deterministic?
   --help           this text";
 
@@ -134,6 +136,7 @@ impl Builder {
             remember: Duration::ZERO,
             run_twice: false,
             epoch: None,
+            speculation: true,
             progress: true,
             arguments: Vec::new(),
             role: Role::Embedded,
@@ -369,6 +372,23 @@ impl Builder {
         self
     }
 
+    /// Whether a task that runs 1.4 times as long as others of its stage, though it has no more to read, is
+    /// copied to another worker with nothing to do (`paper.md` §7). The first to end counts, the other is
+    /// stopped; a worker that is slow again and again gets less work for a while. Copies are made if nothing
+    /// is said, in a program with more than one [worker](Self::workers). Whatever functions do besides computing
+    /// they may then do twice, as they may when a worker is lost.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// let ctx = Context::builder("words").speculation(false).build()?;
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn speculation(mut self, on: bool) -> Self {
+        self.settings.speculation = on;
+        self
+    }
+
     /// Whether batch mode shows a progress bar on a terminal. It does if nothing is said.
     #[must_use]
     pub fn progress(mut self, show: bool) -> Self {
@@ -446,7 +466,8 @@ impl Builder {
             };
             let mut value = || inline.clone().or_else(|| args.next());
             builder = match flag.as_str() {
-                "--backpressure" | "--batch" | "--continue" | "--run-twice" | "--worker"
+                "--backpressure" | "--batch" | "--continue" | "--no-speculation" | "--run-twice"
+                | "--worker"
                     if inline.is_some() =>
                 {
                     let value = inline.unwrap_or_default();
@@ -469,6 +490,7 @@ impl Builder {
                 "--max-rate" => builder.parsed(&flag, value(), Self::max_rate),
                 "--batch" => builder.batch(true),
                 "--continue" => builder.on_failure(OnFailure::Continue),
+                "--no-speculation" => builder.speculation(false),
                 "--run-twice" => builder.run_twice(true),
                 "--workers" => builder.parsed(&flag, value(), Self::workers),
                 "--master" => builder.master(inline.as_deref().unwrap_or(MASTER)),

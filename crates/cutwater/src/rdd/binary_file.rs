@@ -35,6 +35,7 @@ impl Operator for FixedRecords {
         let mut records = 0;
         let read = records_of(&split, self.record_bytes, |record, offset| {
             if record.len() == self.record_bytes {
+                node.go_on(0)?;
                 records += 1;
                 return emit(record);
             }

@@ -49,7 +49,10 @@ impl<T: Record> Operator for ReadRecords<T> {
         };
         loop {
             match frames.next() {
-                Ok(Some(record)) => emit(record)?,
+                Ok(Some(record)) => {
+                    node.go_on(1)?;
+                    emit(record)?;
+                }
                 Ok(None) => return Flow::Continue(()),
                 Err(error) => return failed(error),
             }

@@ -72,6 +72,10 @@ impl Lines {
             bytes += line.bytes.len() as u64 + 1;
             let error = match line.text() {
                 Ok(text) => {
+                    if records % LENT_RECORDS as u64 == 0 {
+                        // What was read is reported as a whole.
+                        node.go_on(0)?;
+                    }
                     records += 1;
                     return each(Some(text));
                 }

@@ -3,7 +3,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -24,7 +24,7 @@ use crate::{
     context::Settings,
     error::Error,
     shared::Accumulators,
-    task::{Finding, Step},
+    task::{Attempts, Finding, Step},
 };
 
 /// A master and its workers: one in this process, joined by channels, or many in others, by sockets.
@@ -60,6 +60,8 @@ pub(super) struct Shared {
     pub accumulators: Accumulators,
     /// Kept partitions that were read from another worker since the driver last asked.
     pub moved: AtomicU64,
+    /// How many blocks are being copied from worker to worker.
+    pub copies: AtomicUsize,
     /// How many workers there are, and how many slots they have together.
     pub joined: Mutex<(usize, u32)>,
 }
@@ -95,14 +97,16 @@ impl Engine {
         let engine = Self::new(Workers::Here(blocks.clone()), settings, threads)?;
         // The channel needs no bound of its own: to a worker go at most as many tasks as it has slots.
         let (to_worker, work) = unbounded();
-        let worker = Arc::new(Worker { me: EMBEDDED, blocks, twice: settings.run_twice });
+        let attempts = Arc::new(Attempts::default());
+        let worker =
+            Arc::new(Worker { me: EMBEDDED, blocks, attempts: attempts.clone(), twice: settings.run_twice });
         let to_master = engine.to_master.clone();
         let report = move |attempt, result| {
             // The master may be gone already; then nobody waits for the result.
             let _ = to_master.send(ToMaster::Ran { worker: EMBEDDED, attempt, result });
         };
         engine.threads().extend(worker::start(&worker, threads, &work, report)?);
-        let (slots, link) = (engine.slots, Link::Here(to_worker));
+        let (slots, link) = (engine.slots, Link::Here(to_worker, attempts));
         engine.say(ToMaster::Joined { worker: EMBEDDED, slots, link, address: None });
         Ok(Arc::new(engine))
     }
@@ -183,7 +187,7 @@ impl Engine {
         (to_master, events): (Sender<ToMaster>, Receiver<ToMaster>),
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
-        let master = Master::new(shared.clone());
+        let master = Master::new(shared.clone(), settings.speculation);
         let thread = worker::spawn("cutwater-master", move || master.run(&events))?;
         Ok(Self {
             to_master,
@@ -222,6 +226,16 @@ impl Engine {
             Workers::Here(_) => Vec::new(),
             Workers::Away { children, .. } => children.ids(),
         }
+    }
+
+    /// How many workers there are now.
+    pub fn joined(&self) -> usize {
+        self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// How many blocks are being copied from worker to worker, or are to be.
+    pub fn copies(&self) -> usize {
+        self.shared.copies.load(Ordering::Relaxed)
     }
 
     /// The default number of partitions: as many as tasks can run at once, unless the program chose.

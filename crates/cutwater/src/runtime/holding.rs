@@ -23,6 +23,8 @@ pub(super) struct Holding {
     /// How many blocks each waiting thread waits for.
     waiting: HashMap<u64, (usize, Sender<()>)>,
     begun: u64,
+    /// Workers that want to leave, to whom nothing is given while there are others.
+    leaving: BTreeSet<WorkerId>,
     /// Whose turn it is to hold a block first, so that all hold as many.
     turn: usize,
 }
@@ -52,7 +54,7 @@ impl Holding {
             let (asked, held) = Default::default();
             let mut block = Block { bytes: bytes.into(), asked, held, for_whom: self.begun };
             self.turn += 1;
-            block.ask(id, self.turn, links);
+            block.ask(id, self.turn, links, &self.leaving);
             self.blocks.insert(id, block);
         }
     }
@@ -68,17 +70,22 @@ impl Holding {
     pub fn joined(&mut self, links: &BTreeMap<WorkerId, Link>) {
         for (id, block) in self.blocks.iter_mut().filter(|(_, block)| block.asked.is_empty()) {
             self.turn += 1;
-            block.ask(*id, self.turn, links);
+            block.ask(*id, self.turn, links, &self.leaving);
         }
     }
 
+    pub fn leaves(&mut self, worker: WorkerId) {
+        self.leaving.insert(worker);
+    }
+
     pub fn lost(&mut self, worker: WorkerId, links: &BTreeMap<WorkerId, Link>) {
+        self.leaving.remove(&worker);
         let mut done = Vec::new();
         for (id, block) in &mut self.blocks {
             block.held.remove(&worker);
             if block.asked.remove(&worker) {
                 self.turn += 1;
-                block.ask(*id, self.turn, links);
+                block.ask(*id, self.turn, links, &self.leaving);
             }
             done.push(*id);
         }
@@ -105,9 +112,18 @@ impl Holding {
 
 impl Block {
     /// Sends it to as many workers as still have to hold it, beginning with the one whose turn it is.
-    fn ask(&mut self, id: BlockId, turn: usize, links: &BTreeMap<WorkerId, Link>) {
+    fn ask(
+        &mut self,
+        id: BlockId,
+        turn: usize,
+        links: &BTreeMap<WorkerId, Link>,
+        leaving: &BTreeSet<WorkerId>,
+    ) {
         let free = |worker: &&WorkerId| !self.asked.contains(worker) && !self.held.contains(worker);
-        let candidates: Vec<WorkerId> = links.keys().filter(free).copied().collect();
+        let mut candidates: Vec<WorkerId> = links.keys().filter(free).copied().collect();
+        if links.keys().any(|worker| !leaving.contains(worker)) {
+            candidates.retain(|worker| !leaving.contains(worker));
+        }
         let missing = limits::REPLICAS.saturating_sub(self.asked.len() + self.held.len());
         let begin = turn % candidates.len().max(1);
         for worker in candidates.iter().cycle().skip(begin).take(missing.min(candidates.len())) {

@@ -5,7 +5,7 @@ use std::{
 
 use crossbeam_channel::Sender;
 use cutwater_core::{
-    BlockId, Dataset, DatasetId, Located, OpId, Stage, StageId, Task, TaskError, WorkerId, limits,
+    Attempt, BlockId, Dataset, DatasetId, Located, OpId, Stage, StageId, Task, TaskError, WorkerId, limits,
 };
 use cutwater_wire::{
     message::ToWorker,
@@ -15,7 +15,7 @@ use cutwater_wire::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::worker::Work;
-use crate::task::{AnySpec, Fetched, Plan};
+use crate::task::{AnySpec, Attempts, Fetched, Plan};
 
 /// How the master reaches a worker.
 ///
@@ -26,8 +26,8 @@ use crate::task::{AnySpec, Fetched, Plan};
 ///
 /// Only the master's thread touches it. If the process dies, the worker notices and ends.
 pub(crate) enum Link {
-    /// In this process.
-    Here(Sender<Work>),
+    /// In this process, with the attempts that it was sent.
+    Here(Sender<Work>, Arc<Attempts>),
     /// In another.
     Away(Box<Away>),
 }
@@ -43,9 +43,9 @@ impl Link {
     pub fn run(&mut self, defined: &Defined, located: &LocatedShuffles, task: Task) -> Result<(), TaskError> {
         match self {
             // It may be gone already: then its loss is on the way to us.
-            Self::Here(work) => {
-                let plan = defined.plan.clone();
-                let _ = work.send(Work::Run { plan, task, fetched: Fetched::new() });
+            Self::Here(work, attempts) => {
+                let (plan, cancel) = (defined.plan.clone(), attempts.begin(task.attempt));
+                let _ = work.send(Work::Run { plan, task, fetched: Fetched::new(), cancel });
             }
             Self::Away(away) => {
                 away.define(defined, task.attempt.stage)?;
@@ -58,10 +58,18 @@ impl Link {
 
     pub fn drop_blocks(&mut self, blocks: Vec<BlockId>) {
         match self {
-            Self::Here(work) => {
+            Self::Here(work, _) => {
                 let _ = work.send(Work::Drop(blocks));
             }
             Self::Away(away) => away.tell(ToWorker::Drop(Blocks::short(&blocks))),
+        }
+    }
+
+    /// Has an attempt stop.
+    pub fn cancel(&self, attempt: Attempt) {
+        match self {
+            Self::Here(_, attempts) => attempts.cancel(attempt),
+            Self::Away(away) => away.tell(ToWorker::Cancel(attempt)),
         }
     }
 

@@ -1,13 +1,14 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use cutwater_core::{
-    Attempt, BlockId, Command, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId,
+    Attempt, BlockId, Command, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId, limits,
 };
-use cutwater_wire::message::ToWorker;
+use cutwater_wire::{message::ToWorker, names::Blocks};
 
 use super::{
     engine::Shared,
@@ -39,6 +40,8 @@ pub(crate) enum ToMaster {
     Ran { worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError> },
     /// A worker can be reached by `link`; in another process, its blocks are at `address`.
     Joined { worker: WorkerId, slots: u32, link: Link, address: Option<String> },
+    /// A worker wants to leave.
+    Draining { worker: WorkerId },
     /// A worker cannot be reached any more.
     Lost { worker: WorkerId },
     /// The program is over.
@@ -55,6 +58,9 @@ pub(crate) enum ToMaster {
 /// It lives on a thread of its own. If the process dies, waiting threads die with it.
 pub(super) struct Master {
     scheduler: Scheduler,
+    /// Since when the scheduler counts its milliseconds, and which of them it was told last.
+    began: Instant,
+    told_ms: u64,
     links: BTreeMap<WorkerId, Link>,
     addresses: Addresses,
     slots: BTreeMap<WorkerId, u32>,
@@ -85,9 +91,11 @@ struct Waiting {
 }
 
 impl Master {
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub fn new(shared: Arc<Shared>, speculation: bool) -> Self {
         Self {
-            scheduler: Scheduler::new(),
+            scheduler: Scheduler::new().speculate(speculation),
+            began: Instant::now(),
+            told_ms: 0,
             links: BTreeMap::new(),
             addresses: Addresses::new(),
             slots: BTreeMap::new(),
@@ -104,7 +112,7 @@ impl Master {
     }
 
     pub fn run(mut self, messages: &Receiver<ToMaster>) {
-        for message in messages {
+        while let Some(message) = self.next(messages) {
             match message {
                 ToMaster::Shutdown => {
                     self.links.values().for_each(|link| link.tell_away(ToWorker::Stop));
@@ -127,11 +135,36 @@ impl Master {
                 ToMaster::Joined { worker, slots, link, address } => {
                     self.joined(worker, slots, link, address);
                 }
+                ToMaster::Draining { worker } => {
+                    tracing::info!(%worker, "a worker wants to leave");
+                    self.holding.leaves(worker);
+                    self.step(Event::WorkerDraining { worker });
+                }
                 ToMaster::Lost { worker } => self.lost(worker),
             }
             if self.jobs.is_empty() {
                 self.let_go();
             }
+        }
+    }
+
+    /// Waits for the next message; while something depends on the time, the scheduler hears of it meanwhile.
+    fn next(&mut self, messages: &Receiver<ToMaster>) -> Option<ToMaster> {
+        while self.scheduler.watches_time() {
+            match messages.recv_timeout(Duration::from_millis(limits::CLOCK_MS)) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) => self.tell_time(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        messages.recv().ok()
+    }
+
+    fn tell_time(&mut self) {
+        let now_ms = self.began.elapsed().as_millis() as u64;
+        if now_ms != self.told_ms {
+            self.told_ms = now_ms;
+            self.carry_out_all(Event::Clock { now_ms });
         }
     }
 
@@ -152,9 +185,10 @@ impl Master {
     fn lost(&mut self, worker: WorkerId) {
         if self.links.remove(&worker).is_some() {
             self.addresses.remove(&worker);
-            self.count(worker, None);
             self.holding.lost(worker, &self.links);
             self.step(Event::WorkerLost { worker });
+            // Whoever sees that it is gone sees what follows from it.
+            self.count(worker, None);
         }
     }
 
@@ -187,11 +221,11 @@ impl Master {
 
     fn ran(&mut self, worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError>) {
         match result {
-            Ok(Outcome { stored, result, findings }) => {
+            Ok(Outcome { stored, result, findings, read }) => {
                 self.note_stored(&stored);
                 self.note_findings(findings);
                 self.results.extend(result.map(|block| (attempt, block)));
-                self.step(Event::TaskFinished { attempt, worker, stored });
+                self.step(Event::TaskFinished { attempt, worker, stored, read });
                 // Whatever was not accepted now never will be.
                 self.results.remove(&attempt);
             }
@@ -200,7 +234,14 @@ impl Master {
     }
 
     fn step(&mut self, event: Event) {
-        for command in self.scheduler.step(event) {
+        self.tell_time();
+        self.carry_out_all(event);
+    }
+
+    fn carry_out_all(&mut self, event: Event) {
+        let commands = self.scheduler.step(event);
+        self.shared.copies.store(self.scheduler.copies(), Ordering::Relaxed);
+        for command in commands {
             self.carry_out(command);
         }
     }
@@ -234,8 +275,23 @@ impl Master {
                     self.step(Event::TaskFailed { attempt, worker, error });
                 }
             }
-            // A cancelled attempt runs to its end and is ignored; the slot comes back then.
-            Command::CancelAttempt { .. } => {}
+            // The slot comes back when the worker says that the attempt has stopped.
+            Command::CancelAttempt { worker, attempt } => {
+                if let Some(link) = self.links.get(&worker) {
+                    link.cancel(attempt);
+                }
+            }
+            Command::CopyBlocks { from, to, blocks } => {
+                if let Some(link) = self.links.get(&to) {
+                    link.tell_away(ToWorker::Copy(from, Blocks::short(&blocks)));
+                }
+            }
+            Command::ReleaseWorker { worker } => {
+                tracing::info!(%worker, "a worker leaves");
+                if let Some(link) = self.links.get(&worker) {
+                    link.tell_away(ToWorker::Stop);
+                }
+            }
             Command::AcceptResult { job, partition, attempt } => {
                 if let (Some(waiting), Some(block)) = (self.jobs.get_mut(&job), self.results.get(&attempt))
                     && let Some(place) = waiting.blocks.get_mut(partition as usize)

@@ -9,13 +9,13 @@ use cutwater_core::{Attempt, BlockId, Task, TaskError, WorkerId};
 use crate::{
     block::BlockStore,
     error::Error,
-    task::{Fetched, Outcome, Plan, TaskRun},
+    task::{Attempts, Cancel, Fetched, Outcome, Plan, TaskRun},
 };
 
 /// What the compute threads of a worker are told.
 pub(crate) enum Work {
     /// Run this and report. What it reads from other workers has been fetched.
-    Run { plan: Arc<Plan>, task: Task, fetched: Fetched },
+    Run { plan: Arc<Plan>, task: Task, fetched: Fetched, cancel: Cancel },
     /// Nobody will read these blocks again.
     Drop(Vec<BlockId>),
 }
@@ -24,6 +24,7 @@ pub(crate) enum Work {
 pub(super) struct Worker {
     pub me: WorkerId,
     pub blocks: Arc<BlockStore>,
+    pub attempts: Arc<Attempts>,
     /// Run every task twice and compare what it gives.
     pub twice: bool,
 }
@@ -39,11 +40,13 @@ pub(super) fn start(
     let start_one = |n| {
         let (worker, work, report) = (worker.clone(), work.clone(), report.clone());
         spawn(&format!("cutwater-compute-{n}"), move || {
-            let Worker { me, blocks, twice } = &*worker;
+            let Worker { me, blocks, attempts, twice } = &*worker;
             for message in work {
                 match message {
-                    Work::Run { plan, task, fetched } => {
-                        report(task.attempt, TaskRun::run(&plan, blocks, &fetched, *me, &task, *twice));
+                    Work::Run { plan, task, fetched, cancel } => {
+                        let ran = TaskRun::run(&plan, blocks, &fetched, *me, &task, &cancel, *twice);
+                        attempts.end(task.attempt);
+                        report(task.attempt, ran);
                     }
                     Work::Drop(ids) => blocks.remove(&ids),
                 }

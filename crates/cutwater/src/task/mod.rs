@@ -3,6 +3,7 @@
 //! look at records have them lent, where they lie.
 
 mod blame;
+mod cancel;
 mod flow;
 mod lend;
 mod node;
@@ -11,6 +12,7 @@ mod plan;
 mod twice;
 
 pub(crate) use blame::{on_master, panic_message};
+pub(crate) use cancel::{Attempts, Cancel};
 pub(crate) use flow::{Flow, Stop};
 pub(crate) use lend::{KeyLender, LENT_RECORDS, LendKeys, Look};
 pub(crate) use node::Node;

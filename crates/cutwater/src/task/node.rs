@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use cutwater_core::{BlockId, Dataset, Parent, Split, TaskError};
+use cutwater_core::{BlockId, Dataset, Parent, Split, TaskError, Time};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -9,6 +9,32 @@ use super::{
     plan::{Finding, Step},
 };
 use crate::{Record, block::Block, shared::Contribution};
+
+/// What one side of a shuffle writes for one partition of the other.
+pub(crate) trait Piece: Record {
+    /// How many records it is.
+    fn records(&self) -> u64;
+}
+
+impl<T: Record> Piece for Vec<T> {
+    fn records(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+/// A count.
+impl Piece for u64 {
+    fn records(&self) -> u64 {
+        1
+    }
+}
+
+/// The newest time of a partition.
+impl Piece for Option<Time> {
+    fn records(&self) -> u64 {
+        1
+    }
+}
 
 /// One dataset within a running task: what an operator sees of the world.
 ///
@@ -121,8 +147,9 @@ impl<'a> Node<'a> {
             return or_stop(self.operator())?.run(*self, partition, emit);
         }
         let block = or_stop(self.kept(partition))?;
-        for record in or_stop(block.get::<Vec<A>>())? {
-            emit(self.call(|| record.clone()))?;
+        for records in or_stop(block.get::<Vec<A>>())?.chunks(LENT_RECORDS) {
+            self.go_on(records.len())?;
+            records.iter().try_for_each(|record| emit(self.call(|| record.clone())))?;
         }
         Flow::Continue(())
     }
@@ -133,7 +160,22 @@ impl<'a> Node<'a> {
             return or_stop(self.operator())?.lend(*self, partition, look);
         }
         let block = or_stop(self.kept(partition))?;
-        or_stop(block.get::<Vec<A>>())?.chunks(LENT_RECORDS).try_for_each(look)
+        for records in or_stop(block.get::<Vec<A>>())?.chunks(LENT_RECORDS) {
+            self.go_on(records.len())?;
+            look(records)?;
+        }
+        Flow::Continue(())
+    }
+
+    /// Goes on with so many more records, unless the task was cancelled meanwhile. Whoever reads records asks
+    /// it for every few of them, so that a task that nobody waits for soon gives its slot back.
+    #[inline]
+    pub fn go_on(&self, records: usize) -> Flow {
+        if self.run.is_cancelled() {
+            return Flow::Break(TaskError::Cancelled.into());
+        }
+        self.run.note_read(records as u64);
+        Flow::Continue(())
     }
 
     /// The block of a kept partition: the stored one, or else computed now and stored.
@@ -152,13 +194,16 @@ impl<'a> Node<'a> {
 
     /// What every map partition of the shuffle parent number `parent` has for `partition`, in the
     /// order of the map partitions (D5).
-    pub fn pieces<P: Record>(&self, parent: usize, partition: u32, mut read: impl FnMut(&P) -> Flow) -> Flow {
+    pub fn pieces<P: Piece>(&self, parent: usize, partition: u32, mut read: impl FnMut(&P) -> Flow) -> Flow {
         let Some(Parent::Shuffle { dataset }) = self.dataset().parents.get(parent) else {
             return self.no_parent(parent, "shuffle");
         };
         for map in 0..or_stop(self.run.map_partitions(*dataset))? {
             let block = self.run.read(BlockId::Piece { dataset: *dataset, map, reduce: partition });
-            read(or_stop(or_stop(block)?.get())?)?;
+            let block = or_stop(block)?;
+            let piece: &P = or_stop(block.get())?;
+            self.go_on(piece.records() as usize)?;
+            read(piece)?;
         }
         Flow::Continue(())
     }
@@ -175,9 +220,13 @@ impl<'a> Node<'a> {
             return self.each(parent, partition, &mut |(key, value)| read(key, value));
         }
         self.pieces::<Vec<(K, V)>>(parent, partition, |piece| {
-            piece.iter().try_for_each(|record| {
-                let (key, value) = self.call(|| record.clone());
-                read(key, value)
+            piece.chunks(LENT_RECORDS).try_for_each(|records| {
+                // They were counted as read with the piece.
+                self.go_on(0)?;
+                records.iter().try_for_each(|record| {
+                    let (key, value) = self.call(|| record.clone());
+                    read(key, value)
+                })
             })
         })
     }
@@ -186,7 +235,10 @@ impl<'a> Node<'a> {
     pub fn received<A: Record>(&self, partition: u32, look: &mut Look<'_, A>) -> Flow {
         for id in &self.split(partition)?.blocks {
             let block = or_stop(self.run.read(*id))?;
-            or_stop(block.get::<Vec<A>>())?.chunks(LENT_RECORDS).try_for_each(&mut *look)?;
+            for records in or_stop(block.get::<Vec<A>>())?.chunks(LENT_RECORDS) {
+                self.go_on(records.len())?;
+                look(records)?;
+            }
         }
         Flow::Continue(())
     }

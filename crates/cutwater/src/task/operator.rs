@@ -329,7 +329,8 @@ impl<T: Record> Typed<T> {
     fn each(&self, node: Node<'_>, partition: u32, mut f: impl FnMut(T)) -> Result<(), TaskError> {
         let flow = self.run(node, partition, &mut |record| {
             f(record);
-            Flow::Continue(())
+            // Here too, for whoever makes many records of few.
+            node.go_on(0)
         });
         match flow {
             Flow::Continue(()) | Flow::Break(Stop::Enough) => Ok(()),

@@ -1,5 +1,5 @@
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use cutwater_wire::plan::{StageDef, Template, TemplateParent};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Node, blame,
+    Cancel, Node, blame,
     operator::AnySpec,
     twice::{Again, Watch},
 };
@@ -152,6 +152,9 @@ pub(crate) struct TaskRun<'a> {
     fetched: &'a Fetched,
     me: WorkerId,
     task: &'a Task,
+    cancel: &'a Cancel,
+    /// Records that were read so far, as far as anybody counts them.
+    read: Cell<u64>,
     stored: RefCell<Vec<BlockId>>,
     /// Those of them that nobody had stored before.
     first: RefCell<Vec<BlockId>>,
@@ -169,6 +172,8 @@ pub(crate) struct Outcome {
     pub result: Option<Block>,
     /// What the master should know.
     pub findings: Findings,
+    /// Records that it read.
+    pub read: u64,
 }
 
 /// Blocks that were brought from other workers for one attempt.
@@ -216,9 +221,10 @@ impl<'a> TaskRun<'a> {
         fetched: &'a Fetched,
         me: WorkerId,
         task: &'a Task,
+        cancel: &'a Cancel,
         twice: bool,
     ) -> Result<Outcome, TaskError> {
-        let run = Self::new(plan, blocks, fetched, me, task, twice.then(Watch::default));
+        let run = Self::new(plan, blocks, fetched, me, task, cancel, twice.then(Watch::default));
         let result = run.once().and_then(|result| run.is_repeatable().map(|()| result));
         if result.is_err() {
             // The scheduler hears of blocks with the end of the attempt that stored them; of these it
@@ -226,7 +232,8 @@ impl<'a> TaskRun<'a> {
             blocks.remove(&run.first.into_inner());
         }
         let result = result?;
-        Ok(Outcome { stored: run.stored.into_inner(), result, findings: run.findings.into_inner() })
+        let (stored, findings) = (run.stored.into_inner(), run.findings.into_inner());
+        Ok(Outcome { stored, result, findings, read: run.read.get() })
     }
 
     fn new(
@@ -235,13 +242,28 @@ impl<'a> TaskRun<'a> {
         fetched: &'a Fetched,
         me: WorkerId,
         task: &'a Task,
+        cancel: &'a Cancel,
         watch: Option<Watch>,
     ) -> Self {
-        let (stored, first, findings) = Default::default();
-        Self { plan, blocks, fetched, me, task, stored, first, findings, watch }
+        let (read, stored, first, findings) = Default::default();
+        Self { plan, blocks, fetched, me, task, cancel, read, stored, first, findings, watch }
+    }
+
+    /// Whether the result does not matter any longer.
+    #[inline]
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.is_raised()
+    }
+
+    /// Counts records that were read.
+    pub(super) fn note_read(&self, records: u64) {
+        self.read.set(self.read.get() + records);
     }
 
     fn once(&self) -> Result<Option<Block>, TaskError> {
+        if self.is_cancelled() {
+            return Err(TaskError::Cancelled);
+        }
         blame::catching(|| self.target()).unwrap_or_else(|(operator, message)| {
             Err(match operator {
                 Some(operator) => TaskError::User { operator: operator.into(), message },
@@ -254,7 +276,8 @@ impl<'a> TaskRun<'a> {
     fn is_repeatable(&self) -> Result<(), TaskError> {
         let Some(watch) = &self.watch else { return Ok(()) };
         let again = Watch::again(self.stored.borrow().clone());
-        let again = Self::new(self.plan, self.blocks, self.fetched, self.me, self.task, Some(again));
+        let again =
+            Self::new(self.plan, self.blocks, self.fetched, self.me, self.task, self.cancel, Some(again));
         let blame = |dataset, message| {
             let step = self.plan.steps.get(&dataset);
             let operator = step.map_or_else(|| "an operator".into(), |step| step.dataset.label.clone());
@@ -262,8 +285,10 @@ impl<'a> TaskRun<'a> {
         };
         match again.once() {
             Ok(_) => {}
-            // A block that was there a moment ago is not: no fault of the program.
-            Err(error @ (TaskError::FetchFailed { .. } | TaskError::External { .. })) => return Err(error),
+            // A block that was there a moment ago is not, or nobody wants to know: no fault of the program.
+            Err(
+                error @ (TaskError::FetchFailed { .. } | TaskError::External { .. } | TaskError::Cancelled),
+            ) => return Err(error),
             Err(error) => {
                 let message = format!("not deterministic: run again on the same input, it failed: {error}");
                 return blame(self.plan.target, message);
@@ -403,6 +428,9 @@ impl<'a> TaskRun<'a> {
     }
 
     pub(super) fn report(&self, dataset: DatasetId, partition: u32, finding: Finding) {
+        if let Finding::Read { records, .. } = &finding {
+            self.note_read(*records);
+        }
         self.findings.borrow_mut().push((dataset, partition, finding));
     }
 

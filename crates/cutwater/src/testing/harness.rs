@@ -61,6 +61,17 @@ impl Harness {
         self.ctx.engine().worker_processes()
     }
 
+    /// How many workers there are now.
+    pub fn joined(&self) -> usize {
+        self.ctx.engine().joined()
+    }
+
+    /// How many blocks are being copied from worker to worker, because one is gone or wants to leave. All pieces
+    /// of a map task count as one.
+    pub fn copies(&self) -> usize {
+        self.ctx.engine().copies()
+    }
+
     /// Where workers join, if tasks run in other processes.
     pub fn master(&self) -> Option<SocketAddr> {
         self.ctx.engine().master_address()

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod coming_and_going;
 mod door;
 mod programs;
+mod stragglers;
 
 use std::time::Duration;
 

@@ -69,7 +69,12 @@ impl Fetcher {
         Ok(fetched)
     }
 
-    async fn ask(&self, worker: WorkerId, names: Vec<Blocks>) -> Result<Vec<(BlockId, Block)>, TaskError> {
+    /// These blocks of one worker, or what is wrong with the first that cannot be had.
+    pub async fn ask(
+        &self,
+        worker: WorkerId,
+        names: Vec<Blocks>,
+    ) -> Result<Vec<(BlockId, Block)>, TaskError> {
         let wanted = Blocks::long(&names).map_err(|error| TaskError::Internal(error.to_string()))?;
         let first = wanted.first().copied();
         let failed = |block: Option<BlockId>| match block.or(first) {

@@ -8,6 +8,7 @@ use cutwater_wire::{
     names::Blocks,
     tls::Role,
 };
+use signal_hook::{consts::SIGTERM, iterator::Signals};
 use tokio::{
     io::split,
     net::{TcpListener, TcpStream},
@@ -30,7 +31,7 @@ use crate::{
         clock,
         worker::{self, Work, Worker},
     },
-    task::{Fetched, Outcome},
+    task::{Attempts, Fetched, Outcome},
 };
 
 /// The life of a worker process: joins the master at `master`, does what it is told, and ends with the
@@ -93,19 +94,27 @@ async fn live(master: &str, threads: usize, credentials: &Credentials) -> Result
     // sent; compute threads have as many tasks as the master sends to a worker (`runtime/link.rs`).
     let (to_master, messages) = mpsc::unbounded_channel();
     let (to_compute, work) = crossbeam_channel::unbounded();
-    let shared = Arc::new(Worker { me: joined.worker, blocks: blocks.clone(), twice: joined.run_twice });
+    let attempts = Arc::new(Attempts::default());
+    let shared = Arc::new(Worker {
+        me: joined.worker,
+        blocks: blocks.clone(),
+        attempts: attempts.clone(),
+        twice: joined.run_twice,
+    });
     let reports = to_master.clone();
     let report = move |attempt, result| {
         // Without a master nobody waits for it.
         let _ = reports.send(ran(attempt, result));
     };
     worker::start(&shared, threads, &work, report)?;
+    leave_on_sigterm(to_master.clone())?;
 
     let (mut from, to) = split(stream);
     tokio::spawn(send_all(to, messages, || ToMaster::Ping));
     let mut hands = Hands {
         me: joined.worker,
         blocks,
+        attempts,
         fetcher: Arc::new(Fetcher::new(credentials.clone())),
         to_compute,
         to_master,
@@ -149,22 +158,60 @@ async fn reach(master: &str) -> Result<(TcpStream, SocketAddr), Error> {
 }
 
 fn ran(attempt: Attempt, result: Result<Outcome, TaskError>) -> ToMaster {
-    let told = result.and_then(|Outcome { stored, result, findings }| {
+    let told = result.and_then(|Outcome { stored, result, findings, read }| {
         let findings = postcard::to_allocvec(&findings)
             .map_err(|error| TaskError::Internal(format!("what was found cannot be sent: {error}")))?;
         Ok(Ran {
             stored: Blocks::short(&stored),
             result: result.map(|block| block.to_bytes()).transpose()?,
             findings,
+            read,
         })
     });
     ToMaster::Ran(attempt, told)
+}
+
+/// Asks the master to let this worker go at the first SIGTERM, and goes on meanwhile; ends it at the second.
+fn leave_on_sigterm(to_master: UnboundedSender<ToMaster>) -> Result<(), Error> {
+    let mut signals = Signals::new([SIGTERM])
+        .map_err(|error| Error::external(format_args!("cannot listen for signals: {error}")))?;
+    worker::spawn("cutwater-signals", move || {
+        let mut asked = false;
+        for signal in &mut signals {
+            if std::mem::replace(&mut asked, true) {
+                eprintln!("stopping at once");
+                // What a shell expects of a process that a signal ended.
+                std::process::exit(128 + signal);
+            }
+            eprintln!("leaving when others hold what this worker holds; once more to stop at once");
+            // Without a master the worker ends in any case.
+            let _ = to_master.send(ToMaster::Draining);
+        }
+    })?;
+    Ok(())
+}
+
+/// Brings blocks that another worker holds, some at a time, so that tasks that read from it are not held up.
+async fn copy(
+    fetcher: &Fetcher,
+    blocks: &BlockStore,
+    from: WorkerId,
+    names: &[Blocks],
+) -> Result<(), TaskError> {
+    const TOGETHER: usize = 16;
+    for some in names.chunks(TOGETHER) {
+        for (id, block) in fetcher.ask(from, some.to_vec()).await? {
+            blocks.put(id, block);
+        }
+    }
+    Ok(())
 }
 
 /// What a worker does about a message.
 struct Hands {
     me: WorkerId,
     blocks: Arc<BlockStore>,
+    attempts: Arc<Attempts>,
     fetcher: Arc<Fetcher>,
     to_compute: crossbeam_channel::Sender<Work>,
     to_master: UnboundedSender<ToMaster>,
@@ -179,16 +226,20 @@ impl Hands {
                     Ok(plan) => plan,
                     Err(error) => return self.tell(ToMaster::Ran(task.attempt, Err(error))),
                 };
+                let cancel = self.attempts.begin(task.attempt);
                 let wanted = self.wanted.of(&task, self.me, &self.blocks);
                 if wanted.is_empty() {
-                    return self.compute(Work::Run { plan, task, fetched: Fetched::new() });
+                    return self.compute(Work::Run { plan, task, fetched: Fetched::new(), cancel });
                 }
                 let (fetcher, to_compute) = (self.fetcher.clone(), self.to_compute.clone());
-                let to_master = self.to_master.clone();
+                let (attempts, to_master) = (self.attempts.clone(), self.to_master.clone());
                 tokio::spawn(async move {
                     match fetcher.fetch(wanted).await {
-                        Ok(fetched) => drop(to_compute.send(Work::Run { plan, task, fetched })),
-                        Err(error) => drop(to_master.send(ToMaster::Ran(task.attempt, Err(error)))),
+                        Ok(fetched) => drop(to_compute.send(Work::Run { plan, task, fetched, cancel })),
+                        Err(error) => {
+                            attempts.end(task.attempt);
+                            drop(to_master.send(ToMaster::Ran(task.attempt, Err(error))));
+                        }
                     }
                 });
             }
@@ -203,8 +254,22 @@ impl Hands {
             ToWorker::Locate(shuffle, located) => self.wanted.locate(shuffle, &located),
             ToWorker::ForgetShuffles(shuffles) => self.wanted.forget(&shuffles),
             ToWorker::Peers(addresses) => self.fetcher.note(addresses),
-            // A cancelled attempt runs to its end and is ignored; the slot comes back then.
-            ToWorker::Cancel(_) | ToWorker::Ping => {}
+            ToWorker::Cancel(attempt) => self.attempts.cancel(attempt),
+            ToWorker::Copy(from, names) => {
+                let (fetcher, blocks) = (self.fetcher.clone(), self.blocks.clone());
+                let to_master = self.to_master.clone();
+                tokio::spawn(async move {
+                    let answer = match copy(&fetcher, &blocks, from, &names).await {
+                        Ok(()) => ToMaster::Copied(names),
+                        Err(error) => {
+                            tracing::warn!(%from, %error, "blocks cannot be copied");
+                            ToMaster::NotCopied(names)
+                        }
+                    };
+                    drop(to_master.send(answer));
+                });
+            }
+            ToWorker::Ping => {}
             other => tracing::error!(me = %self.me, ?other, "not for here"),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use cutwater_core::{TaskError, WorkerId, limits};
+use cutwater_core::{BlockId, Event, TaskError, WorkerId, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
@@ -228,18 +228,36 @@ impl Entered {
     }
 }
 
+/// What became of a copy. Names that cannot be understood are of no copy that was asked for.
+fn copied(
+    worker: WorkerId,
+    blocks: &[Blocks],
+    event: impl FnOnce(Vec<BlockId>) -> Event,
+) -> Option<ToMaster> {
+    let blocks = Blocks::long(blocks);
+    let blocks = blocks.inspect_err(|error| tracing::error!(%worker, %error, "blocks that were copied"));
+    Some(ToMaster::Event(event(blocks.ok()?)))
+}
+
 /// A message of a worker in the words of this process.
 fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
     match message {
         message::ToMaster::Ping => None,
         message::ToMaster::Held(block) => Some(ToMaster::Held { worker, block }),
+        message::ToMaster::Copied(blocks) => {
+            copied(worker, &blocks, |blocks| Event::BlocksHeld { worker, blocks })
+        }
+        message::ToMaster::NotCopied(blocks) => {
+            copied(worker, &blocks, |blocks| Event::CopyFailed { worker, blocks })
+        }
+        message::ToMaster::Draining => Some(ToMaster::Draining { worker }),
         message::ToMaster::Ran(attempt, Err(error)) => {
             Some(ToMaster::Ran { worker, attempt, result: Err(error) })
         }
-        message::ToMaster::Ran(attempt, Ok(Ran { stored, result, findings })) => {
+        message::ToMaster::Ran(attempt, Ok(Ran { stored, result, findings, read })) => {
             let understood = || -> Result<Outcome, WireError> {
                 let (stored, findings) = (Blocks::long(&stored)?, postcard::from_bytes(&findings)?);
-                Ok(Outcome { stored, result: result.map(Block::arrived), findings })
+                Ok(Outcome { stored, result: result.map(Block::arrived), findings, read })
             };
             let result = understood().map_err(|error| {
                 TaskError::Internal(format!("what {worker} says of {attempt} cannot be understood: {error}"))

@@ -1,0 +1,204 @@
+//! Workers that join, leave and are lost while a program runs, which goes on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, OpenOptions},
+    io::Write,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use cutwater::testing::Harness;
+
+use crate::{builder, sorted};
+
+/// Waits until something is so, for as long as a slow machine may take.
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}, even after a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A program that more workers can join, which are started as this test once more.
+struct Open {
+    harness: Harness,
+    token: tempfile::NamedTempFile,
+}
+
+impl Open {
+    fn new(workers: usize, parallelism: u32) -> Self {
+        let mut token = tempfile::NamedTempFile::new().unwrap();
+        token.write_all(b"known to all").unwrap();
+        // A copy of a task would be a second computation, and is not what these tests are about.
+        let builder = builder(workers).parallelism(parallelism).speculation(false).token_file(token.path());
+        Self { harness: Harness::with(builder, parallelism), token }
+    }
+
+    /// One more worker, once it has joined.
+    fn one_more(&self) -> Joined {
+        let before = self.harness.joined();
+        let test = std::thread::current().name().unwrap().to_owned();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([&test, "--exact", "--nocapture"]).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .env("CUTWATER_ROLE", "worker")
+            .env("CUTWATER_JOIN", self.harness.master().unwrap().to_string());
+        command.env("CUTWATER_TOKEN", fs::read_to_string(self.token.path()).unwrap());
+        let joined = Joined(command.spawn().unwrap());
+        wait_until("it has not joined", || self.harness.joined() > before);
+        joined
+    }
+}
+
+/// Ends with the test at the latest.
+struct Joined(Child);
+
+impl Joined {
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Numbers of an interval, and what their running sums by key are after it.
+fn numbers(t: u64) -> Vec<u64> {
+    (0..60).map(|n| 100 * t + n).collect()
+}
+
+fn sums(t: u64) -> Vec<(u64, u64)> {
+    let mut sums = BTreeMap::new();
+    (0..=t).flat_map(numbers).for_each(|n| *sums.entry(n % 17).or_insert(0) += n);
+    sums.into_iter().collect()
+}
+
+/// Takes note of a record in a file to which all processes write.
+fn note(file: &str, n: u64) {
+    let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
+    file.write_all(format!("{n}\n").as_bytes()).unwrap();
+}
+
+#[test]
+fn a_worker_told_to_leave_hands_over_its_state_and_nothing_is_computed_again() {
+    let program = Open::new(2, 6);
+    let mut third = program.one_more();
+    let dir = tempfile::tempdir().unwrap();
+    let seen_file = dir.path().join("seen").to_str().unwrap().to_owned();
+    let harness = &program.harness;
+    let keyed = harness.input((0..1_000).map(numbers)).with(seen_file.clone()).map(|file, n| {
+        note(file, n);
+        (n % 17, n)
+    });
+    let seen = harness.watch(&keyed.running_reduce(|a, b| a + b));
+    harness.advance(4).unwrap();
+
+    third.signal("-TERM");
+    let mut status = None;
+    let mut intervals = 4;
+    wait_until("it has not left", || {
+        harness.advance(1).unwrap();
+        intervals += 1;
+        status = third.ended();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "it leaves in good order");
+    wait_until("its end was not noticed", || harness.joined() == 2);
+    harness.advance(3).unwrap();
+    intervals += 3;
+
+    let answers = seen.all();
+    assert_eq!(answers.len() as u64, intervals);
+    for (t, records) in (0..).zip(answers) {
+        assert_eq!(sorted(records.unwrap()), sums(t), "interval {t}");
+    }
+    let mut computed: Vec<u64> =
+        fs::read_to_string(Path::new(&seen_file)).unwrap().lines().map(|n| n.parse().unwrap()).collect();
+    computed.sort_unstable();
+    let mut once: Vec<u64> = (0..intervals).flat_map(numbers).collect();
+    once.sort_unstable();
+    assert_eq!(computed, once, "each record of each interval was looked at once");
+}
+
+#[test]
+fn a_second_signal_ends_a_worker_at_once() {
+    let program = Open::new(1, 2);
+    let mut second = program.one_more();
+    second.signal("-TERM");
+    wait_until("it does not end", || {
+        let ended = second.ended();
+        if ended.is_none() {
+            second.signal("-TERM");
+        }
+        ended.is_some()
+    });
+    wait_until("its end was not noticed", || program.harness.joined() == 1);
+    assert_eq!(program.harness.ctx().parallelize(0..10).count().unwrap(), 10);
+}
+
+#[test]
+fn a_newcomer_gets_its_share_of_state_and_then_nothing_moves() {
+    let program = Open::new(2, 6);
+    let harness = &program.harness;
+    let keyed = harness.input((0..1_000).map(numbers)).map(|n| (n % 17, n));
+    // The process in which a state is, key by key.
+    let at = keyed.running_reduce(|a, b| a + b).map(|(key, sum)| (key, sum, std::process::id()));
+    let seen = harness.watch(&at);
+    harness.advance(6).unwrap();
+    let third = program.one_more();
+    let id = third.0.id();
+    let moved: u64 = (0..8).map(|_| harness.step().unwrap().moved_partitions).sum();
+    assert!((1..=6).contains(&moved), "{moved} partitions moved to the newcomer");
+    let still: u64 = (0..8).map(|_| harness.step().unwrap().moved_partitions).sum();
+    assert_eq!(still, 0, "what has moved stays");
+
+    let answers = seen.all();
+    for (t, records) in (0..).zip(&answers) {
+        let records = records.clone().unwrap().into_iter().map(|(key, sum, _)| (key, sum)).collect();
+        assert_eq!(sorted(records), sums(t), "interval {t}");
+    }
+    let processes = |t: usize| -> BTreeSet<u32> {
+        answers[t].clone().unwrap().into_iter().map(|(.., process)| process).collect()
+    };
+    assert!(!processes(5).contains(&id));
+    assert!(processes(21).contains(&id) && processes(21).len() == 3, "all three have some of it");
+}
+
+/// Two losses, one after the other, of the two workers that held a block: in between it was held twice again.
+#[test]
+fn received_blocks_are_held_by_two_again_after_a_loss() {
+    let program = Open::new(2, 4);
+    let harness = &program.harness;
+    let input = harness.input((0..1_000).map(numbers));
+    // The window reads what was received in all of the last intervals.
+    let all = input.map(|n| (n % 17, n)).window(Duration::from_secs(8), Duration::from_secs(1));
+    let seen = harness.watch(&all);
+    harness.advance(6).unwrap();
+    let mut joined = vec![program.one_more(), program.one_more()];
+    for worker in harness.workers() {
+        let left = harness.joined() - 1;
+        let killed = Command::new("kill").args(["-9", &worker.to_string()]).status().unwrap();
+        assert!(killed.success());
+        wait_until("its loss was not noticed", || harness.joined() <= left);
+        wait_until("blocks are held too few times", || harness.copies() == 0);
+    }
+    harness.advance(2).unwrap();
+    joined.pop();
+    for (t, records) in (0u64..).zip(seen.all()) {
+        let expected = (t.saturating_sub(7)..=t).flat_map(numbers).map(|n| (n % 17, n)).collect();
+        assert_eq!(sorted(records.unwrap()), sorted(expected), "interval {t}");
+    }
+}
