@@ -149,6 +149,74 @@ pub const JOIN_MS_MAX: u64 = 30_000;
 /// where they arrive; clocks further apart than this would put them into the wrong intervals for good.
 pub const CLOCK_SKEW_MS_MAX: i64 = 10_000;
 
+/// The largest executable that an agent takes, in bytes. Programs with all their debug information are
+/// hundreds of megabytes.
+pub const EXECUTABLE_BYTES_MAX: u64 = 4 << 30;
+
+/// Bytes of an executable in one message, so that an agent never holds more of it in memory.
+pub const CHUNK_BYTES: usize = 128 << 10;
+
+/// The longest message to or from an agent: a piece of an executable with its head, or the arguments of a
+/// program, of which the operating system allows no more in one piece.
+pub const AGENT_MESSAGE_BYTES_MAX: usize = 256 << 10;
+
+/// Executables that an agent keeps. Those that run are always kept; of the others, so many that going back
+/// to the versions of the last days needs no upload.
+pub const EXECUTABLES_MAX: usize = 10;
+
+/// Connections to an agent at a time. More wait to be accepted. Each has one message in memory.
+pub const AGENT_CONNECTIONS_MAX: usize = 64;
+
+/// Jobs that an agent runs at a time. More are a mistake in a script.
+pub const JOBS_MAX: usize = 32;
+
+/// Worker processes of one job on one agent. One has all the threads that its machine has; more than these
+/// are for tests.
+pub const JOB_WORKERS_MAX: u32 = 64;
+
+/// Jobs that are over and of which an agent still knows how they ended, with what they printed.
+pub const JOBS_REMEMBERED: usize = 32;
+
+/// Bytes that an agent keeps of what a process prints, for each of its two outputs. The oldest go first.
+pub const LOG_BYTES_MAX: u64 = 16 << 20;
+
+/// How often a worker process that fails is started again in a row. Whatever is still wrong then is not
+/// mended by another start.
+pub const RESTARTS_MAX: u32 = 5;
+
+/// The wait before a worker process is started again, in milliseconds; it doubles with every failure in a
+/// row. What a worker has is made again by others meanwhile, so nothing hurries.
+pub const RESTART_MS_MIN: u64 = 250;
+
+/// The longest such wait, in milliseconds.
+pub const RESTART_MS_MAX: u64 = 10_000;
+
+/// A worker process that ran so long, in milliseconds, has not failed in a row with the one before. Longer
+/// than it takes to find no master.
+pub const RESTART_FORGIVEN_MS: u64 = 60_000;
+
+/// How long a program may take from its start until its master listens, in milliseconds. Whatever a program
+/// does before it makes its context delays that.
+pub const MASTER_START_MS_MAX: u64 = 60_000;
+
+/// How long the processes of a job may take to end when they were asked to, in milliseconds; then they are
+/// killed. A master processes what it has received, and a worker hands over what it holds.
+pub const STOP_GRACE_MS: u64 = 30_000;
+
+/// How long an agent waits for the rest of what a process has printed once it has ended, in milliseconds.
+/// The rest is there already, unless something that outlives the process has its output open.
+pub const LOG_REST_MS: u64 = 1_000;
+
+/// How often an agent tries to run an executable that is still open for writing somewhere, as it is for a
+/// moment in a process that was started while it arrived.
+pub const BUSY_TRIES_MAX: u32 = 100;
+
+/// The wait between two such tries, in milliseconds.
+pub const BUSY_RETRY_MS: u64 = 10;
+
+/// How often an agent looks whether a program's master listens, in milliseconds: one system call each.
+pub const MASTER_POLL_MS: u64 = 10;
+
 /// Templates of stages that a worker remembers. A program has as many as it has stages; those that
 /// are different in each interval must not pile up.
 pub const TEMPLATES_MAX: usize = 512;

@@ -6,7 +6,8 @@
 //! - [`handshake`]: who is at the other end, and whether it may be; [`credentials`]: all that is needed for it;
 //! - [`plan`]: stages, sent once as templates and filled in each interval;
 //! - [`names`]: many blocks in few bytes;
-//! - [`message`]: everything else that master and workers tell each other.
+//! - [`message`]: everything else that master and workers tell each other;
+//! - [`agent`]: what is said to the standing processes that start them.
 //!
 //! Everything that arrives is bounded before memory is taken for it, and decoding never panics:
 //! whoever sends garbage gets an error and costs nothing.
@@ -15,6 +16,7 @@
 //! Sockets, threads and clocks (they are in `cutwater`'s `runtime/`), and types of records: those
 //! are bytes here.
 
+pub mod agent;
 pub mod channel;
 pub mod credentials;
 pub mod frame;

@@ -128,6 +128,7 @@ impl Engine {
         let listener =
             Listener::open(listen, Credentials::new(token.secret(), None), settings, to_master.clone())?;
         let address = listener.address;
+        cluster::tell_address(address)?;
         // Who is started by hand has to find it.
         let token_file = if given.is_none() && (workers == 0 || settings.token_file.is_some()) {
             let file = settings.token_file.clone().unwrap_or_else(|| Token::usual_file(address));

@@ -2,7 +2,7 @@
 //!
 //! - [`role`]: what this process is: a program by itself, a master or a worker;
 //! - [`token`] and [`identity`]: what proves that a process belongs here;
-//! - [`listen`]: the master's door; [`spawn`]: workers that the master starts itself;
+//! - [`listen`]: the master's door; [`told`]: who is told where it is; [`spawn`]: workers that the master starts itself;
 //! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
 //! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought;
 //! - [`outbox`]: messages that share frames.
@@ -20,6 +20,7 @@ mod role;
 mod serve;
 mod spawn;
 mod token;
+mod told;
 mod wanted;
 
 pub(crate) use join::work;
@@ -27,6 +28,7 @@ pub(crate) use listen::Listener;
 pub(crate) use role::{Role, role_of_process};
 pub(crate) use spawn::{Children, Start};
 pub(crate) use token::{Token, TokenFile};
+pub(crate) use told::tell_address;
 
 /// The host of an address `HOST:PORT`, as certificates name it.
 fn host_of(address: &str) -> &str {

@@ -26,6 +26,9 @@ pub(crate) enum Role {
 pub(super) const ROLE: &str = "CUTWATER_ROLE";
 pub(super) const JOIN: &str = "CUTWATER_JOIN";
 pub(super) const TOKEN: &str = "CUTWATER_TOKEN";
+const MASTER: &str = "CUTWATER_MASTER";
+/// Where a master writes the address at which workers reach it, for whoever started it.
+pub(super) const ADDRESS_FILE: &str = "CUTWATER_ADDRESS_FILE";
 
 /// What the environment makes of this process, whatever the program says, and the token in it.
 pub(crate) fn role_of_process() -> Result<(Option<Role>, Option<Token>), Error> {
@@ -38,8 +41,14 @@ pub(crate) fn role_of_process() -> Result<(Option<Role>, Option<Token>), Error> 
             })?;
             Some(Role::Worker { join })
         }
+        Ok("master") => {
+            let listen = env::var(MASTER).ok().and_then(|address| address.parse().ok()).ok_or_else(|| {
+                Error::config(&[format!("{ROLE}=master needs {MASTER}=ADDRESS, where it listens")])
+            })?;
+            Some(Role::Master { listen, workers: 0 })
+        }
         Ok(other) => {
-            return Err(Error::config(&[format!("{ROLE}={other} is none of: worker")]));
+            return Err(Error::config(&[format!("{ROLE}={other} is none of: master, worker")]));
         }
     };
     Ok((role, token))
