@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use cutwater_core::limits;
 use cutwater_wire::{
     WireError,
-    agent::{AGENT_MESSAGE_BYTES_MAX, Answer, CHUNK_BYTES, Caller, Chunk, Hello, Request},
+    agent::{AGENT_MESSAGE_BYTES_MAX, Answer, CHUNK_BYTES, Caller, Hello, Request, send_piece},
     channel::Channel,
     credentials::Credentials,
     frame,
@@ -100,14 +100,13 @@ impl Connection {
             Answer::Missing => {}
             answer => bail!("agent {} answers {answer:?}", self.address),
         }
-        let mut left = executable.bytes;
+        let (mut left, mut piece) = (executable.bytes, vec![0; CHUNK_BYTES]);
         while left > 0 {
-            let mut chunk = vec![0; CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX))];
-            file.read_exact(&mut chunk).with_context(|| format!("{} became shorter", path.display()))?;
-            left -= chunk.len() as u64;
-            let bytes = chunk.len() as u64;
-            frame::send(&mut self.to, &Chunk(chunk)).await.with_context(|| self.lost())?;
-            progress(bytes);
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            file.read_exact(&mut piece).with_context(|| format!("{} became shorter", path.display()))?;
+            left -= piece.len() as u64;
+            send_piece(&mut self.to, &piece).await.with_context(|| self.lost())?;
+            progress(piece.len() as u64);
         }
         match self.hear().await? {
             Answer::Held => Ok(true),

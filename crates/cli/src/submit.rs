@@ -124,7 +124,7 @@ fn name_for(program: &Path) -> anyhow::Result<String> {
 
 /// Refuses agents whose processors cannot run it.
 fn fits(executable: &Executable, agents: &[Connection]) -> anyhow::Result<()> {
-    for agent in agents.iter().filter(|agent| agent.hello.machine != executable.machine) {
+    if let Some(agent) = agents.iter().find(|agent| agent.hello.machine != executable.machine) {
         bail!(
             "the program is for {} and the machine of agent {} is {}; build it for that (`cargo build --target …`)",
             machine_name(executable.machine),

@@ -5,14 +5,17 @@
 //!
 //! ```text
 //! Have        Held | Missing
-//! Upload      Held, or Missing, upon which Chunk … Chunk follow, then Held | Refused
+//! Upload      Held, or Missing, upon which pieces follow, then Held | Refused
 //! Fetch       Held | Refused            the agent asks another agent for it, by Download
-//! Download    Sending, Chunk … Chunk | Refused
+//! Download    Sending, and then pieces, or Refused
 //! Start       Started | Refused
 //! Follow      Output …, Quiet … , then End | Refused
 //! Stop        Stopped
 //! Jobs        Running
 //! ```
+//!
+//! A piece is a message of at most [`CHUNK_BYTES`] of an executable and nothing else, so that nobody looks at
+//! each byte of it.
 //!
 //! An executable is only ever named by the hash of its content, and is checked against it where it
 //! arrives, so it does not matter from whom it comes.
@@ -21,8 +24,9 @@ use std::fmt;
 
 pub use cutwater_core::limits::{AGENT_MESSAGE_BYTES_MAX, CHUNK_BYTES, EXECUTABLE_BYTES_MAX};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::handshake::ExecutableHash;
+use crate::{WireError, frame, handshake::ExecutableHash};
 
 /// How somebody introduces himself to an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,10 +189,6 @@ pub enum Answer {
     Running(Vec<Job>),
 }
 
-/// A piece of an executable that is on its way, of at most [`CHUNK_BYTES`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chunk(pub Vec<u8>);
-
 /// How a process has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
@@ -277,6 +277,35 @@ pub enum State {
     NotStarted(String),
 }
 
+/// Sends a piece of an executable.
+///
+/// # Errors
+/// The connection fails.
+pub async fn send_piece(to: &mut (impl AsyncWrite + Unpin), piece: &[u8]) -> Result<(), WireError> {
+    let mut frames = Vec::new();
+    frame::encode(piece, &mut frames);
+    to.write_all(&frames).await?;
+    to.flush().await?;
+    Ok(())
+}
+
+/// Receives the next piece of an executable into `piece`, of which there are to be `left` bytes at most.
+///
+/// # Errors
+/// The connection fails or ends, or what arrives is no such piece.
+pub async fn receive_piece(
+    from: &mut (impl AsyncRead + Unpin),
+    left: u64,
+    piece: &mut Vec<u8>,
+) -> Result<(), WireError> {
+    let max = CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
+    // An empty piece would let an executable have no end.
+    if !frame::read(from, max, piece).await? || piece.is_empty() {
+        return Err(WireError::NotCutwater);
+    }
+    Ok(())
+}
+
 /// The longest name of a job: it is a folder, and is typed.
 pub const JOB_NAME_BYTES_MAX: usize = 64;
 
@@ -339,6 +368,23 @@ mod tests {
         assert_eq!(postcard::from_bytes::<Vec<Answer>>(&bytes).unwrap(), answers);
     }
 
+    #[tokio::test(flavor = "current_thread")]
+    async fn pieces_have_bounds() {
+        for (sent, left, arrives) in
+            [(3, 3, true), (3, 2, false), (0, 3, false), (CHUNK_BYTES + 1, 1 << 30, false)]
+        {
+            let (mut one, mut other) = tokio::io::duplex(1 << 20);
+            send_piece(&mut one, &vec![7; sent]).await.unwrap();
+            let mut piece = Vec::new();
+            let received = receive_piece(&mut other, left, &mut piece).await;
+            assert_eq!(received.is_ok(), arrives, "{sent} of {left}: {received:?}");
+            assert!(!arrives || piece == vec![7; sent]);
+        }
+        let (one, mut other) = tokio::io::duplex(16);
+        drop(one);
+        assert!(receive_piece(&mut other, 1, &mut Vec::new()).await.is_err(), "an end is no piece");
+    }
+
     #[test]
     fn a_token_is_not_printed() {
         assert!(!format!("{:?}", start()).contains("a secret"));
@@ -362,7 +408,6 @@ mod tests {
             let _ = postcard::from_bytes::<Hello>(&bytes);
             let _ = postcard::from_bytes::<Request>(&bytes);
             let _ = postcard::from_bytes::<Answer>(&bytes);
-            let _ = postcard::from_bytes::<Chunk>(&bytes);
         }
 
         /// The same for a message of which a little is changed, which gets further.

@@ -127,6 +127,9 @@ mod tests {
     }
 
     proptest! {
+        // Each makes and reads real files.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         /// A reader that keeps up reads everything, one that comes late the newest, and never anything else.
         #[test]
         fn what_is_read_is_what_was_written(
@@ -135,7 +138,7 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let mut log = Log::create(dir.path().join("out"), bytes).unwrap();
-            let mut all = Vec::new();
+            let mut all: Vec<u8> = Vec::new();
             for piece in &pieces {
                 log.append(piece).unwrap();
                 all.extend(piece);

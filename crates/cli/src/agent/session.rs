@@ -8,7 +8,10 @@ use std::{
 use cutwater_core::limits;
 use cutwater_wire::{
     WireError,
-    agent::{AGENT_MESSAGE_BYTES_MAX, Answer, CHUNK_BYTES, Caller, Chunk, ProcessId, Request, State},
+    agent::{
+        AGENT_MESSAGE_BYTES_MAX, Answer, CHUNK_BYTES, Caller, ProcessId, Request, State, receive_piece,
+        send_piece,
+    },
     frame,
     handshake::ExecutableHash,
 };
@@ -103,12 +106,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             }
         };
         self.say(&Answer::Sending { bytes }).await?;
-        let mut left = bytes;
+        let (mut left, mut piece) = (bytes, vec![0; CHUNK_BYTES]);
         while left > 0 {
-            let mut chunk = vec![0; CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX))];
-            file.read_exact(&mut chunk)?;
-            left -= chunk.len() as u64;
-            frame::send(&mut self.to, &Chunk(chunk)).await?;
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            file.read_exact(&mut piece)?;
+            left -= piece.len() as u64;
+            send_piece(&mut self.to, &piece).await?;
         }
         Ok(())
     }
@@ -179,17 +182,12 @@ async fn take(
         });
     }
     let mut incoming = agent.store.receive(executable, bytes);
-    let mut left = bytes;
+    let (mut left, mut piece) = (bytes, Vec::new());
     while left > 0 {
-        let Chunk(chunk) =
-            frame::receive(from, AGENT_MESSAGE_BYTES_MAX).await?.ok_or(WireError::NotCutwater)?;
-        left = match left.checked_sub(chunk.len() as u64) {
-            Some(left) if !chunk.is_empty() => left,
-            // An empty piece would let an executable have no end.
-            _ => return Err(WireError::NotCutwater),
-        };
+        receive_piece(from, left, &mut piece).await?;
+        left -= piece.len() as u64;
         if let Ok(taking) = &mut incoming
-            && let Err(error) = taking.write(&chunk)
+            && let Err(error) = taking.write(&piece)
         {
             incoming = Err(error);
         }

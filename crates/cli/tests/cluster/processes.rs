@@ -1,0 +1,134 @@
+//! What runs is looked after, and ends when it should.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    process::Stdio,
+};
+
+use crate::set::{Listed, Set, embedded, is_there, readings, said, sensors, signal, wait_for};
+
+/// A job that takes a while and has begun, with its name and processes.
+fn long(set: &Set, workers: &str) -> (String, Vec<Listed>) {
+    let (program, file) = (readings(), sensors(set.dir.path(), 600));
+    let arguments = ["--detach", "--workers", workers, program.to_str().unwrap(), "--", &file];
+    let name = set.print("submit", &arguments).trim().to_owned();
+    wait_for(|| format!("{:?}", set.jobs()), || !set.print("logs", &[&name]).is_empty());
+    let jobs = set.jobs();
+    (name, jobs)
+}
+
+/// A worker is killed in mid-run: its agent starts it again, it joins, and the program prints what it would
+/// have printed.
+#[test]
+fn a_worker_that_dies_is_started_again_and_joins() {
+    let set = Set::start(2);
+    let (program, file) = (readings(), sensors(set.dir.path(), 200));
+    let arguments = ["--speed", "20", "--parallelism", "2", &file];
+    let submit = [&["--name", "j", program.to_str().unwrap(), "--"], &arguments[..]].concat();
+    let mut running = set.command("submit", &submit).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(running.stdout.take().unwrap());
+    let mut printed = String::new();
+    out.read_line(&mut printed).unwrap();
+    let worker = |jobs: &[Listed]| jobs.iter().find(|listed| listed.process == "worker-0").unwrap().clone();
+    let before = worker(&set.jobs());
+    signal(before.pid().unwrap(), "-KILL");
+    let jobs = set.jobs_until(|jobs| worker(jobs).restarts == 1 && worker(jobs).pid().is_some());
+    assert_ne!(worker(&jobs).pid(), before.pid());
+    out.read_to_string(&mut printed).unwrap();
+    assert!(running.wait().unwrap().success());
+    assert_eq!(printed, embedded(&program, &[&["--batch", "--threads", "2"], &arguments[2..]].concat()));
+    // Only a worker that has joined is told that the program is over, and ends with success.
+    let jobs = set.jobs();
+    assert_eq!(
+        (worker(&jobs).state.as_str(), worker(&jobs).restarts),
+        ("ended, exit status 0", 1),
+        "{jobs:?}"
+    );
+}
+
+#[test]
+fn stopping_ends_every_process() {
+    let set = Set::start(3);
+    let (name, jobs) = long(&set, "5");
+    let pids: Vec<_> = jobs.iter().filter_map(Listed::pid).collect();
+    assert_eq!(pids.len(), 6);
+    assert!(pids.iter().all(|pid| is_there(*pid)));
+    set.print("stop", &[&name]);
+    assert!(!pids.iter().any(|pid| is_there(*pid)), "none is left");
+    let ended = set.jobs();
+    assert!(ended.iter().all(|listed| listed.state == "ended, exit status 0"), "orderly: {ended:?}");
+    let output = set.run("stop", &["nothing"]);
+    assert!(said(&output).contains("no agent knows a job nothing"), "{}", said(&output));
+}
+
+#[test]
+fn an_agent_that_ends_takes_its_processes_along() {
+    for with in ["-TERM", "-KILL"] {
+        let mut set = Set::start(1);
+        let (_, jobs) = long(&set, "2");
+        let pids: Vec<_> = jobs.iter().filter_map(Listed::pid).collect();
+        assert_eq!(pids.len(), 3);
+        set.agents[0].end(with);
+        // The kernel ends what a killed agent leaves, a moment later.
+        wait_for(|| format!("{with}: some of {pids:?} are there"), || !pids.iter().any(|pid| is_there(*pid)));
+        // What it kept is there for the next.
+        set.agents[0] = set.agent(0);
+        let program = readings();
+        let file = sensors(set.dir.path(), 3);
+        let output = set.run("submit", &[program.to_str().unwrap(), "--", "--batch", &file]);
+        assert!(output.status.success() && !said(&output).contains("sent "), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_master_that_is_killed_ends_its_job() {
+    let set = Set::start(2);
+    let (program, file) = (readings(), sensors(set.dir.path(), 600));
+    let mut submit = set.command("submit", &[program.to_str().unwrap(), "--", &file]);
+    let mut submit = submit.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(submit.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let jobs = set.jobs();
+    let master = jobs.iter().find(|listed| listed.process == "master").unwrap();
+    signal(master.pid().unwrap(), "-KILL");
+    assert_eq!(submit.wait().unwrap().code(), Some(137));
+    assert!(set.pids().is_empty(), "{:?}", set.jobs());
+}
+
+/// Command lines can be read by everyone on a machine.
+#[test]
+fn the_secret_of_a_run_is_in_no_command_line_and_no_log() {
+    let set = Set::start(2);
+    let (name, jobs) = long(&set, "2");
+    let mut secret = None;
+    for pid in jobs.iter().filter_map(Listed::pid) {
+        let read = |file: &str| {
+            String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{file}")).unwrap()).into_owned()
+        };
+        let token =
+            read("environ").split('\0').find_map(|v| v.strip_prefix("CUTWATER_TOKEN=").map(str::to_owned));
+        let token = token.unwrap();
+        assert!(!read("cmdline").contains(&token));
+        assert_eq!(secret.get_or_insert(token.clone()), &token, "all of a run have the same");
+    }
+    let secret = secret.unwrap();
+    set.print("stop", &[&name]);
+    let shared = fs::read_to_string(set.token()).unwrap();
+    for agent in 0..2 {
+        assert!(set.log(agent).contains("started"), "{}", set.log(agent));
+        assert!(!set.log(agent).contains(&secret) && !set.log(agent).contains(shared.trim()));
+    }
+}
+
+#[test]
+fn what_workers_print_can_be_read() {
+    let set = Set::start(2);
+    let (name, _) = long(&set, "2");
+    let output = set.run("logs", &["--process", "worker-0", &name]);
+    assert!(said(&output).contains("several agents run a worker-0"), "{}", said(&output));
+    let on = &set.agents[1].address;
+    set.print("logs", &["--process", "worker-0", "--on", on, &name]);
+    let output = set.run("logs", &["--process", "worker-7", &name]);
+    assert!(said(&output).contains("no agent knows a worker-7"), "{}", said(&output));
+}
