@@ -149,6 +149,10 @@ pub const JOIN_MS_MAX: u64 = 30_000;
 /// where they arrive; clocks further apart than this would put them into the wrong intervals for good.
 pub const CLOCK_SKEW_MS_MAX: i64 = 10_000;
 
+/// How often a worker tells the master what its clock says, in milliseconds. Clocks drift by seconds a day
+/// at worst; one that is set by hand is noticed before many records are stamped.
+pub const CLOCK_CHECK_MS: u64 = 10_000;
+
 /// The largest executable that an agent takes, in bytes. Programs with all their debug information are
 /// hundreds of megabytes.
 pub const EXECUTABLE_BYTES_MAX: u64 = 4 << 30;

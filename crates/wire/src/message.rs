@@ -100,6 +100,8 @@ pub enum ToMaster {
     NotCopied(Vec<Blocks>),
     /// The worker wants to leave, and goes on until it is told that it may.
     Draining,
+    /// What the worker's clock says, in milliseconds since 1970.
+    Clock(i64),
     /// Nothing: the worker is alive.
     Ping,
 }

@@ -5,7 +5,12 @@
 //! the name `cutwater-master`, `cutwater-worker` or `cutwater-client` among its other names. Whoever is dialled has to have
 //! the role and the host that were meant; whoever dials has to have a role that is let in there.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    panic::{RefUnwindSafe, UnwindSafe},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
@@ -229,6 +234,10 @@ impl Tls {
         ))
     }
 }
+
+// Nothing of it changes once it is made, so a panic leaves it whole.
+impl UnwindSafe for Tls {}
+impl RefUnwindSafe for Tls {}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

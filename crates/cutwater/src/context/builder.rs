@@ -1,14 +1,11 @@
-use std::{
-    net::{Ipv4Addr, ToSocketAddrs},
-    num::NonZero,
-    path::PathBuf,
-    str::FromStr,
-    thread,
-    time::Duration,
-};
+use std::{net::ToSocketAddrs, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use cutwater_core::{limits, rate::Pid};
 
+use super::{
+    cluster::{NamedFiles, Network},
+    place::Place,
+};
 use crate::{
     Context,
     error::Error,
@@ -29,10 +26,51 @@ use crate::{
 /// assert_eq!(ctx.interval(), Duration::from_millis(500));
 /// # Ok::<(), cutwater::Error>(())
 /// ```
+///
+/// # Where settings come from
+/// From the program, by the methods here; from a file, by [`config_file`](Self::config_file), `CUTWATER_CONFIG` or
+/// `--config`; from the environment; and from the command line, by [`args`](Self::args). Each holds over those
+/// named before it, in whatever order the methods are called. `--help` lists all that is not code, and each
+/// has one name:
+///
+/// | command line | environment | file |
+/// |---|---|---|
+/// | `--interval-ms 500` | `CUTWATER_INTERVAL_MS=500` | `interval_ms = 500` |
+/// | `--batch`, `--no-batch` | `CUTWATER_BATCH=true` | `batch = true` |
+/// | `--master 0.0.0.0:7077` | `CUTWATER_MASTER=…` | `master = "0.0.0.0:7077"` in `[cluster]` |
+/// | `--tls-key FILE` | `CUTWATER_TLS_KEY=FILE` | `key = "FILE"` in `[tls]` |
+///
+/// Besides there are two variables of the environment for whoever starts a process. `CUTWATER_ROLE` says what
+/// it is (`embedded`, `master`, `worker`), whatever its command line says, and then `CUTWATER_MASTER`, `CUTWATER_JOIN` and
+/// `CUTWATER_WORKERS` hold over it too. `CUTWATER_TOKEN` is the secret of the run, which is for no file and no command
+/// line.
+///
+/// Everything that is wrong is listed at once, each with where it was said. A relative name of a file in the
+/// configuration file is relative to that.
+///
+/// ```toml
+/// interval_ms = 500
+/// backpressure = true
+///
+/// [cluster]                       # one file for all machines
+/// master = "0.0.0.0:7077"         # where the master listens …
+/// join = "master.lan:7077"        # … and workers find it; CUTWATER_ROLE says which this is
+/// min_workers = 3
+///
+/// [tls]                           # made by `cutwater certs`
+/// authority = "certs/authority.pem"
+/// certificate = "certs/this.pem"
+/// key = "certs/this-key.pem"
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
-    settings: Settings,
-    faults: Vec<String>,
+    pub(super) settings: Settings,
+    pub(super) faults: Vec<String>,
+    pub(super) place: Place,
+    pub(super) tls: NamedFiles,
+    pub(super) config_file: Option<PathBuf>,
+    /// Without the name of the program.
+    pub(super) command_line: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,20 +99,29 @@ pub(crate) struct Settings {
     pub progress: bool,
     pub arguments: Vec<String>,
     pub role: Role,
+    pub network: Network,
+    pub token: Option<Token>,
     pub token_file: Option<PathBuf>,
     pub start: Start,
 }
 
 impl Settings {
-    /// The token by which a worker joins the master at `address`.
-    pub fn token_for(&self, address: &str) -> Result<Token, Error> {
-        if let Some(file) = &self.token_file {
-            return Token::read(file);
+    /// The token by which a worker joins the master at `address`. With certificates there need not be any.
+    pub fn token_for(&self, address: &str) -> Result<Option<Token>, Error> {
+        match (&self.token, &self.token_file) {
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(file)) => Token::read(file).map(Some),
+            (None, None) if self.network.tls.is_some() => Ok(None),
+            (None, None) => {
+                let resolved = address.to_socket_addrs().ok().and_then(|mut all| all.next());
+                let master = resolved.ok_or_else(|| {
+                    Error::config(&[format!(
+                        "--join {address}: it is not the address of a machine, HOST:PORT"
+                    )])
+                })?;
+                Token::read(&Token::usual_file(master)).map(Some)
+            }
         }
-        let master = address.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
-            Error::config(&[format!("--join {address}: it is not the address of a machine, HOST:PORT")])
-        })?;
-        Token::read(&Token::usual_file(master))
     }
 }
 
@@ -89,30 +136,6 @@ pub enum OnFailure {
     /// counts as an interval without records.
     Continue,
 }
-
-/// Where a master listens, and is looked for, if nothing is said.
-const MASTER: &str = "127.0.0.1:7077";
-
-const USAGE: &str = "options:
-  --threads N      compute threads (default: all cores)
-  --parallelism N  partitions where the program gives no number (default: threads)
-  --interval-ms N  length of an interval in milliseconds
-  --intervals N    stop after N intervals
-  --batch          past data: as fast as it goes, with a progress bar
-  --speed X        replay past data X times faster than it happened
-  --backpressure   take from sources what can be processed in time
-  --initial-rate N records a second that back pressure begins with
-  --max-rate N     records a second that are taken from a source at most
-  --slack-ms N     wait so long before an interval starts
-  --continue       go on after an interval that failed
-  --workers N      run tasks in N worker processes, started on this machine
-  --master[=ADDR]  run tasks in workers that join at ADDR (127.0.0.1:7077)
-  --worker         be such a worker, of the same executable
-  --join ADDR      the address of the worker's master
-  --token-file F   the file with the token that master and workers share
-  --no-speculation no copies of tasks that take too long
-  --run-twice      run every task twice and compare: is the program deterministic?
-  --help           this text";
 
 impl Builder {
     pub(super) fn new(name: &str) -> Self {
@@ -140,10 +163,19 @@ impl Builder {
             progress: true,
             arguments: Vec::new(),
             role: Role::Embedded,
+            network: Network::default(),
+            token: None,
             token_file: None,
             start: Start::default(),
         };
-        Self { settings, faults: Vec::new() }
+        Self {
+            settings,
+            faults: Vec::new(),
+            place: Place::default(),
+            tls: NamedFiles::default(),
+            config_file: None,
+            command_line: Vec::new(),
+        }
     }
 
     /// The length of an interval; whole milliseconds, at least one. One second if nothing is said.
@@ -396,49 +428,6 @@ impl Builder {
         self
     }
 
-    /// Runs tasks in so many worker processes, which are started on this machine: this executable with
-    /// the arguments of this process. Each has as many compute threads as [`threads`](Self::threads) says.
-    /// The program itself runs in this process only; in the others, whatever makes the first context
-    /// becomes a worker and never returns. So a context is to be made early in `main`.
-    #[must_use]
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.settings.role = match (self.settings.role, workers) {
-            (Role::Master { listen, .. }, _) => Role::Master { listen, workers },
-            (role, 0) => role,
-            _ => Role::Master { listen: (Ipv4Addr::LOCALHOST, 0).into(), workers },
-        };
-        self
-    }
-
-    /// Runs tasks in workers that join at `address`, on the loopback interface.
-    #[must_use]
-    pub fn master(mut self, address: impl ToSocketAddrs) -> Self {
-        match address.to_socket_addrs().map(|mut all| all.next()) {
-            Ok(Some(listen)) if listen.ip().is_loopback() => {
-                let workers = match self.settings.role {
-                    Role::Master { workers, .. } => workers,
-                    _ => 0,
-                };
-                self.settings.role = Role::Master { listen, workers };
-            }
-            Ok(Some(listen)) => self.faults.push(format!(
-                "master({listen}): tasks are code to run, so a master listens beyond loopback only with encryption and certificates, which there are none of yet; use 127.0.0.1:{}",
-                listen.port()
-            )),
-            Ok(None) => self.faults.push("master: the address is of no machine".to_owned()),
-            Err(error) => self.faults.push(format!("master: the address cannot be understood: {error}")),
-        }
-        self
-    }
-
-    /// The file with the token that workers and master of a run share. A master makes it if it is not
-    /// there.
-    #[must_use]
-    pub fn token_file(mut self, file: impl Into<PathBuf>) -> Self {
-        self.settings.token_file = Some(file.into());
-        self
-    }
-
     /// Larger than that of any run before; taken from the clock if nothing is said.
     pub(crate) fn epoch(mut self, epoch: u64) -> Self {
         self.settings.epoch = Some(epoch);
@@ -451,109 +440,51 @@ impl Builder {
         self
     }
 
-    /// Settings from the command line of the program, over those made before. `--help` prints them
-    /// and ends the process; what is not a flag is left to the program
-    /// ([`Context::arguments`]).
+    /// Settings from the command line of the program. `--help` prints them and ends the process; what is not a
+    /// flag is left to the program ([`Context::arguments`]).
+    ///
+    /// They hold over all others, whenever this is called; see [`Builder`].
     #[must_use]
-    pub fn args(self, args: impl IntoIterator<Item = String>) -> Self {
-        let mut builder = self;
-        let mut args = args.into_iter().skip(1);
-        let mut joins = None;
-        while let Some(arg) = args.next() {
-            let (flag, inline) = match arg.split_once('=') {
-                Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
-                None => (arg, None),
-            };
-            let mut value = || inline.clone().or_else(|| args.next());
-            builder = match flag.as_str() {
-                "--backpressure" | "--batch" | "--continue" | "--no-speculation" | "--run-twice"
-                | "--worker"
-                    if inline.is_some() =>
-                {
-                    let value = inline.unwrap_or_default();
-                    builder.faults.push(format!("{flag}={value}: {flag} takes no value"));
-                    builder
-                }
-                "--threads" => builder.parsed(&flag, value(), Self::threads),
-                "--parallelism" => builder.parsed(&flag, value(), Self::parallelism),
-                "--interval-ms" => {
-                    builder.parsed(&flag, value(), |b, ms| b.interval(Duration::from_millis(ms)))
-                }
-                "--intervals" => builder.parsed(&flag, value(), |mut b, n| {
-                    b.settings.intervals_max = Some(n);
-                    b
-                }),
-                "--slack-ms" => builder.parsed(&flag, value(), |b, ms| b.slack(Duration::from_millis(ms))),
-                "--speed" => builder.parsed(&flag, value(), Self::speed),
-                "--backpressure" => builder.backpressure(true),
-                "--initial-rate" => builder.parsed(&flag, value(), Self::initial_rate),
-                "--max-rate" => builder.parsed(&flag, value(), Self::max_rate),
-                "--batch" => builder.batch(true),
-                "--continue" => builder.on_failure(OnFailure::Continue),
-                "--no-speculation" => builder.speculation(false),
-                "--run-twice" => builder.run_twice(true),
-                "--workers" => builder.parsed(&flag, value(), Self::workers),
-                "--master" => builder.master(inline.as_deref().unwrap_or(MASTER)),
-                "--worker" => {
-                    joins.get_or_insert_with(|| MASTER.to_owned());
-                    builder
-                }
-                "--join" => {
-                    match value() {
-                        Some(address) => joins = Some(address),
-                        None => builder.faults.push("--join needs a value".to_owned()),
-                    }
-                    builder
-                }
-                "--token-file" => match value() {
-                    Some(file) => builder.token_file(file),
-                    None => {
-                        builder.faults.push("--token-file needs a value".to_owned());
-                        builder
-                    }
-                },
-                "--help" | "-h" => {
-                    println!("{}\n\n{USAGE}", builder.settings.name);
-                    std::process::exit(0);
-                }
-                argument if !argument.starts_with('-') => {
-                    builder.settings.arguments.push(argument.to_owned());
-                    builder
-                }
-                unknown => {
-                    builder.faults.push(format!("unknown argument {unknown}; try --help"));
-                    builder
-                }
-            };
-        }
-        if let Some(join) = joins {
-            builder.settings.role = Role::Worker { join };
-        }
-        builder
+    pub fn args(mut self, args: impl IntoIterator<Item = String>) -> Self {
+        self.command_line.extend(args.into_iter().skip(1));
+        self
+    }
+
+    /// Settings from a file, unless `--config` or `CUTWATER_CONFIG` names another. They hold over those of
+    /// the program and below those of the environment and the command line; see [`Builder`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use cutwater::Context;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let file = dir.path().join("clicks.toml");
+    /// std::fs::write(&file, "interval_ms = 500\n[cluster]\nmin_workers = 3\n")?;
+    /// let ctx = Context::builder("clicks").interval(Duration::from_secs(1)).config_file(&file).build()?;
+    /// assert_eq!(ctx.interval(), Duration::from_millis(500));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.config_file = Some(file.into());
+        self
     }
 
     /// The context, with its threads started. Faults of the settings are listed when it is to
     /// [run](Context::run), together with those of the program.
     ///
     /// # Errors
-    /// The operating system refuses to start the threads.
+    /// The operating system refuses to start the threads. Of a program on [workers](Self::workers) in other
+    /// processes: any fault of the settings, all listed, and whatever keeps workers from joining. A process
+    /// that is a worker does not return from here.
     pub fn build(self) -> Result<Context, Error> {
-        Context::with(self.settings, self.faults)
-    }
-
-    fn parsed<T: FromStr>(
-        mut self,
-        flag: &str,
-        value: Option<String>,
-        set: impl FnOnce(Self, T) -> Self,
-    ) -> Self {
-        match value.as_deref().map(str::parse) {
-            Some(Ok(value)) => return set(self, value),
-            Some(Err(_)) => {
-                self.faults.push(format!("{flag} {} is not a number it can be", value.unwrap_or_default()))
-            }
-            None => self.faults.push(format!("{flag} needs a value")),
+        let mut builder = self.layered();
+        builder.decide_role();
+        builder.decide_network();
+        let Self { settings, faults, .. } = builder;
+        if !faults.is_empty() && !matches!(settings.role, Role::Embedded) {
+            return Err(Error::config(&faults));
         }
-        self
+        Context::with(settings, faults)
     }
 }

@@ -1,7 +1,12 @@
 //! What a program holds: the graph it builds, and the means to run it.
 
 mod builder;
+mod cluster;
+mod config_file;
 mod event;
+mod layers;
+mod options;
+mod place;
 mod report;
 mod running;
 
@@ -16,6 +21,7 @@ use cutwater_core::{Time, limits};
 pub(crate) use builder::Settings;
 pub use builder::{Builder, OnFailure};
 pub use event::{Event, OutputReport};
+pub(crate) use layers::{ADDRESS_FILE, JOIN, ROLE, TOKEN};
 pub use report::{EventTimeReport, IntervalReport, SourceReport};
 pub use running::Running;
 

@@ -11,7 +11,6 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use cutwater_core::{BlockId, DatasetId, Event, JobId, TaskError, WorkerId, limits};
-use cutwater_wire::credentials::Credentials;
 
 use super::{
     cluster::{self, Children, Listener, Role, Token, TokenFile},
@@ -81,13 +80,12 @@ impl Engine {
     /// Starts what `settings` ask for. A process that is to be a worker becomes one here, and never
     /// returns.
     pub fn start(settings: &Settings) -> Result<Arc<Self>, Error> {
-        let (role, token) = cluster::role_of_process()?;
-        match role.as_ref().unwrap_or(&settings.role) {
+        match &settings.role {
             Role::Embedded => Self::embedded(settings),
-            Role::Master { listen, workers } => Self::master(settings, *listen, *workers, token),
+            Role::Master { listen, workers } => Self::master(settings, *listen, *workers),
             Role::Worker { join } => {
-                let token = token.map_or_else(|| settings.token_for(join), Ok)?;
-                cluster::work(join, settings.threads, &Credentials::new(token.secret(), None))
+                let token = settings.token_for(join)?;
+                cluster::work(join, settings, &settings.network.credentials(token.as_ref())?)
             }
         }
     }
@@ -111,63 +109,85 @@ impl Engine {
         Ok(Arc::new(engine))
     }
 
-    fn master(
-        settings: &Settings,
-        listen: SocketAddr,
-        workers: usize,
-        token: Option<Token>,
-    ) -> Result<Arc<Self>, Error> {
+    fn master(settings: &Settings, listen: SocketAddr, workers: usize) -> Result<Arc<Self>, Error> {
         // Bounded by what is asked: see `with`, which gets it.
         let (to_master, events) = unbounded();
-        let given = match (token, &settings.token_file) {
-            (Some(token), _) => Some(token),
+        let network = &settings.network;
+        let given = match (&settings.token, &settings.token_file) {
+            (Some(token), _) => Some(token.clone()),
             (None, Some(file)) if file.exists() => Some(Token::read(file)?),
             (None, _) => None,
         };
-        let token = given.clone().map_or_else(Token::new, Ok)?;
-        let listener =
-            Listener::open(listen, Credentials::new(token.secret(), None), settings, to_master.clone())?;
-        let address = listener.address;
-        cluster::tell_address(address)?;
-        // Who is started by hand has to find it.
-        let token_file = if given.is_none() && (workers == 0 || settings.token_file.is_some()) {
-            let file = settings.token_file.clone().unwrap_or_else(|| Token::usual_file(address));
-            Some(token.write(file)?)
-        } else {
-            None
+        let token = match given.clone() {
+            Some(token) => Some(token),
+            // Certificates are proof enough, unless the program wants both.
+            None if network.tls.is_some() && settings.token_file.is_none() => None,
+            None => Some(Token::new()?),
         };
+        let credentials = network.credentials(token.as_ref())?;
+        let listener = Listener::open(listen, credentials, settings, to_master.clone())?;
+        // Who is started by hand has to find it.
+        let token_file = match &token {
+            Some(token) if given.is_none() && (workers == 0 || settings.token_file.is_some()) => {
+                let usual = || Token::usual_file(listener.address);
+                Some(token.write(settings.token_file.clone().unwrap_or_else(usual))?)
+            }
+            _ => None,
+        };
+        let address = network.reached_at(listener.address);
+        cluster::tell_address(&address)?;
         if workers == 0 {
             let token = token_file.as_ref().map(TokenFile::path).or(settings.token_file.as_deref());
             let token = token.map(|file| format!(" --token-file {}", file.display())).unwrap_or_default();
-            eprintln!("waiting for workers: start this executable with --worker --join {address}{token}");
+            let tls = if network.tls.is_some() {
+                " --tls-authority … --tls-certificate … --tls-key …"
+            } else {
+                ""
+            };
+            eprintln!(
+                "waiting for workers: start this executable with --worker --join {address}{token}{tls}"
+            );
         }
-        let children = Children::start(workers, &settings.start, address, &token)?;
+        let children = Children::start(workers, &settings.start, &address, token.as_ref())?;
         let away = Workers::Away { children, listener, _token_file: token_file };
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, settings, 0, (to_master, events))?;
-        engine.slots = engine.wait_for_workers(workers.max(1), address)?;
+        engine.slots =
+            engine.wait_for_workers(workers.max(network.min_workers).max(1), settings, &address)?;
         Ok(Arc::new(engine))
     }
 
-    /// Waits until so many workers have joined; answers with their slots.
-    fn wait_for_workers(&mut self, wanted: usize, address: SocketAddr) -> Result<u32, Error> {
-        let until = Instant::now() + Duration::from_millis(limits::JOIN_MS_MAX);
+    /// Waits until there are so many workers and as many slots as are wanted; answers with the slots.
+    fn wait_for_workers(&mut self, wanted: usize, settings: &Settings, address: &str) -> Result<u32, Error> {
+        let (wait, min_slots) = (settings.network.join_wait, settings.network.min_slots);
+        let until = Instant::now() + wait;
+        let mut said = (0, 0);
         loop {
             let (joined, slots) = *self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner);
-            if joined >= wanted {
+            if joined >= wanted && slots >= min_slots {
                 return Ok(slots);
             }
-            let ended = match &mut self.workers {
-                Workers::Away { children, .. } => children.ended(),
-                Workers::Here(_) => None,
+            let mut standing = format!("{joined} of {wanted} workers have joined");
+            if min_slots > 0 {
+                standing += &format!(", with {slots} of {min_slots} slots");
+            }
+            let started = match &mut self.workers {
+                Workers::Away { children, .. } => {
+                    if let Some(why) = children.ended() {
+                        return Err(Error::external(why));
+                    }
+                    !children.ids().is_empty()
+                }
+                Workers::Here(_) => false,
             };
-            if let Some(why) = ended {
-                return Err(Error::external(why));
+            // Somebody who starts workers by hand wants to see them come.
+            if said != (joined, slots) && !started {
+                said = (joined, slots);
+                eprintln!("{standing}; waiting for more");
             }
             if Instant::now() > until {
                 return Err(Error::external(format_args!(
-                    "{joined} of {wanted} workers have joined within {} s; start more with `--worker --join {address}`",
-                    limits::JOIN_MS_MAX / 1000
+                    "{standing} within {wait:?}; start more with `--worker --join {address}`, or ask for fewer (min_workers, min_slots)"
                 )));
             }
             thread::sleep(Duration::from_millis(1));

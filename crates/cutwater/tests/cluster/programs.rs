@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, process::Command, time::Duration};
 
-use cutwater::{Context, Error, ErrorKind, testing::Harness};
+use cutwater::{ErrorKind, testing::Harness};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{builder, harness, sorted};
@@ -151,9 +151,10 @@ fn two_programs_have_workers_of_their_own() {
 }
 
 #[test]
-fn beyond_loopback_nothing_listens() {
-    let ctx: Context = builder(0).master("0.0.0.0:0").build().unwrap();
-    ctx.parallelize([1]).count().unwrap();
-    let error: Error = ctx.run().unwrap_err();
-    assert!(error.to_string().contains("beyond loopback only with encryption"), "{error}");
+fn beyond_loopback_nothing_listens_without_certificates() {
+    let error = builder(0).master("0.0.0.0:0").build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let said = error.to_string();
+    assert!(said.contains("beyond loopback there are only encrypted connections"), "{said}");
+    assert!(said.contains("cutwater certs") && said.contains("127.0.0.1"), "{said}");
 }

@@ -4,6 +4,7 @@
 
 mod after;
 mod blame;
+mod config_file;
 mod configuration;
 mod leftovers;
 

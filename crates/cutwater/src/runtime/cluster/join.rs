@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    dialled,
     fetch::Fetcher,
     host_of, identity,
     outbox::{receive_some, send_all},
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     block::{Block, BlockStore},
+    context::Settings,
     error::Error,
     runtime::{
         clock,
@@ -36,7 +38,7 @@ use crate::{
 
 /// The life of a worker process: joins the master at `master`, does what it is told, and ends with the
 /// program. It never returns; the exit status is 0 only if the master said that the program is over.
-pub(crate) fn work(master: &str, threads: usize, credentials: &Credentials) -> ! {
+pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials) -> ! {
     // Ctrl-C reaches every process of a terminal. The master decides what becomes of the program; a
     // worker that ended by itself would take its blocks away from an orderly end.
     let ignored = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default());
@@ -49,7 +51,7 @@ pub(crate) fn work(master: &str, threads: usize, credentials: &Credentials) -> !
         .enable_all()
         .build();
     let lived = match runtime {
-        Ok(runtime) => runtime.block_on(live(master, threads, credentials)),
+        Ok(runtime) => runtime.block_on(live(master, settings, credentials)),
         Err(error) => Err(Error::external(format_args!("cannot start network threads: {error}"))),
     };
     match lived {
@@ -61,20 +63,41 @@ pub(crate) fn work(master: &str, threads: usize, credentials: &Credentials) -> !
     }
 }
 
-async fn live(master: &str, threads: usize, credentials: &Credentials) -> Result<(), Error> {
+async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> Result<(), Error> {
+    let (network, threads) = (&settings.network, settings.threads);
     let executable = identity::executable()?;
-    let (stream, local) = reach(master).await?;
-    // Blocks are served on the address by which the master is reached, so nothing listens beyond
-    // loopback unless the master does.
-    let listener = TcpListener::bind((local.ip(), 0)).await.map_err(|error| {
-        Error::external(format_args!("cannot listen on {} to serve blocks: {error}", local.ip()))
+    let (stream, local) = reach(master, network.join_wait).await?;
+    let beyond = stream.peer_addr().is_ok_and(|peer| !peer.ip().is_loopback());
+    if beyond && !credentials.has_tls() {
+        return Err(Error::config(&[format!(
+            "the master at {master} is on another machine; a worker runs whatever its master hands over, so beyond loopback there are only encrypted connections: make certificates with `cutwater certs` and name them in [tls], on both machines"
+        )]));
+    }
+    // Unless another was chosen, blocks are served on the address by which the master is reached, so nothing
+    // listens beyond loopback unless the master does.
+    let bind = network.bind.unwrap_or(SocketAddr::new(local.ip(), 0));
+    let listener = TcpListener::bind(bind).await.map_err(|error| {
+        Error::external(format_args!(
+            "cannot listen on {bind} to serve blocks: {error}; `--bind` chooses another address of this machine"
+        ))
     })?;
     let port = listener.local_addr().map_err(Error::external)?.port();
+    let data_address = match (&network.advertise, network.bind) {
+        (Some(host), _) => dialled(host, port),
+        (None, Some(bind)) => SocketAddr::new(bind.ip(), port).to_string(),
+        (None, None) => format!(":{port}"),
+    };
+    let reached = network.advertise.clone().unwrap_or_else(|| bind.ip().to_string());
+    if network.tls.as_ref().is_some_and(|tls| !tls.is_for(&reached)) {
+        return Err(Error::config(&[format!(
+            "others reach this worker at {reached}, and its certificate is not for that; make one that is with `cutwater certs`, or say by `--advertise` for what name it is"
+        )]));
+    }
     let introduction = Introduction::Worker {
         executable,
         slots: u32::try_from(threads).unwrap_or(u32::MAX),
-        memory_bytes: identity::memory_bytes(),
-        data_address: format!(":{port}"),
+        memory_bytes: network.memory_bytes.unwrap_or_else(identity::memory_bytes),
+        data_address,
         clock_ms: clock::wall().as_ms(),
     };
     let joining = timeout(
@@ -111,6 +134,7 @@ async fn live(master: &str, threads: usize, credentials: &Credentials) -> Result
 
     let (mut from, to) = split(stream);
     tokio::spawn(send_all(to, messages, || ToMaster::Ping));
+    tokio::spawn(tell_time(to_master.clone()));
     let mut hands = Hands {
         me: joined.worker,
         blocks,
@@ -137,8 +161,8 @@ async fn live(master: &str, threads: usize, credentials: &Credentials) -> Result
 }
 
 /// Connects to the master, which may be about to start; answers with our own address too.
-async fn reach(master: &str) -> Result<(TcpStream, SocketAddr), Error> {
-    let until = Instant::now() + Duration::from_millis(limits::JOIN_MS_MAX);
+async fn reach(master: &str, wait: Duration) -> Result<(TcpStream, SocketAddr), Error> {
+    let until = Instant::now() + wait;
     loop {
         let failed = match TcpStream::connect(master).await {
             Ok(stream) => match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
@@ -149,11 +173,20 @@ async fn reach(master: &str) -> Result<(TcpStream, SocketAddr), Error> {
         };
         if Instant::now() >= until {
             return Err(Error::external(format_args!(
-                "no master at {master} after {} s: {failed}; is it running, and is `--join` its address?",
-                limits::JOIN_MS_MAX / 1000
+                "no master at {master} after {wait:?}: {failed}; is it running, and is `--join` its address?"
             )));
         }
         sleep(Duration::from_millis(limits::RECONNECT_MS_MIN)).await;
+    }
+}
+
+/// Clocks that agreed at first may drift apart, or be set.
+async fn tell_time(to_master: UnboundedSender<ToMaster>) {
+    loop {
+        sleep(Duration::from_millis(limits::CLOCK_CHECK_MS)).await;
+        if to_master.send(ToMaster::Clock(clock::wall().as_ms())).is_err() {
+            return;
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use cutwater_core::{BlockId, Event, TaskError, WorkerId, limits};
+use cutwater_core::{BlockId, Event, TaskError, Time, WorkerId, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use super::{
+    clocks::{Skew, Watch},
     identity,
     outbox::{receive_some, send_all},
 };
@@ -95,7 +96,7 @@ impl Listener {
         // Hashed before anybody knocks, so that no handshake has to wait for it.
         identity::executable()?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| {
-            Error::external(format_args!("cannot listen on {address}: {error}; is another master running there? `--master HOST:PORT` chooses another address"))
+            Error::external(format_args!("cannot listen on {address}: {error}; is another master running there? `--master ADDRESS:PORT` chooses another"))
         })?;
         let address = listener.local_addr().map_err(Error::external)?;
         let door = Arc::new(Door {
@@ -155,16 +156,13 @@ impl Door {
         };
         let refusal = match identity::executable() {
             Ok(own) if own == executable => {
-                let skew_ms = clock_ms - clock::wall().as_ms();
-                if skew_ms.abs() > limits::CLOCK_SKEW_MS_MAX {
-                    Some(format!(
-                        "its clock is {skew_ms} ms from the master's, more than the {} allowed; synchronise the clocks of the machines",
-                        limits::CLOCK_SKEW_MS_MAX
-                    ))
-                } else {
+                let skew = Skew { theirs: Time::from_ms(clock_ms), ours: clock::wall() };
+                let fault = skew.fault();
+                if fault.is_none() {
+                    let skew_ms = skew.ms();
                     tracing::info!(%peer, slots, memory_mb = memory_bytes >> 20, skew_ms, "a worker joins");
-                    None
                 }
+                fault
             }
             Ok(own) => Some(format!(
                 "the worker runs executable {executable} and the master {own}; start the same file on both"
@@ -207,12 +205,22 @@ impl Entered {
         let writer = tokio::spawn(send_all(to, messages, || ToWorker::Ping));
         let joined = ToMaster::Joined { worker, slots, link, address: Some(address.clone()) };
         let mut ended = to_master.send(joined).map_err(|_| "the master has stopped".to_owned());
-        let mut bytes = Vec::new();
+        let (mut bytes, mut watch) = (Vec::new(), Watch::default());
         while ended.is_ok() {
             ended = match receive_some::<message::ToMaster>(&mut from, &mut bytes).await {
                 Ok(Some(messages)) => messages
                     .into_iter()
-                    .filter_map(|message| told(worker, message))
+                    .filter_map(|message| match message {
+                        message::ToMaster::Clock(ms) => {
+                            watch.see(
+                                worker,
+                                &address,
+                                Skew { theirs: Time::from_ms(ms), ours: clock::wall() },
+                            );
+                            None
+                        }
+                        message => told(worker, message),
+                    })
                     .try_for_each(|message| to_master.send(message))
                     .map_err(|_| "the master has stopped".to_owned()),
                 Ok(None) => Err("it closed the connection".to_owned()),
@@ -242,7 +250,7 @@ fn copied(
 /// A message of a worker in the words of this process.
 fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
     match message {
-        message::ToMaster::Ping => None,
+        message::ToMaster::Ping | message::ToMaster::Clock(_) => None,
         message::ToMaster::Held(block) => Some(ToMaster::Held { worker, block }),
         message::ToMaster::Copied(blocks) => {
             copied(worker, &blocks, |blocks| Event::BlocksHeld { worker, blocks })

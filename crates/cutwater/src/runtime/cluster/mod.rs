@@ -4,12 +4,14 @@
 //! - [`token`] and [`identity`]: what proves that a process belongs here;
 //! - [`listen`]: the master's door; [`told`]: who is told where it is; [`spawn`]: workers that the master starts itself;
 //! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
+//! - [`clocks`]: how far those of the machines are apart;
 //! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought;
 //! - [`outbox`]: messages that share frames.
 //!
 //! Sockets are asynchronous, on one thread of their own; tasks run on compute threads, so a slow function
 //! of the program never delays a heartbeat.
 
+mod clocks;
 mod fetch;
 mod identity;
 mod join;
@@ -23,12 +25,22 @@ mod token;
 mod told;
 mod wanted;
 
+use std::net::{IpAddr, SocketAddr};
+
 pub(crate) use join::work;
 pub(crate) use listen::Listener;
-pub(crate) use role::{Role, role_of_process};
+pub(crate) use role::Role;
 pub(crate) use spawn::{Children, Start};
 pub(crate) use token::{Token, TokenFile};
 pub(crate) use told::tell_address;
+
+/// A host and a port, as they are dialled: addresses of version 6 in brackets.
+pub(crate) fn dialled(host: &str, port: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port).to_string(),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
 
 /// The host of an address `HOST:PORT`, as certificates name it.
 fn host_of(address: &str) -> &str {

@@ -1,6 +1,5 @@
 use std::{
     env,
-    net::SocketAddr,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -8,11 +7,11 @@ use std::{
 
 use cutwater_core::limits;
 
-use super::{
-    role::{JOIN, ROLE, TOKEN},
-    token::Token,
+use super::token::Token;
+use crate::{
+    context::{JOIN, ROLE, TOKEN},
+    error::Error,
 };
-use crate::error::Error;
 
 /// How worker processes are started: this executable, with the arguments that lead it to where the
 /// program makes its context, which is where it becomes a worker.
@@ -26,7 +25,8 @@ pub(crate) struct Start {
 pub(crate) struct Children(Vec<Child>);
 
 impl Children {
-    pub fn start(count: usize, start: &Start, master: SocketAddr, token: &Token) -> Result<Self, Error> {
+    /// Starts so many, which join at `master`.
+    pub fn start(count: usize, start: &Start, master: &str, token: Option<&Token>) -> Result<Self, Error> {
         let mut children = Self(Vec::with_capacity(count));
         if count == 0 {
             return Ok(children);
@@ -37,7 +37,10 @@ impl Children {
         for number in 0..count {
             let mut command = Command::new(&executable);
             command.args(&arguments).stdin(Stdio::null());
-            command.env(ROLE, "worker").env(JOIN, master.to_string()).env(TOKEN, token.as_text());
+            command.env(ROLE, "worker").env(JOIN, master);
+            if let Some(token) = token {
+                command.env(TOKEN, token.as_text());
+            }
             let child = command.spawn().map_err(|error| {
                 Error::external(format_args!("cannot start worker process {number}: {error}"))
             })?;

@@ -1,15 +1,13 @@
 use std::{
     env, fs, io,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use super::role::ADDRESS_FILE;
-use crate::error::Error;
+use crate::{context::ADDRESS_FILE, error::Error};
 
 /// Writes where workers join to the file that the environment names, if it does. Whoever starts a master on
 /// any free port learns from it which that is, and that it listens.
-pub(crate) fn tell_address(address: SocketAddr) -> Result<(), Error> {
+pub(crate) fn tell_address(address: &str) -> Result<(), Error> {
     let Some(file) = env::var_os(ADDRESS_FILE).map(PathBuf::from).filter(|file| !file.as_os_str().is_empty())
     else {
         return Ok(());
@@ -22,7 +20,7 @@ pub(crate) fn tell_address(address: SocketAddr) -> Result<(), Error> {
     })
 }
 
-fn write(file: &Path, address: SocketAddr) -> io::Result<()> {
+fn write(file: &Path, address: &str) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     // Whoever waits for it sees all of it or nothing.
