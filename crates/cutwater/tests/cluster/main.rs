@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod clocks;
 mod coming_and_going;
 mod door;
+mod hosts;
+mod processes;
 mod programs;
+mod secure;
 mod stragglers;
+mod waiting;
 
 use std::time::Duration;
 

@@ -1,0 +1,192 @@
+//! Machines, as far as one machine can have several: network namespaces with a network between them, which
+//! take the rights of root and `ip` (Debian: iproute2). Without either the test says so and is over.
+
+use std::{
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use cutwater_certs::{Request, Role, make};
+
+use crate::processes::{Process, expected};
+
+/// Hosts on one network, which go with this.
+struct Hosts {
+    names: Vec<String>,
+}
+
+impl Hosts {
+    /// So many, with the addresses 10.77.0.1 and on. The first also has the bridge that connects them all.
+    ///
+    /// Nothing outside the namespaces is touched, so any number of tests may do this at the same time.
+    fn new(count: usize) -> Result<Self, String> {
+        static NETWORKS: AtomicU32 = AtomicU32::new(0);
+        let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let mut hosts = Self { names: Vec::new() };
+        for number in 1..=count {
+            let name = format!("cutwater-{}-{network}-{number}", std::process::id());
+            ip(&["netns", "add", &name])?;
+            hosts.names.push(name);
+        }
+        let first = hosts.names[0].clone();
+        ip(&["-n", &first, "link", "add", "net", "type", "bridge"])?;
+        ip(&["-n", &first, "addr", "add", "10.77.0.1/24", "dev", "net"])?;
+        ip(&["-n", &first, "link", "set", "net", "up"])?;
+        for (name, number) in hosts.names.iter().zip(1..) {
+            ip(&["-n", name, "link", "set", "lo", "up"])?;
+            if number > 1 {
+                let port = format!("port{number}");
+                ip(&[
+                    "-n", &first, "link", "add", &port, "type", "veth", "peer", "name", "net", "netns", name,
+                ])?;
+                ip(&["-n", &first, "link", "set", &port, "master", "net", "up"])?;
+                ip(&["-n", name, "addr", "add", &format!("10.77.0.{number}/24"), "dev", "net"])?;
+                ip(&["-n", name, "link", "set", "net", "up"])?;
+            }
+        }
+        Ok(hosts)
+    }
+
+    /// Starts the program on one of them, counted from 1.
+    fn start(&self, number: usize, environment: &[(&str, &str)]) -> Process {
+        Process::start(&["ip", "netns", "exec", &self.names[number - 1]], environment)
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        // Their network goes with them. One that cannot be removed has been said to be there by `ip`.
+        self.names.iter().for_each(|name| drop(ip(&["netns", "delete", name])));
+    }
+}
+
+fn ip(words: &[&str]) -> Result<(), String> {
+    let done =
+        Command::new("ip").args(words).output().map_err(|error| format!("there is no `ip`: {error}"))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(format!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim()))
+}
+
+/// The hosts, or a word about why there are none. On a machine that says it is to have them (as `./test` does
+/// where it can) their absence is a failure.
+fn hosts(count: usize) -> Option<Hosts> {
+    match Hosts::new(count) {
+        Ok(hosts) => Some(hosts),
+        Err(why) => {
+            assert!(std::env::var("CUTWATER_TEST_HOSTS").is_err(), "{why}");
+            eprintln!("skipped, since it takes root and network namespaces: {why}");
+            None
+        }
+    }
+}
+
+/// One file for all machines, an authority with a certificate for each, and an environment that only says
+/// which is which.
+#[test]
+fn three_machines_answer_what_one_process_answers() {
+    let Some(hosts) = hosts(3) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let request = Request {
+        masters: vec!["10.77.0.1".parse().unwrap()],
+        workers: vec!["10.77.0.2".parse().unwrap(), "worker3.lan,10.77.0.3".parse().unwrap()],
+        ..Request::new(dir.path().join("certs"))
+    };
+    let made = make(&request).unwrap();
+    let file = dir.path().join("cluster.toml");
+    let text = "[cluster]\n\
+        master = \"0.0.0.0:7077\"\n\
+        join = \"10.77.0.1:7077\"\n\
+        min_workers = 2\n\
+        [tls]\n\
+        authority = \"certs/authority.pem\"\n";
+    std::fs::write(&file, text).unwrap();
+    let start = |host: usize, role: Role, bind: Option<&str>| {
+        let issued = &made.issued[host - 1];
+        assert_eq!(issued.role, role);
+        let role = role.to_string();
+        let mut environment = vec![
+            ("CUTWATER_CONFIG", file.to_str().unwrap()),
+            ("CUTWATER_ROLE", &*role),
+            ("CUTWATER_TLS_CERTIFICATE", issued.certificate.to_str().unwrap()),
+            ("CUTWATER_TLS_KEY", issued.key.to_str().unwrap()),
+        ];
+        environment.extend(bind.map(|bind| ("CUTWATER_BIND", bind)));
+        hosts.start(host, &environment)
+    };
+    let mut master = start(1, Role::Master, None);
+    // One is bound to an address and a port, the other to what reaches the master.
+    let workers = [start(2, Role::Worker, Some("10.77.0.2:7100")), start(3, Role::Worker, None)];
+    assert_eq!(master.wait_for("answers "), expected(2));
+    assert_eq!(master.ask(), "10");
+    let (status, said) = master.end();
+    assert!(status.success(), "{said}");
+    assert!(said.contains("peer=10.77.0.2:") && said.contains("peer=10.77.0.3:"), "{said}");
+    for (status, said) in workers.map(Process::end) {
+        assert!(status.success(), "{said}");
+    }
+}
+
+/// Over a network nothing goes without certificates, at whichever end they are missing, and a certificate is
+/// for one host.
+#[test]
+fn over_a_network_there_are_only_encrypted_connections() {
+    let Some(hosts) = hosts(2) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let master = |address| ("CUTWATER_MASTER", address);
+    let role = |role| ("CUTWATER_ROLE", role);
+    let join = ("CUTWATER_JOIN", "10.77.0.1:7077");
+    let token = ("CUTWATER_TOKEN", "both");
+    let (status, said) = hosts.start(1, &[role("master"), master("10.77.0.1:7077"), token]).end();
+    assert!(!status.success() && said.contains("beyond loopback there are only encrypted"), "{said}");
+
+    let request = Request {
+        masters: vec!["10.77.0.1".parse().unwrap()],
+        workers: vec!["10.77.0.99".parse().unwrap()],
+        ..Request::new(dir.path())
+    };
+    let made = make(&request).unwrap();
+    let authority = made.authority.to_str().unwrap();
+    let files = |issued: usize| {
+        let issued = &made.issued[issued];
+        [
+            ("CUTWATER_TLS_AUTHORITY", authority),
+            ("CUTWATER_TLS_CERTIFICATE", issued.certificate.to_str().unwrap()),
+            ("CUTWATER_TLS_KEY", issued.key.to_str().unwrap()),
+        ]
+    };
+    let own = [role("master"), master("10.77.0.1:7077"), token];
+    let listening = hosts.start(1, &[&own[..], &files(0)].concat());
+    assert_eq!(listening.address(), "10.77.0.1:7077");
+    // A worker without certificates does not obey a machine that it cannot know.
+    let (status, said) = hosts.start(2, &[role("worker"), join, token]).end();
+    assert!(
+        !status.success() && said.contains("the master at 10.77.0.1:7077 is on another machine"),
+        "{said}"
+    );
+    // One with the certificate of another host sees for itself that nobody would read blocks there.
+    let own = [role("worker"), join, token];
+    let (status, said) = hosts.start(2, &[&own[..], &files(1)].concat()).end();
+    assert!(!status.success(), "{said}");
+    assert!(
+        said.contains("others reach this worker at 10.77.0.2, and its certificate is not for that"),
+        "{said}"
+    );
+}
+
+#[test]
+fn hosts_go_with_their_test_even_if_it_fails() {
+    let Some(hosts) = hosts(2) else { return };
+    let names = hosts.names.clone();
+    let list = || {
+        let listed = Command::new("ip").args(["netns", "list"]).output().unwrap();
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    assert!(names.iter().all(|name| list().contains(name)));
+    let failed = std::panic::catch_unwind(move || {
+        let _hosts = hosts;
+        panic!("a test that fails");
+    });
+    assert!(failed.is_err() && !names.iter().any(|name| list().contains(name)));
+}
