@@ -12,7 +12,7 @@
 //! - [`agent`]: the standing process of a machine; [`launch`]: the step between it and a program;
 //!   [`variables`]: what the program is told by its environment;
 //! - [`executable`]: what can be said of a program before it is sent anywhere;
-//! - [`access`]: what lets callers and agents speak to each other; [`token`]: the secret they share on one machine.
+//! - [`certs`]: makes certificates; [`access`]: what lets callers and agents speak to each other; [`token`]: the secret they share on one machine.
 //!
 //! What they say to each other is in `cutwater-wire`, in its module `agent`.
 
@@ -20,6 +20,7 @@ pub mod access;
 pub mod agent;
 pub mod agents;
 pub mod caller;
+pub mod certs;
 pub mod executable;
 pub mod follow;
 pub mod jobs;

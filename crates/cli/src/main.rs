@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use cutwater_cli::{access::Access, agent, follow, jobs, launch, stop, submit};
+use cutwater_cli::{access::Access, agent, certs, follow, jobs, launch, stop, submit};
 
 /// Runs programs of cutwater on a set of machines.
 #[derive(Parser)]
@@ -46,6 +46,9 @@ enum Command {
     Stop(stop::Stop),
     /// Prints what a process of a job has printed.
     Logs(follow::Logs),
+    /// Makes a private authority, and certificates for masters, workers and clients, for connections beyond
+    /// loopback.
+    Certs(certs::Certs),
     /// Becomes a program that ends with its agent.
     #[command(hide = true)]
     Launch {
@@ -73,6 +76,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     if let Command::Launch { agent, program, arguments } = command {
         match launch::become_program(agent, program, arguments)? {}
     }
+    if let Command::Certs(certs) = command {
+        println!("{}", certs::run(certs)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     // One thread: processes are tied to the thread that starts them (`launch`).
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -86,7 +93,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Jobs(jobs) => jobs::run(jobs).await?,
             Command::Stop(stop) => stop::run(stop).await?,
             Command::Logs(logs) => follow::run(logs).await?,
-            Command::Launch { .. } => {}
+            Command::Certs(_) | Command::Launch { .. } => {}
         }
         Ok(ExitCode::SUCCESS)
     })
