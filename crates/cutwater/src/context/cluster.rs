@@ -232,6 +232,14 @@ impl Builder {
             Role::Master { listen, workers } => {
                 network.wants_tls(&format!("a master at {listen}"), listen.ip(), faults);
                 network.wants_role(tls::Role::Master, faults);
+                if let Some(bind) = network.bind
+                    && bind.port() != 0
+                    && *workers > 1
+                {
+                    faults.push(format!(
+                        "{workers} workers on this machine cannot all serve at {bind}; leave out the port"
+                    ));
+                }
                 if listen.ip().is_unspecified() && *workers > 0 && network.advertise.is_none() {
                     faults.push(format!("a master at {listen} with workers on this machine: say by `advertise` what other machines call this one, so that their workers reach those here"));
                 }

@@ -219,3 +219,47 @@ pub(super) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option
     let (distance, known) = ranked.min()?;
     (distance <= 2).then_some(known)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(flags: &[&str]) -> Builder {
+        let flags = ["program"].iter().chain(flags).map(|flag| (*flag).to_owned());
+        Builder::new("test").args(flags).layered()
+    }
+
+    /// `--master` may stand alone, and then takes nothing that is not an address.
+    #[test]
+    fn a_master_takes_an_address_or_none() {
+        let listens = |flags: &[&str]| {
+            let mut builder = read(flags);
+            builder.decide_role();
+            assert_eq!(builder.faults, Vec::<String>::new());
+            (format!("{:?}", builder.settings.role), builder.settings.arguments)
+        };
+        let at = |address: &str| format!("Master {{ listen: {address}, workers: 0 }}");
+        for (flags, address, arguments) in [
+            (&["--master", "127.0.0.1:9", "in.csv"][..], "127.0.0.1:9", &["in.csv"][..]),
+            (&["--master=127.0.0.1:9", "a:1"], "127.0.0.1:9", &["a:1"]),
+            (&["--master", "in.csv"], "127.0.0.1:7077", &["in.csv"]),
+            (&["in.csv", "--master"], "127.0.0.1:7077", &["in.csv"]),
+            (&["--role", "master"], "127.0.0.1:7077", &[]),
+        ] {
+            assert_eq!(listens(flags), (at(address), arguments.iter().map(|a| (*a).to_owned()).collect()));
+        }
+        let (role, _) = listens(&["--worker"]);
+        assert_eq!(role, r#"Worker { join: "127.0.0.1:7077" }"#);
+    }
+
+    #[test]
+    fn what_was_meant_is_guessed_if_it_is_near() {
+        let faults = read(&["--thread", "2", "--frobnicate", "--no-threads", "--no-speculation"]).faults;
+        let wanted = [
+            "unknown argument --thread (did you mean --threads?); try --help",
+            "unknown argument --frobnicate; try --help",
+            "unknown argument --no-threads; try --help",
+        ];
+        assert_eq!(faults, wanted);
+    }
+}

@@ -328,3 +328,26 @@ pub(super) fn usage(program: &str) -> String {
     );
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// No two settings share a name anywhere, and each is in the help and in a section there is.
+    #[test]
+    fn every_setting_has_a_name_of_its_own() {
+        let (mut flags, mut keys) = (HashSet::new(), HashSet::new());
+        let usage = usage("program");
+        for setting in SETTINGS {
+            assert!(flags.insert(setting.flag()) && keys.insert((setting.section, setting.key)));
+            assert!(setting.section.is_empty() || SECTIONS.contains(&setting.section));
+            assert!(usage.contains(&format!("  {} {}", setting.flag(), setting.value)), "{}", setting.flag());
+            let is_switch = matches!(setting.kind, Kind::Switch(_));
+            assert_eq!(setting.value.is_empty(), is_switch, "{}", setting.key);
+        }
+        let tls = SETTINGS.iter().find(|setting| setting.key == "key").unwrap();
+        assert_eq!((tls.flag(), tls.variable()), ("--tls-key".into(), "CUTWATER_TLS_KEY".into()));
+    }
+}

@@ -175,6 +175,9 @@ mod tests {
         assert_eq!(role(&[join, master]).0, "Master { listen: 127.0.0.1:2, workers: 0 }");
         assert_eq!(role(&[workers]).0, "Master { listen: 127.0.0.1:0, workers: 3 }");
         assert_eq!(role(&[both, worker]), (r#"Worker { join: "m:1" }"#.to_owned(), vec![]));
+        // Whoever starts a process knows better than its command line, which may be that of its master.
+        let started = |place: &mut Place| place.force(Part::Worker, None, Some("m:3".into()), None);
+        assert_eq!(role(&[both, workers, started]), (r#"Worker { join: "m:3" }"#.to_owned(), vec![]));
         let (_, faults) = role(&[both]);
         assert!(faults[0].contains("CUTWATER_ROLE"), "{faults:?}");
         let (_, faults) = role(&[|place| {

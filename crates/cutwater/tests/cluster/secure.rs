@@ -176,6 +176,55 @@ fn the_data_plane_refuses_too() {
     assert_eq!(master.ask(), "10");
 }
 
+/// Workers that a master starts beside itself use its certificate.
+#[test]
+fn workers_that_are_started_here_are_encrypted_too() {
+    let certs = Certs::new("here.lan");
+    let environment = certs.environment(Role::Master);
+    let master = Process::master("127.0.0.1:0", &with(&[("CUTWATER_WORKERS", "2")], &environment));
+    assert_eq!(master.wait_for("answers "), expected(2));
+    let (status, said) = master.end();
+    assert!(status.success() && said.matches("a worker joins").count() == 2, "{said}");
+}
+
+/// The end of an encrypted connection is noticed like that of any other.
+#[test]
+fn a_worker_that_is_killed_is_missed_at_once() {
+    let certs = Certs::new("here.lan");
+    let mut master = Process::master("127.0.0.1:0", &with(&[TWO], &certs.environment(Role::Master)));
+    let environment = certs.environment(Role::Worker);
+    // By a name, which its certificate is for.
+    let advertised = [("CUTWATER_ADVERTISE", "localhost")];
+    let [one, _other] =
+        [(); 2].map(|()| Process::worker(&master.address(), &with(&advertised, &environment)));
+    assert_eq!(master.wait_for("answers "), expected(2));
+    drop(one);
+    master.wait_for("a worker is gone");
+    assert_eq!(master.ask(), "10");
+}
+
+#[test]
+fn a_worker_cannot_be_called_what_its_certificate_is_not_for() {
+    let certs = Certs::new("here.lan");
+    let environment = certs.environment(Role::Worker);
+    let advertised = [("CUTWATER_ADVERTISE", "elsewhere.lan")];
+    let (status, said) = Process::worker("127.0.0.1:1", &with(&advertised, &environment)).end();
+    assert!(!status.success() && said.contains("not for elsewhere.lan, so others would refuse it"), "{said}");
+}
+
+/// Whoever connects and says nothing is not waited for.
+#[test]
+fn silence_costs_nothing() {
+    let certs = Certs::new("here.lan");
+    let mut master = Process::master("127.0.0.1:0", &with(&[], &certs.environment(Role::Master)));
+    let silent = TcpStream::connect(master.address()).unwrap();
+    let _worker = Process::worker(&master.address(), &with(&[], &certs.environment(Role::Worker)));
+    assert_eq!(master.wait_for("answers "), expected(1));
+    master.wait_for("refused a connection that said nothing");
+    assert_eq!(master.ask(), "10");
+    drop(silent);
+}
+
 /// Sends what is no TLS, and hears the end.
 fn garbage(address: &str) {
     let hello_of_nothing = [&[0x16, 3, 1, 0x3f, 0xff][..], &[0; 512]].concat();

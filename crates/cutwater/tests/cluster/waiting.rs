@@ -48,3 +48,23 @@ fn no_master_is_said_with_what_to_do() {
     assert!(said.contains(&format!("no master at {address} after 50ms")), "{said}");
     assert!(said.contains("is it running, and is `--join` its address?"), "{said}");
 }
+
+#[test]
+fn a_worker_says_how_much_memory_it_has() {
+    let master = Process::master("127.0.0.1:0", &[("CUTWATER_TOKEN", "both")]);
+    let environment = [("CUTWATER_TOKEN", "both"), ("CUTWATER_MEMORY_MB", "1234")];
+    let _worker = Process::worker(&master.address(), &environment);
+    master.wait_for("memory_mb=1234");
+}
+
+#[test]
+fn an_address_for_blocks_that_is_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let master = Process::master("127.0.0.1:0", &[("CUTWATER_TOKEN", "both")]);
+    let environment = [("CUTWATER_TOKEN", "both"), ("CUTWATER_BIND", &*address)];
+    let (status, said) = Process::worker(&master.address(), &environment).end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("cannot listen on {address} to serve blocks")), "{said}");
+    assert!(said.contains("`--bind` chooses another"), "{said}");
+}

@@ -47,3 +47,20 @@ fn host_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_come_apart_and_together() {
+        for (host, port, address) in [
+            ("worker.lan", 7, "worker.lan:7"),
+            ("10.0.0.1", 80, "10.0.0.1:80"),
+            ("fe80::1", 9, "[fe80::1]:9"),
+        ] {
+            assert_eq!(dialled(host, port), address);
+            assert_eq!(host_of(address), host);
+        }
+    }
+}
