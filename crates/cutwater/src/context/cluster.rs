@@ -2,7 +2,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    path::PathBuf,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -207,6 +208,7 @@ impl Builder {
         match (authority, certificate, key) {
             (None, None, None) => {}
             (Some(authority), Some(certificate), Some(key)) => {
+                warn_if_public(&key);
                 match Tls::read(&TlsFiles { authority, certificate, key }) {
                     Ok(tls) => self.settings.network.tls = Some(tls),
                     Err(faults) => {
@@ -261,6 +263,13 @@ impl Builder {
                 }
             }
         }
+    }
+}
+
+/// Where secrets are mounted, their owner may be another user, so this is no fault.
+fn warn_if_public(key: &Path) {
+    if key.metadata().is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
+        tracing::warn!(file = %key.display(), "everybody on this machine can use this private key (chmod 600)");
     }
 }
 

@@ -128,6 +128,41 @@ fn three_machines_answer_what_one_process_answers() {
     }
 }
 
+/// A master that listens at all its addresses, with a worker beside it and one elsewhere: they find each other by
+/// what it is told to be called.
+#[test]
+fn workers_beside_a_master_are_reached_from_elsewhere() {
+    let Some(hosts) = hosts(2) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let request = Request {
+        masters: vec!["10.77.0.1".parse().unwrap()],
+        workers: vec!["10.77.0.2".parse().unwrap()],
+        ..Request::new(dir.path())
+    };
+    let made = make(&request).unwrap();
+    let start = |host: usize, more: &[(&str, &str)]| {
+        let issued = &made.issued[host - 1];
+        let files = [
+            ("CUTWATER_TLS_AUTHORITY", made.authority.to_str().unwrap()),
+            ("CUTWATER_TLS_CERTIFICATE", issued.certificate.to_str().unwrap()),
+            ("CUTWATER_TLS_KEY", issued.key.to_str().unwrap()),
+        ];
+        hosts.start(host, &[&files[..], more].concat())
+    };
+    let own = [("CUTWATER_MASTER", "0.0.0.0:7077"), ("CUTWATER_WORKERS", "1"), ("CUTWATER_MIN_WORKERS", "2")];
+    let (status, said) = start(1, &own).end();
+    assert!(
+        !status.success() && said.contains("say by `advertise` what other machines call this one"),
+        "{said}"
+    );
+    let master = start(1, &[&own[..], &[("CUTWATER_ADVERTISE", "10.77.0.1")]].concat());
+    let worker = start(2, &[("CUTWATER_JOIN", "10.77.0.1:7077")]);
+    assert_eq!(master.wait_for("answers "), expected(2));
+    for (status, said) in [master.end(), worker.end()] {
+        assert!(status.success(), "{said}");
+    }
+}
+
 /// Over a network nothing goes without certificates, at whichever end they are missing, and a certificate is
 /// for one host.
 #[test]

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     time::Duration,
 };
 
@@ -201,6 +202,18 @@ fn a_worker_that_is_killed_is_missed_at_once() {
     drop(one);
     master.wait_for("a worker is gone");
     assert_eq!(master.ask(), "10");
+}
+
+#[test]
+fn a_key_that_everybody_can_read_is_warned_of() {
+    let certs = Certs::new("here.lan");
+    let environment = certs.environment(Role::Worker);
+    let wait = [("CUTWATER_JOIN_WAIT_MS", "1")];
+    let worker = || Process::worker("127.0.0.1:1", &with(&wait, &environment)).end().1;
+    assert!(!worker().contains("everybody on this machine"));
+    let public = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&certs.pair(Role::Worker)[1], public).unwrap();
+    assert!(worker().contains("everybody on this machine can use this private key (chmod 600)"));
 }
 
 #[test]

@@ -169,6 +169,22 @@ fn names_of_files_are_relative_to_the_file() {
     }
 }
 
+/// What the guide shows is understood: all that is wrong is that those certificates are not there.
+#[test]
+fn the_guide_shows_settings_that_exist() {
+    let guide = include_str!("../../../../book/security.md");
+    let shown: Vec<&str> =
+        guide.split("```toml").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!shown.is_empty());
+    for text in shown {
+        let (_dir, file) = written(text);
+        let said = faults(Context::builder("guide").config_file(&file).args(flags(&["--role", "worker"])));
+        let wrong: Vec<&str> = said.lines().filter(|line| line.trim().starts_with("- ")).collect();
+        assert_eq!(wrong.len(), 3, "{said}");
+        assert!(wrong.iter().all(|fault| fault.contains(".pem: cannot be read")), "{said}");
+    }
+}
+
 #[test]
 fn contradictions_are_faults() {
     let of = |args: &[&str]| faults(Context::builder("torn").threads(1).args(flags(args)));
