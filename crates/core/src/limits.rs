@@ -120,7 +120,8 @@ pub const SILENCE_MS_MAX: u64 = 6_000;
 /// waited for.
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
 
-/// Connections whose handshake is going on at the same time. More wait to be accepted.
+/// Connections to one port whose handshake is going on at the same time. When there is one more, the oldest
+/// gives way: a handshake takes milliseconds, unless the other end has nothing to say.
 pub const HANDSHAKES_MAX: usize = 64;
 
 /// How long a process waits until it accepts again after it could not, in milliseconds. Mostly it has too

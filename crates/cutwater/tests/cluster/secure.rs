@@ -8,6 +8,7 @@ use std::{
 };
 
 use cutwater_certs::Role;
+use cutwater_core::limits::HANDSHAKES_MAX;
 use cutwater_wire::{
     credentials::Credentials,
     handshake::Secret,
@@ -236,6 +237,21 @@ fn silence_costs_nothing() {
     master.wait_for("refused a connection that said nothing");
     assert_eq!(master.ask(), "10");
     drop(silent);
+}
+
+/// Far more of those who say nothing than there may be: whoever speaks still gets in.
+#[test]
+fn a_crowd_that_says_nothing_keeps_nobody_out() {
+    let certs = Certs::new("here.lan");
+    let mut master = Process::master("127.0.0.1:0", &with(&[], &certs.environment(Role::Master)));
+    let address = master.address();
+    let crowd: Vec<TcpStream> =
+        (0..4 * HANDSHAKES_MAX).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let _worker = Process::worker(&address, &with(&[], &certs.environment(Role::Worker)));
+    assert_eq!(master.wait_for("answers "), expected(1));
+    master.wait_for("closed a connection that had said nothing yet, since others came");
+    assert_eq!(master.ask(), "10");
+    drop(crowd);
 }
 
 /// Sends what is no TLS, and hears the end.

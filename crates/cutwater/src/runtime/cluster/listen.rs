@@ -22,12 +22,13 @@ use tokio::{
     io::split,
     net::{TcpListener, TcpStream},
     runtime::Runtime,
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     time::{sleep, timeout},
 };
 
 use super::{
     clocks::{Skew, Watch},
+    handshakes::Handshakes,
     identity,
     outbox::{receive_some, send_all},
 };
@@ -77,7 +78,7 @@ struct Door {
     next_worker: AtomicU32,
     /// Workers whose connections have not ended.
     connected: AtomicUsize,
-    handshakes: Arc<Semaphore>,
+    handshakes: Handshakes,
 }
 
 impl Listener {
@@ -106,7 +107,7 @@ impl Listener {
             to_master,
             next_worker: AtomicU32::new(0),
             connected: AtomicUsize::new(0),
-            handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES_MAX)),
+            handshakes: Handshakes::default(),
         });
         runtime.spawn(accept_all(listener, door.clone()));
         Ok(Self { address, door, _runtime: runtime })
@@ -115,15 +116,11 @@ impl Listener {
 
 async fn accept_all(listener: TcpListener, door: Arc<Door>) {
     loop {
-        let Ok(permit) = door.handshakes.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let door = door.clone();
                 tokio::spawn(async move {
-                    let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
-                    let entered = timeout(wait, door.enter(stream, peer)).await;
-                    drop(permit);
-                    match entered {
+                    match door.handshakes.run(door.enter(stream, peer)).await {
                         Ok(Ok(Some(worker))) => {
                             door.connected.fetch_add(1, Ordering::AcqRel);
                             worker.serve(&door.to_master).await;
@@ -131,7 +128,7 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
                         }
                         Ok(Ok(None)) => {}
                         Ok(Err(error)) => tracing::warn!(%peer, %error, "refused a connection"),
-                        Err(_) => tracing::warn!(%peer, "refused a connection that said nothing"),
+                        Err(why) => tracing::warn!(%peer, "{why}"),
                     }
                 });
             }

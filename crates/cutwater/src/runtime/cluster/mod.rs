@@ -4,7 +4,7 @@
 //! - [`token`] and [`identity`]: what proves that a process belongs here;
 //! - [`listen`]: the master's door; [`told`]: who is told where it is; [`spawn`]: workers that the master starts itself;
 //! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
-//! - [`clocks`]: how far those of the machines are apart;
+//! - [`handshakes`]: connections that have proven nothing yet; [`clocks`]: how far those of the machines are apart;
 //! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought;
 //! - [`outbox`]: messages that share frames.
 //!
@@ -13,6 +13,7 @@
 
 mod clocks;
 mod fetch;
+mod handshakes;
 mod identity;
 mod join;
 mod listen;

@@ -13,32 +13,26 @@ use cutwater_wire::{
 use tokio::{
     io::{BufReader, split},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::spawn_blocking,
-    time::{sleep, timeout},
+    time::sleep,
 };
 
-use super::identity;
+use super::{handshakes::Handshakes, identity};
 use crate::block::BlockStore;
 
 /// Lets other workers of the run read this worker's blocks.
 pub(super) async fn serve(listener: TcpListener, credentials: Credentials, blocks: Arc<BlockStore>) {
-    let handshakes = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
+    let handshakes = Handshakes::default();
     loop {
-        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (credentials, blocks) = (credentials.clone(), blocks.clone());
+                let (credentials, blocks, handshakes) =
+                    (credentials.clone(), blocks.clone(), handshakes.clone());
                 tokio::spawn(async move {
-                    let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
-                    let entered = timeout(wait, enter(stream, &credentials)).await;
-                    drop(permit);
-                    let served = match entered {
+                    let served = match handshakes.run(enter(stream, &credentials)).await {
                         Ok(Ok(stream)) => answer_all(stream, &blocks).await,
                         Ok(Err(error)) => Err(error),
-                        Err(_) => {
-                            return tracing::warn!(%peer, "refused a connection that said nothing");
-                        }
+                        Err(why) => return tracing::warn!(%peer, "{why}"),
                     };
                     if let Err(error) = served {
                         log_end(peer, &error);
