@@ -37,6 +37,11 @@ ids! {
     WorkerId(u32) "w";
 }
 
+impl WorkerId {
+    /// The master, as one that holds blocks: those it has received itself. It runs no tasks.
+    pub const MASTER: Self = Self(u32::MAX);
+}
+
 /// An immutable piece of data. Whoever holds a block of this name holds the same records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BlockId {

@@ -11,6 +11,7 @@
 //! - [`task`]: one partition of one stage, its attempts and how they fail. [`located`]: where the pieces it
 //!   reads are.
 //! - [`scheduler`]: events in, commands out.
+//! - [`progress`]: which input each interval had, and which master may say so.
 //! - [`rate`]: how much an interval may take. [`allocation`]: how many workers there are.
 //!   [`receivers`]: on which of them receivers run.
 //! - [`text`]: times as people read them.
@@ -24,6 +25,7 @@ pub mod id;
 pub mod limits;
 pub mod lineage;
 pub mod located;
+pub mod progress;
 pub mod rate;
 pub mod receivers;
 pub mod scheduler;

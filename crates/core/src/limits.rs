@@ -283,3 +283,25 @@ pub const COPIES_MAX: usize = 256;
 /// Times that one block is tried to be copied before it is left as it is. Each time it is another worker's
 /// turn; if so many cannot get it, it cannot be had.
 pub const COPY_TRIES_MAX: u32 = 4;
+/// How often states are written down, in milliseconds. A recovery makes again what came since, so it is about as
+/// long as that is at most, spread over all workers (`paper.md` §6).
+pub const CHECKPOINT_MS: u64 = 10_000;
+
+/// After so many intervals states are written even if they are so short that it is not time: what a state is made
+/// from is held until then, and described to whoever has to make it again.
+pub const LINEAGE_INTERVALS_MAX: u64 = 1_000;
+
+/// After so many bytes of input states are written even if it is not time, since the input is held until then.
+pub const CHECKPOINT_INPUT_BYTES: u64 = 1 << 30;
+
+/// How many times as much as that may pass while states cannot be written, because the store is slow or away. Then
+/// intervals wait, and fail if it is still so.
+pub const LINEAGE_BEHIND_MAX: u64 = 4;
+
+/// Entries of the progress log that wait to be written. Each interval has one and waits for it before its outputs
+/// run, so there are never many.
+pub const JOURNAL_ENTRIES_MAX: usize = 64;
+
+/// How long it may take until the log says that an interval's outputs are done, in milliseconds, if no next interval
+/// says it before. An interval of which it is not said is run again after a restart.
+pub const JOURNAL_LINGER_MS: u64 = 100;

@@ -36,6 +36,7 @@
 //! What is decided (stages, scheduling, recovery) is in `cutwater-core`.
 
 mod block;
+mod checkpoint;
 mod closure;
 mod collection;
 mod context;

@@ -3,6 +3,7 @@ use std::{net::ToSocketAddrs, num::NonZero, path::PathBuf, thread, time::Duratio
 use cutwater_core::{limits, rate::Pid};
 
 use super::{
+    Checkpoints,
     cluster::{NamedFiles, Network},
     place::Place,
 };
@@ -103,6 +104,7 @@ pub(crate) struct Settings {
     pub token: Option<Token>,
     pub token_file: Option<PathBuf>,
     pub start: Start,
+    pub checkpoints: Checkpoints,
 }
 
 impl Settings {
@@ -167,6 +169,7 @@ impl Builder {
             token: None,
             token_file: None,
             start: Start::default(),
+            checkpoints: Checkpoints::default(),
         };
         Self {
             settings,

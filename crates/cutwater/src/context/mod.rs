@@ -1,6 +1,7 @@
 //! What a program holds: the graph it builds, and the means to run it.
 
 mod builder;
+mod checkpoints;
 mod cluster;
 mod config_file;
 mod event;
@@ -20,6 +21,7 @@ use cutwater_core::{Time, limits};
 
 pub(crate) use builder::Settings;
 pub use builder::{Builder, OnFailure};
+pub(crate) use checkpoints::Checkpoints;
 pub use event::{Event, OutputReport};
 pub(crate) use layers::{ADDRESS_FILE, JOIN, ROLE, TOKEN};
 pub use report::{EventTimeReport, IntervalReport, SourceReport};
@@ -27,6 +29,7 @@ pub use running::Running;
 
 use crate::{
     DStream, Record,
+    checkpoint::saved::Saving,
     error::Error,
     output::Act,
     rdd::Rdd,
@@ -122,7 +125,8 @@ impl Context {
         Self::builder("local").threads(threads).build().expect("threads can be started")
     }
 
-    pub(crate) fn with(settings: Settings, faults: Vec<String>) -> Result<Self, Error> {
+    pub(crate) fn with(mut settings: Settings, mut faults: Vec<String>) -> Result<Self, Error> {
+        settings.take_up(&mut faults)?;
         let engine = Engine::start(&settings)?;
         let inner = Inner {
             engine,
@@ -236,19 +240,21 @@ impl Context {
         parents: Vec<Parent>,
         compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
-        self.declare(name, slide, parents, false, move |t, _| compute(t))
+        self.declare(name, slide, parents, None, move |t, _| compute(t))
     }
 
-    /// Declares a stream of which each dataset is made from the one before.
+    /// Declares a stream of which each dataset is made from the one before; `saving` says how checkpoints
+    /// write it.
     #[track_caller]
     pub(crate) fn stateful_stream<T: Record>(
         &self,
         name: &str,
         slide: Duration,
         parents: Vec<Parent>,
+        saving: Saving<T>,
         compute: impl Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
-        self.declare(name, slide, parents, true, compute)
+        self.declare(name, slide, parents, Some(saving), compute)
     }
 
     #[track_caller]
@@ -257,14 +263,14 @@ impl Context {
         name: &str,
         slide: Duration,
         parents: Vec<Parent>,
-        has_state: bool,
+        state: Option<Saving<T>>,
         compute: impl Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
         let label = labelled(name);
         let timeline = self.inner.timeline.clone();
         // Those of another context never begin when this one does.
         let is_foreign = parents.iter().any(|(parent, _)| !Arc::ptr_eq(parent.timeline(), &timeline));
-        let node = StreamNode::new(label.clone(), slide, parents, timeline, has_state, Box::new(compute));
+        let node = StreamNode::new((name, label.clone()), slide, parents, timeline, state, Box::new(compute));
         let node = Arc::new(node);
         let mut graph = self.graph();
         graph.declared(&label);

@@ -145,6 +145,27 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         "",
+        "checkpoint",
+        "URL",
+        "write states and inputs there, and go on from there when started again",
+        Kind::Text(|b, url| b.checkpoint(url)),
+    ),
+    row(
+        "",
+        "checkpoint_ms",
+        "N",
+        "write states every N milliseconds (default: 10000)",
+        ms(|b, n| b.checkpoint_every(Duration::from_millis(n))),
+    ),
+    row(
+        "",
+        "checkpoint_intervals",
+        "N",
+        "write states after N intervals at the latest (default: 1000)",
+        Kind::Number(U32, Builder::checkpoint_intervals),
+    ),
+    row(
+        "",
         "continue",
         "",
         "go on after an interval that failed",

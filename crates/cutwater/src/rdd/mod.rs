@@ -281,6 +281,12 @@ impl<T: Record> Rdd<T> {
         self.node.compute()
     }
 
+    /// The same when slots are free that nobody waits for.
+    pub(crate) fn in_background(&self) -> Result<Vec<Vec<T>>, Error> {
+        let blocks = self.node.compute_in_background()?;
+        blocks.into_iter().map(|block| block.into_value().map_err(Error::from)).collect()
+    }
+
     /// Computes every partition: its records.
     pub(crate) fn partitions(&self) -> Result<Vec<Vec<T>>, Error> {
         self.compute()?.into_iter().map(|block| block.into_value().map_err(Error::from)).collect()

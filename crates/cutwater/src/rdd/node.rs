@@ -10,7 +10,7 @@ use crate::{
     Record,
     block::Block,
     error::Error,
-    runtime::Engine,
+    runtime::{Engine, Urgency},
     task::{AnySpec, OperatorSpec, Step},
 };
 
@@ -132,9 +132,28 @@ impl DatasetNode {
     }
 
     pub fn compute(&self) -> Result<Vec<Block>, Error> {
-        let mut steps = Vec::new();
-        self.describe(&mut steps);
-        self.engine.compute(self.dataset.id, steps)
+        self.compute_with(Urgency::Now)
+    }
+
+    /// Computes it when slots are free that nobody waits for.
+    pub fn compute_in_background(&self) -> Result<Vec<Block>, Error> {
+        self.compute_with(Urgency::Background)
+    }
+
+    fn compute_with(&self, urgency: Urgency) -> Result<Vec<Block>, Error> {
+        let submitted = self.engine.submit(self.dataset.id, urgency, |steps| self.describe(steps))?;
+        self.engine.wait_for(&submitted)
+    }
+
+    /// From now on lost partitions are made by `spec` from `splits`, and not from what is behind the dataset,
+    /// which may go.
+    pub fn replace_lineage(&self, spec: &Arc<AnySpec>, splits: Arc<[Split]>) {
+        let dataset = Dataset { op: spec.id, parents: Vec::new(), splits, ..Dataset::clone(&self.dataset) };
+        let step = Step { dataset: Arc::new(dataset), counts_as: self.counts_as, spec: spec.clone() };
+        self.engine.replace(step);
+        // Let go without the lock: the end of a dataset has work to do.
+        let parents = std::mem::take(&mut *self.parents.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(parents);
     }
 
     /// Whether all of it was computed and kept.

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -7,15 +7,17 @@ use std::{
 use cutwater_core::Time;
 
 use super::{
+    checkpointer::Checkpointer,
     clock::{self, Clock},
     event_times::EventTimes,
     progress::Progress,
+    resume::{self, Durable, Known},
     signals::StopOnSignal,
 };
 use crate::{
     context::{Context, Event, Graph, IntervalReport, OnFailure, OutputReport, Phase, SourceReport},
     error::{Error, ErrorKind},
-    source::{Processed, Standing, Taken},
+    source::{Processed, Recorded, Standing, Taken},
     task::on_master,
 };
 
@@ -40,6 +42,10 @@ pub(crate) struct Driver {
     /// was to come has not come.
     stopped: bool,
     event_times: EventTimes,
+    checkpointer: Option<Checkpointer>,
+    durable: Option<Durable>,
+    /// Intervals that are to be run again, with the input that they had.
+    again: VecDeque<Known>,
 }
 
 /// Asks a running program to stop, and wakes it if it waits.
@@ -95,9 +101,37 @@ impl Prepared {
         let result = driver.run(limit, &mut progress);
         progress.finish();
         driver.stop_inputs();
+        let result = result.and_then(|()| driver.finish());
         drop(signals);
         result
     }
+}
+
+/// Gives streams what an interval's sources gave when it ran before.
+fn replay(graph: &mut Graph, known: &Known) {
+    if known.is_aside {
+        graph.streams.iter().for_each(|stream| stream.retract(known.time));
+    }
+    let Graph { inputs, standings, .. } = graph;
+    for ((input, stands), recorded) in inputs.iter_mut().zip(standings).zip(&known.input) {
+        if known.is_aside {
+            input.set_aside(known.time);
+        } else {
+            input.replay(known.time, recorded.splits.clone());
+            stands.note(known.time, recorded.standing);
+        }
+    }
+}
+
+/// Sources that could not go on after a restart, which is what the program asks for.
+fn lost_with_the_process(graph: &Graph) -> impl Iterator<Item = String> {
+    graph.inputs.iter().filter_map(|input| {
+        let why = input.is_lost_with_the_process()?;
+        Some(format!(
+            "{}: a program with this source cannot go on after a restart: {why}; leave out `checkpoint`",
+            input.name()
+        ))
+    })
 }
 
 impl Drop for Driver {
@@ -136,6 +170,9 @@ impl Driver {
                 format!("{} is live, and batch mode is for past data; leave out --batch", input.name())
             }));
         }
+        if settings.checkpoints.url.is_some() {
+            faults.extend(lost_with_the_process(&graph));
+        }
         if !faults.is_empty() {
             ctx.graph().phase = Phase::Stopped;
             return Err(Error::config(&faults));
@@ -154,7 +191,16 @@ impl Driver {
             }
         };
         let eager = settings.batch || graph.inputs.iter().any(|input| input.is_eager());
-        Self::begin(ctx, graph, zero, if eager { Clock::Eager } else { clock })
+        let durable = Self::durable(ctx)?;
+        let zero = durable.as_ref().map_or(Ok(zero), |durable| durable.zero(ctx, zero))?;
+        let mut driver = Self::begin(ctx, graph, durable, zero, if eager { Clock::Eager } else { clock })?;
+        if driver.number > 0 && !eager {
+            // The time of records stood still while the program was not there; that of the wall did not.
+            let (zero, speed) =
+                if first.is_some() { (driver.now, settings.speed) } else { (clock::wall(), 1.0) };
+            driver.clock = Clock::Paced { zero, began: Instant::now(), speed };
+        }
+        Ok(driver)
     }
 
     /// What the program has declared, to be run. What is declared from now on is a fault.
@@ -175,7 +221,13 @@ impl Driver {
         Err(Error::config(&again))
     }
 
-    fn begin(ctx: &Context, mut graph: Graph, zero: Time, clock: Clock) -> Result<Self, Error> {
+    fn begin(
+        ctx: &Context,
+        mut graph: Graph,
+        durable: Option<Durable>,
+        zero: Time,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let event_times = EventTimes::new(std::mem::take(&mut graph.event_windows), graph.event_clocks);
         // From here on whatever happens stops what was started.
         let mut driver = Self {
@@ -187,7 +239,14 @@ impl Driver {
             pretended: None,
             stopped: false,
             event_times,
+            checkpointer: None,
+            durable,
+            again: VecDeque::new(),
         };
+        let has_state = driver.graph.streams.iter().any(|stream| stream.has_state());
+        if driver.durable.is_none() && has_state && ctx.engine().may_lose_blocks() {
+            driver.checkpointer = Some(Checkpointer::for_this_run(&ctx.settings().checkpoints)?);
+        }
         let graph = &mut driver.graph;
         ctx.timeline().begin(zero);
         for output in &graph.outputs {
@@ -198,14 +257,61 @@ impl Driver {
                 stream.remember(ctx.settings().remember);
             }
         }
-        let epoch = ctx.settings().epoch.unwrap_or_else(clock::epoch);
-        for output in &mut graph.outputs {
+        let claimed = driver.durable.as_ref().map(|durable| durable.epoch);
+        let epoch = ctx.settings().epoch.or(claimed).unwrap_or_else(clock::epoch);
+        for output in &mut driver.graph.outputs {
             on_master(|| output.act.open(epoch)).map_err(|error| error.at(&output.label))?;
         }
-        for input in &mut graph.inputs {
+        driver.resume()?;
+        for input in &mut driver.graph.inputs {
             input.start()?;
         }
         Ok(driver)
+    }
+
+    /// What the program writes down, if it does. Before it is asked there are no faults.
+    fn durable(ctx: &Context) -> Result<Option<Durable>, Error> {
+        ctx.settings().checkpoints.url.as_ref().map(|url| Durable::open(ctx, url)).transpose()
+    }
+
+    /// Goes on where the program was when it ended: its streams get the states that were written and what they
+    /// look back at, its sources go on after what they gave, and intervals whose outputs may not be done are run
+    /// again with the input that they had.
+    fn resume(&mut self) -> Result<(), Error> {
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        let Some((number, time)) = durable.last() else { return Ok(()) };
+        durable.restore(&self.ctx, &self.graph, self.now)?;
+        (self.number, self.now) = durable.from();
+        let mut known = durable.known(&self.ctx, &self.graph)?;
+        let positions: Vec<_> = known
+            .back()
+            .into_iter()
+            .flat_map(|last| &last.input)
+            .map(|input| input.position.clone())
+            .collect();
+        let first_again = known.iter().position(|interval| !durable.is_completed(interval.number));
+        self.again = known.split_off(first_again.unwrap_or(known.len()));
+        let may_be_lost = self.ctx.engine().may_lose_blocks();
+        for interval in known {
+            (self.now, self.number) = (interval.time, interval.number);
+            let is_before =
+                self.durable.as_ref().is_some_and(|durable| durable.is_before_states(self.number));
+            replay(&mut self.graph, &interval);
+            self.ctx.timeline().reach(interval.time);
+            if !is_before {
+                for stream in &self.graph.streams {
+                    stream.forget(interval.time, may_be_lost);
+                }
+            }
+        }
+        for (input, position) in self.graph.inputs.iter_mut().zip(&positions) {
+            input.resume(position)?;
+        }
+        if self.again.is_empty() {
+            (self.number, self.now) = (number, time);
+        }
+        tracing::info!(interval = %self.now, again = self.again.len(), "the program goes on");
+        Ok(())
     }
 
     /// For tests: intervals begin when they are told to, and zero time is 0.
@@ -215,16 +321,23 @@ impl Driver {
         for input in &mut graph.inputs {
             faults.extend(input.faults());
         }
+        if ctx.settings().checkpoints.url.is_some() {
+            faults.extend(lost_with_the_process(&graph));
+        }
         if !faults.is_empty() {
             ctx.graph().phase = Phase::Stopped;
             return Err(Error::config(&faults));
         }
-        Self::begin(ctx, graph, Time::from_ms(0), Clock::Eager)
+        let durable = Self::durable(ctx)?;
+        let zero = Time::from_ms(0);
+        let zero = durable.as_ref().map_or(Ok(zero), |durable| durable.zero(ctx, zero))?;
+        Self::begin(ctx, graph, durable, zero, Clock::Eager)
     }
 
     fn run(&mut self, limit: Option<u64>, progress: &mut Progress) -> Result<(), Error> {
         let stop = self.ctx.stop_flag().clone();
         let mut stopping = false;
+        let limit = limit.map(|limit| limit.saturating_add(self.number));
         while limit.is_none_or(|limit| self.number < limit) {
             // Its bounds do not move; what is late for them has so long to arrive.
             let due = self.clock.due(self.now + self.ctx.interval() + self.ctx.settings().slack);
@@ -266,6 +379,7 @@ impl Driver {
         let (from, to) = (self.now, self.now + self.ctx.interval());
         self.now = to;
         self.number += 1;
+        let again = self.again.pop_front();
         let mut report = IntervalReport {
             time: to,
             number: self.number,
@@ -281,11 +395,20 @@ impl Driver {
         let due = due.unwrap_or(began);
         let scheduling_delay =
             pretended.map_or_else(|| began.saturating_duration_since(due), |(late, _)| late);
-        let cut = self.cut(from, &mut report);
+        let cut = match &again {
+            Some(known) => {
+                replay(&mut self.graph, known);
+                Ok(())
+            }
+            None => self.cut(from, &mut report),
+        };
+        let cut = cut.and_then(|()| if again.is_none() { self.record(&report) } else { Ok(()) });
         self.ctx.timeline().reach(to);
         self.tell(&Event::Submitted { time: to, sources: &report.sources });
         self.tell(&Event::Started { time: to, sources: &report.sources, scheduling_delay });
-        let result = cut.and_then(|()| self.outputs(&mut report));
+        let result = cut
+            .and_then(|()| self.wait_until_recorded(again.is_some()))
+            .and_then(|()| self.outputs(&mut report));
         let result = self.settle(&mut report).and(result);
         let result = result.and_then(|()| self.commit(&mut report));
         if let Err(error) = result {
@@ -295,14 +418,74 @@ impl Driver {
         report.event_times = self.event_times.report(report.failure.is_some());
         let may_be_lost = self.ctx.engine().may_lose_blocks();
         for stream in &self.graph.streams {
-            stream.cut_lineage(may_be_lost);
-            stream.forget(to);
+            if !may_be_lost {
+                stream.cut_lineage();
+            }
+            stream.forget(to, may_be_lost);
         }
+        self.note_completed(&mut report);
+        self.checkpoint(&mut report);
         report.processing = pretended.map_or_else(|| began.elapsed(), |(_, processing)| processing);
         report.delay = scheduling_delay + report.processing;
         self.pace(&report);
         self.tell(&Event::Completed(&report));
         report
+    }
+
+    /// Has the last states written down, so that the next start need not make them again.
+    fn finish(&mut self) -> Result<(), Error> {
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        durable.checkpointer.finish((self.number, self.now), &self.graph.streams)
+    }
+
+    /// Has the input of the interval written down.
+    fn record(&mut self, report: &IntervalReport) -> Result<(), Error> {
+        let Some(durable) = &self.durable else { return Ok(()) };
+        let (mut sources, mut blocks) = (Vec::with_capacity(self.graph.inputs.len()), Vec::new());
+        for (input, source) in self.graph.inputs.iter().zip(&report.sources) {
+            let splits = input.recorded(report.time);
+            let ids = splits.iter().flatten().flat_map(|split| &split.blocks);
+            blocks.extend(ids.filter_map(|id| Some((*id, self.ctx.engine().received(*id)?))));
+            let recorded = Recorded { splits, position: input.position(), standing: source.standing };
+            sources.push((input.name().to_owned(), recorded));
+        }
+        let input = postcard::to_allocvec(&resume::Input(sources)).map_err(Error::internal)?;
+        durable.journal.interval(report.number, report.time, input, blocks);
+        Ok(())
+    }
+
+    /// No output may tell of an interval that a restart would know nothing of.
+    fn wait_until_recorded(&self, was_before: bool) -> Result<(), Error> {
+        match &self.durable {
+            Some(durable) if !was_before => durable.journal.wait_for(self.number),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has it written down that the interval is over.
+    fn note_completed(&mut self, report: &mut IntervalReport) {
+        let Some(durable) = &mut self.durable else { return };
+        match report.failure {
+            None => durable.journal.completed(report.number),
+            // It is tried again when the program is started again.
+            Some(_) if self.ctx.settings().on_failure == OnFailure::Stop => {}
+            Some(_) => durable.journal.set_aside(report.number),
+        }
+        durable.forget(&self.graph);
+    }
+
+    /// Has states written down, if it is time to.
+    fn checkpoint(&mut self, report: &mut IntervalReport) {
+        let checkpointer = match &mut self.durable {
+            Some(durable) => Some(&mut durable.checkpointer),
+            None => self.checkpointer.as_mut(),
+        };
+        let Some(checkpointer) = checkpointer.filter(|_| report.failure.is_none()) else { return };
+        let at = (report.number, report.time);
+        if let Err(error) = checkpointer.ended(at, report.bytes(), &self.graph.streams) {
+            tracing::error!(interval = %report.time, %error, "states cannot be written");
+            report.failure = Some(error);
+        }
     }
 
     /// For tests: the next interval begins so late and takes so long, whatever the clock says.

@@ -44,8 +44,27 @@ pub(crate) struct Engine {
     next_dataset: AtomicU64,
     next_job: AtomicU64,
     next_source: AtomicU32,
+    /// Held while datasets are described to the master.
+    describing: Mutex<()>,
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Whether somebody waits for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    Now,
+    /// It takes slots that nothing else could use.
+    Background,
+}
+
+/// Jobs in the background come after all others (`JobId`).
+const BACKGROUND: u64 = 1 << 63;
+
+/// A job on its way.
+pub(crate) struct Submitted {
+    answer: Receiver<Result<Vec<Block>, TaskError>>,
+    urgency: Urgency,
 }
 
 /// What the master's thread writes for the driver to read.
@@ -70,7 +89,14 @@ enum Workers {
     /// On threads of this process, which has these blocks.
     Here(Arc<BlockStore>),
     /// In other processes: those we have started, and the door for all of them.
-    Away { children: Children, listener: Listener, _token_file: Option<TokenFile> },
+    Away {
+        children: Children,
+        listener: Listener,
+        /// What this process has received, until no interval needs it: workers hold it too, and all of
+        /// those may be lost.
+        received: Arc<BlockStore>,
+        _token_file: Option<TokenFile>,
+    },
 }
 
 /// The worker inside this process.
@@ -125,7 +151,8 @@ impl Engine {
             None => Some(Token::new()?),
         };
         let credentials = network.credentials(token.as_ref())?;
-        let listener = Listener::open(listen, credentials, settings, to_master.clone())?;
+        let received = Arc::<BlockStore>::default();
+        let listener = Listener::open(listen, credentials, settings, received.clone(), to_master.clone())?;
         // Who is started by hand has to find it.
         let token_file = match &token {
             Some(token) if given.is_none() && (workers == 0 || settings.token_file.is_some()) => {
@@ -149,9 +176,11 @@ impl Engine {
             );
         }
         let children = Children::start(workers, &settings.start, &address, token.as_ref())?;
-        let away = Workers::Away { children, listener, _token_file: token_file };
+        let holder = Link::Holder(received.clone());
+        let away = Workers::Away { children, listener, received, _token_file: token_file };
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, settings, 0, (to_master, events))?;
+        engine.say(ToMaster::Joined { worker: WorkerId::MASTER, slots: 0, link: holder, address: None });
         engine.slots =
             engine.wait_for_workers(workers.max(network.min_workers).max(1), settings, &address)?;
         Ok(Arc::new(engine))
@@ -219,6 +248,7 @@ impl Engine {
             next_dataset: AtomicU64::new(0),
             next_job: AtomicU64::new(0),
             next_source: AtomicU32::new(0),
+            describing: Mutex::new(()),
             shared,
             threads: Mutex::new(vec![thread]),
         })
@@ -293,13 +323,32 @@ impl Engine {
                 self.tell(Event::BlocksHeld { worker: EMBEDDED, blocks: ids });
                 Ok(())
             }
-            Workers::Away { .. } => {
-                let bytes = |(id, block): (BlockId, Block)| Ok((id, block.to_bytes()?));
+            Workers::Away { received, .. } => {
+                let ids = blocks.iter().map(|(id, _)| *id).collect();
+                let bytes = |(id, block): (BlockId, Block)| {
+                    let bytes = block.to_bytes()?;
+                    received.put(id, Block::arrived(bytes.clone()));
+                    Ok((id, bytes))
+                };
                 let blocks = blocks.into_iter().map(bytes).collect::<Result<_, TaskError>>()?;
+                self.tell(Event::BlocksHeld { worker: WorkerId::MASTER, blocks: ids });
                 let (reply, held) = crossbeam_channel::bounded(1);
                 self.say(ToMaster::Hold { blocks, reply });
                 held.recv().map_err(|_| Error::stopped())
             }
+        }
+    }
+
+    /// Has blocks held that were received by a process before this one.
+    pub fn hold_again(&self, blocks: Vec<(BlockId, Vec<u8>)>) -> Result<(), Error> {
+        self.hold(blocks.into_iter().map(|(id, bytes)| (id, Block::arrived(bytes))).collect())
+    }
+
+    /// A block that this process has received and holds.
+    pub fn received(&self, id: BlockId) -> Option<Block> {
+        match &self.workers {
+            Workers::Here(store) => store.get(id),
+            Workers::Away { received, .. } => received.get(id),
         }
     }
 
@@ -313,13 +362,36 @@ impl Engine {
         let _ = self.to_master.send(message);
     }
 
-    /// Computes every partition of `target` and waits for their records, one block a partition.
-    pub fn compute(&self, target: DatasetId, steps: Vec<Step>) -> Result<Vec<Block>, Error> {
-        let job = JobId(self.next_job.fetch_add(1, Ordering::Relaxed));
+    /// Has every partition of `target` computed. `describe` gives what was never described before.
+    pub fn submit(
+        &self,
+        target: DatasetId,
+        urgency: Urgency,
+        describe: impl FnOnce(&mut Vec<Step>),
+    ) -> Result<Submitted, Error> {
+        let number = self.next_job.fetch_add(1, Ordering::Relaxed);
+        let job = JobId(match urgency {
+            Urgency::Now => number,
+            Urgency::Background => BACKGROUND | number,
+        });
         let (reply, answer) = crossbeam_channel::bounded(1);
+        // What one thread has described another may refer to the next moment, and must come later.
+        let describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = Vec::new();
+        describe(&mut steps);
         let submit = ToMaster::Submit { job, target, steps, reply };
         self.to_master.send(submit).map_err(|_| Error::stopped())?;
-        let blocks = answer.recv().map_err(|_| Error::stopped())?.map_err(Error::from);
+        drop(describing);
+        Ok(Submitted { answer, urgency })
+    }
+
+    /// Waits for the records of what was submitted, one block a partition.
+    pub fn wait_for(&self, submitted: &Submitted) -> Result<Vec<Block>, Error> {
+        let blocks = submitted.answer.recv().map_err(|_| Error::stopped())?.map_err(Error::from);
+        if submitted.urgency == Urgency::Background {
+            // What its tasks added is for whoever computes next.
+            return blocks;
+        }
         // What tasks added counts even if the job failed in the end.
         let settled = self.shared.accumulators.settle();
         let blocks = blocks?;
@@ -334,6 +406,11 @@ impl Engine {
     pub fn is_stored(&self, dataset: DatasetId, partitions: u32) -> bool {
         let stored = self.shared.stored.lock().unwrap_or_else(PoisonError::into_inner);
         stored.get(&dataset).map_or(0, HashSet::len) >= partitions as usize
+    }
+
+    /// From now on the dataset is made as `step` says.
+    pub fn replace(&self, step: Step) {
+        self.say(ToMaster::Replace(step));
     }
 
     /// How many kept partitions tasks had to read from another worker since the last call.

@@ -120,8 +120,14 @@ impl Block {
         leaving: &BTreeSet<WorkerId>,
     ) {
         let free = |worker: &&WorkerId| !self.asked.contains(worker) && !self.held.contains(worker);
-        let mut candidates: Vec<WorkerId> = links.keys().filter(free).copied().collect();
-        if links.keys().any(|worker| !leaving.contains(worker)) {
+        let mut candidates: Vec<WorkerId> = links
+            .iter()
+            .filter(|(_, link)| link.is_worker())
+            .map(|(id, _)| id)
+            .filter(free)
+            .copied()
+            .collect();
+        if candidates.iter().any(|worker| !leaving.contains(worker)) {
             candidates.retain(|worker| !leaving.contains(worker));
         }
         let missing = limits::REPLICAS.saturating_sub(self.asked.len() + self.held.len());

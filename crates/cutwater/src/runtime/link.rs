@@ -15,7 +15,10 @@ use cutwater_wire::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::worker::Work;
-use crate::task::{AnySpec, Attempts, Fetched, Plan};
+use crate::{
+    block::BlockStore,
+    task::{AnySpec, Attempts, Fetched, Plan},
+};
 
 /// How the master reaches a worker.
 ///
@@ -30,6 +33,8 @@ pub(crate) enum Link {
     Here(Sender<Work>, Arc<Attempts>),
     /// In another.
     Away(Box<Away>),
+    /// None, but blocks that this process holds and others may read.
+    Holder(Arc<BlockStore>),
 }
 
 /// A stage of which tasks are running, as links need it.
@@ -52,6 +57,9 @@ impl Link {
                 away.locate(located, &task);
                 away.tell(ToWorker::Run(task));
             }
+            Self::Holder(_) => {
+                return Err(TaskError::Internal(format!("{} was sent to who runs no tasks", task.attempt)));
+            }
         }
         Ok(())
     }
@@ -62,6 +70,7 @@ impl Link {
                 let _ = work.send(Work::Drop(blocks));
             }
             Self::Away(away) => away.tell(ToWorker::Drop(Blocks::short(&blocks))),
+            Self::Holder(store) => store.remove(&blocks),
         }
     }
 
@@ -70,7 +79,13 @@ impl Link {
         match self {
             Self::Here(_, attempts) => attempts.cancel(attempt),
             Self::Away(away) => away.tell(ToWorker::Cancel(attempt)),
+            Self::Holder(_) => {}
         }
+    }
+
+    /// Whether a worker is at the other end.
+    pub fn is_worker(&self) -> bool {
+        !matches!(self, Self::Holder(_))
     }
 
     pub fn retire(&mut self, stage: StageId) {

@@ -36,6 +36,8 @@ pub(crate) enum ToMaster {
     Hold { blocks: Vec<(BlockId, Vec<u8>)>, reply: Sender<()> },
     /// A worker holds a block that it was sent.
     Held { worker: WorkerId, block: BlockId },
+    /// A dataset is made in this way from now on.
+    Replace(Step),
     /// An attempt has ended.
     Ran { worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError> },
     /// A worker can be reached by `link`; in another process, its blocks are at `address`.
@@ -125,6 +127,7 @@ impl Master {
                     self.step(event);
                 }
                 ToMaster::Submit { job, target, steps, reply } => self.submit(job, target, steps, reply),
+                ToMaster::Replace(step) => self.replace(step),
                 ToMaster::Hold { blocks, reply } => self.holding.begin(blocks, reply, &self.links),
                 ToMaster::Held { worker, block } => {
                     // The scheduler first: who waits for the block may submit a job the next moment.
@@ -176,8 +179,10 @@ impl Master {
             self.links.values().for_each(|link| link.tell_away(news.clone()));
             self.addresses.insert(worker, address);
         }
+        if link.is_worker() {
+            self.count(worker, Some(slots));
+        }
         self.links.insert(worker, link);
-        self.count(worker, Some(slots));
         self.holding.joined(&self.links);
         self.step(Event::WorkerJoined { worker, slots });
     }
@@ -217,6 +222,15 @@ impl Master {
         let partitions = self.steps.get(&target).map_or(0, |step| step.dataset.partitions);
         self.jobs.insert(job, Waiting { blocks: vec![None; partitions as usize], reply });
         self.step(Event::JobSubmitted { job, datasets, target });
+    }
+
+    fn replace(&mut self, step: Step) {
+        // It may have been forgotten since.
+        if let Some(known) = self.steps.get_mut(&step.dataset.id) {
+            let dataset = step.dataset.clone();
+            *known = step;
+            self.step(Event::LineageReplaced { dataset });
+        }
     }
 
     fn ran(&mut self, worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError>) {

@@ -6,18 +6,24 @@
 //! - [`worker`]: compute threads that run tasks;
 //! - [`cluster`]: workers in other processes;
 //! - [`driver`]: the loop over intervals; [`event_times`]: what it tells of event time;
+//! - [`resume`]: how a program goes on after a restart;
+//! - [`journal`]: which input each interval had, written before it runs;
+//! - [`checkpointer`]: states written behind the computation;
 //! - [`clock`]: when an interval ends; [`signals`]: when everything ends.
 
+mod checkpointer;
 pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod driver;
 mod engine;
 mod event_times;
 mod holding;
+mod journal;
 mod link;
 mod master;
 mod progress;
+mod resume;
 mod signals;
 mod worker;
 
-pub(crate) use engine::Engine;
+pub(crate) use engine::{Engine, Urgency};

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use cutwater_core::{DatasetId, Time};
+use cutwater_core::{DatasetId, Split, Time};
 
 use super::{ErrorPolicy, Input, SourceBuilder, Taken};
 use crate::{
@@ -53,6 +53,18 @@ impl<T: Record> Ranges<T> {
         self.datasets.insert(rdd.node().dataset.id, to);
         stream.put(to, Some(rdd));
         Ok(())
+    }
+
+    /// What the dataset of an interval is made of.
+    pub fn recorded(&self, time: Time) -> Option<Vec<Split>> {
+        self.stream.generated(time).map(|rdd| rdd.node().dataset.splits.to_vec())
+    }
+
+    /// The interval's dataset is made of these ranges. What was found in them was counted when they were cut.
+    pub fn replay(&mut self, time: Time, splits: Option<Vec<Split>>) {
+        let rdd =
+            splits.map(|splits| DatasetNode::source(&self.engine, splits, &self.spec.any).of(&self.spec));
+        self.stream.put(time, rdd);
     }
 
     /// Counts what tasks read, and hands what they could not read to the policy.
@@ -137,6 +149,33 @@ impl Input for FileRanges {
         let splits = self.next();
         self.lines.put(to, splits)?;
         Ok(Taken::default())
+    }
+
+    fn recorded(&self, to: Time) -> Option<Vec<Split>> {
+        self.lines.recorded(to)
+    }
+
+    fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {
+        self.lines.replay(to, splits);
+    }
+
+    fn position(&self) -> Vec<u8> {
+        // A pair of numbers cannot fail to be encoded.
+        postcard::to_allocvec(&(self.at.0 as u64, self.at.1)).unwrap_or_default()
+    }
+
+    fn resume(&mut self, position: &[u8]) -> Result<(), Error> {
+        let (file, at): (u64, u64) = postcard::from_bytes(position).map_err(Error::internal)?;
+        self.at = (file as usize, at);
+        let shrunk = self.paths.get(self.at.0).zip(self.sizes.get(self.at.0)).filter(|(_, size)| **size < at);
+        match shrunk {
+            Some((path, size)) => Err(Error::external(format_args!(
+                "{}: {} has {size} bytes and was read to byte {at} before; it is not the same file",
+                self.lines.name,
+                path.display()
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn set_aside(&mut self, to: Time) {

@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cutwater_core::{DatasetId, Time};
+use cutwater_core::{DatasetId, Split, Time};
+use serde::{Deserialize, Serialize};
 
 use self::{
     listing::Pattern,
@@ -25,8 +26,8 @@ use crate::{
 
 /// The records of the files that appear in a folder.
 ///
-/// The driver's thread lists the folder and tasks read the files where they are. If the process dies,
-/// which files were taken is forgotten with it.
+/// The driver's thread lists the folder and tasks read the files where they are. Which files were
+/// taken is written down with the interval that took them, if the program writes that down at all.
 struct Folder<T> {
     records: Ranges<T>,
     pattern: Pattern,
@@ -42,6 +43,7 @@ struct Folder<T> {
 }
 
 /// Bytes of a file that have not been taken.
+#[derive(Serialize, Deserialize)]
 struct Portion {
     path: PathBuf,
     start: u64,
@@ -141,6 +143,24 @@ impl<T: Record> Input for Folder<T> {
         let splits = self.next();
         self.records.put(to, splits)?;
         Ok(Taken { deferred: self.deferred(), ..Taken::default() })
+    }
+
+    fn recorded(&self, to: Time) -> Option<Vec<Split>> {
+        self.records.recorded(to)
+    }
+
+    fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {
+        self.records.replay(to, splits);
+    }
+
+    fn position(&self) -> Vec<u8> {
+        // Names and numbers cannot fail to be encoded.
+        postcard::to_allocvec(&(&self.selection, &self.backlog)).unwrap_or_default()
+    }
+
+    fn resume(&mut self, position: &[u8]) -> Result<(), Error> {
+        (self.selection, self.backlog) = postcard::from_bytes(position).map_err(Error::internal)?;
+        Ok(())
     }
 
     fn set_aside(&mut self, to: Time) {

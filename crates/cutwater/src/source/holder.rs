@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use cutwater_core::Time;
+use cutwater_core::{BlockId, Split, Time};
 
 use crate::{
     Record,
-    rdd::{Held, Rdd, held, slices},
+    rdd::{DatasetNode, Held, Rdd, held, slices},
     runtime::Engine,
     stream::StreamNode,
     task::OperatorSpec,
@@ -60,6 +60,25 @@ impl<T: Record> Holder<T> {
     /// The interval's dataset is one that the program made.
     pub fn put_dataset(&mut self, time: Time, rdd: Rdd<T>) {
         self.stream.put(time, Some(rdd));
+    }
+
+    /// What the dataset of an interval is made of.
+    pub fn recorded(&self, time: Time) -> Option<Vec<Split>> {
+        self.stream.generated(time).map(|rdd| rdd.node().dataset.splits.to_vec())
+    }
+
+    /// The interval's dataset is made of blocks that are held already.
+    pub fn replay(&mut self, time: Time, splits: Option<Vec<Split>>) {
+        for block in splits.iter().flatten().flat_map(|split| &split.blocks) {
+            if let BlockId::Input { source, sequence } = block
+                && *source == self.source
+            {
+                self.sequence = self.sequence.max(sequence + 1);
+            }
+        }
+        let rdd =
+            splits.map(|splits| DatasetNode::source(&self.engine, splits, &self.spec.any).of(&self.spec));
+        self.stream.put(time, rdd);
     }
 
     /// The interval has no dataset at all.

@@ -62,7 +62,8 @@ pub use received::Receiver;
 pub use standing::Standing;
 pub(crate) use standing::StandingAt;
 
-use cutwater_core::{DatasetId, Time};
+use cutwater_core::{DatasetId, Split, Time};
+use serde::{Deserialize, Serialize};
 
 use crate::{error::Error, task::Finding};
 
@@ -91,6 +92,30 @@ pub(crate) trait Input: Send {
 
     /// Fixes what interval (from, to] consists of and gives it to the source's stream.
     fn cut(&mut self, from: Time, to: Time) -> Result<Taken, Error>;
+
+    /// What the dataset that was cut for `to` is made of, to be written down; `None` if there is none.
+    fn recorded(&self, to: Time) -> Option<Vec<Split>>;
+
+    /// Gives the source's stream a dataset that was written down. Blocks among it are held already.
+    fn replay(&mut self, to: Time, splits: Option<Vec<Split>>);
+
+    /// Where it goes on after what was cut last.
+    fn position(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Goes on where it was. Called before the start.
+    ///
+    /// # Errors
+    /// What it read from is not as it was.
+    fn resume(&mut self, _position: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Why it cannot go on after a restart, if it cannot.
+    fn is_lost_with_the_process(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Puts an empty dataset in the place of what was cut for `to`: the interval failed.
     fn set_aside(&mut self, to: Time);
@@ -139,6 +164,16 @@ pub(crate) trait Input: Send {
     fn has_pending(&self) -> bool {
         false
     }
+}
+
+/// What a source gave to an interval, as it is written down before the interval runs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Recorded {
+    /// What each partition of its dataset reads; `None` if it has no dataset.
+    pub splits: Option<Vec<Split>>,
+    /// Where the source goes on, understood by it alone.
+    pub position: Vec<u8>,
+    pub standing: Standing,
 }
 
 /// What an interval took from a source.

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use cutwater_core::{Time, limits};
+use cutwater_core::{Split, Time, limits};
 
 use super::{Holder, Input, SourceBuilder, Taken};
 use crate::{
@@ -83,6 +83,18 @@ impl<T: Record> Input for Queue<T> {
         }
         // How many records they are is not known before they are computed.
         Ok(Taken::default())
+    }
+
+    fn recorded(&self, to: Time) -> Option<Vec<Split>> {
+        self.holder.recorded(to)
+    }
+
+    fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {
+        self.holder.replay(to, splits);
+    }
+
+    fn is_lost_with_the_process(&self) -> Option<&'static str> {
+        Some("datasets that the program pushes into a queue are descriptions of this process")
     }
 
     fn set_aside(&mut self, to: Time) {

@@ -1,6 +1,6 @@
 use std::thread::{self, JoinHandle};
 
-use cutwater_core::Time;
+use cutwater_core::{Split, Time};
 
 use super::{
     ErrorPolicy, Holder, Input, Intake, Taken,
@@ -133,6 +133,14 @@ impl<T: Record> Input for Received<T> {
         let applied = self.policy.apply(&self.name, to, &taken.malformed);
         ended.map_err(|error| error.at(&self.name))?;
         applied.map(|()| taken)
+    }
+
+    fn recorded(&self, to: Time) -> Option<Vec<Split>> {
+        self.holder.recorded(to)
+    }
+
+    fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {
+        self.holder.replay(to, splits);
     }
 
     fn set_aside(&mut self, to: Time) {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use cutwater_core::Time;
+use cutwater_core::{Split, Time};
 
 use self::{
     ahead::{Ahead, Dated},
@@ -48,6 +48,8 @@ struct Replay<T, P, C> {
     complete: Option<Time>,
     /// Faults were found, and there is no point in reading.
     faulty: bool,
+    /// The intervals that were cut: from where, to where, and the length of one, in milliseconds.
+    cut: Option<(i64, i64, i64)>,
 }
 
 impl<T, P, C, E> Replay<T, P, C>
@@ -202,6 +204,8 @@ where
     }
 
     fn cut(&mut self, from: Time, to: Time) -> Result<Taken, Error> {
+        let begin = self.cut.map_or(from.as_ms(), |(begin, ..)| begin);
+        self.cut = Some((begin, to.as_ms(), to.as_ms() - from.as_ms()));
         let (mut records, mut taken) = (Vec::new(), Taken::default());
         let result = self.take(from, to, &mut records, &mut taken);
         taken.records = records.len() as u64;
@@ -211,6 +215,36 @@ where
         let applied = self.policy.apply(&self.name, to, &taken.malformed);
         result.map_err(|error| error.at(&self.name))?;
         applied.map(|()| taken)
+    }
+
+    fn recorded(&self, to: Time) -> Option<Vec<Split>> {
+        self.holder.recorded(to)
+    }
+
+    fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {
+        self.holder.replay(to, splits);
+    }
+
+    fn position(&self) -> Vec<u8> {
+        // Numbers cannot fail to be encoded.
+        postcard::to_allocvec(&self.cut).unwrap_or_default()
+    }
+
+    /// The same files give the same intervals: those that were cut are read again and let go.
+    fn resume(&mut self, position: &[u8]) -> Result<(), Error> {
+        let cut: Option<(i64, i64, i64)> = postcard::from_bytes(position).map_err(Error::internal)?;
+        let Some((begin, end, length)) = cut else { return Ok(()) };
+        self.cut = cut;
+        for from in (begin..end).step_by(usize::try_from(length.max(1)).unwrap_or(usize::MAX)) {
+            let (from, to) = (Time::from_ms(from), Time::from_ms(from + length));
+            let result = self.take(from, to, &mut Vec::new(), &mut Taken::default());
+            self.malformed.clear();
+            // What failed then fails now, and was dealt with.
+            if let Err(error) = result {
+                tracing::debug!(source = self.name, %error, "read again");
+            }
+        }
+        Ok(())
     }
 
     fn set_aside(&mut self, to: Time) {
@@ -300,6 +334,7 @@ impl SourceBuilder<'_> {
                 malformed: Vec::new(),
                 complete: None,
                 faulty: false,
+                cut: None,
             })
         })
     }

@@ -1,5 +1,6 @@
 //! State: keyed tables of which each interval makes a new version (D7).
 
+pub(crate) mod changes;
 pub(crate) mod entries;
 pub(crate) mod key_state;
 pub(crate) mod table;

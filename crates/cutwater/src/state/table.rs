@@ -233,6 +233,13 @@ impl<K: Clone + Eq + Serialize, V: Clone> Table<K, V> {
         Changes::new(self, older)
     }
 
+    /// The keys that were written since `older`, each with what became of it; `None` if neither came from the
+    /// other or from a common one.
+    pub(crate) fn written_since(&self, older: &Self) -> Option<Vec<(K, Option<V>)>> {
+        let (to, from) = (self.version(), older.version());
+        to.is_related(&from).then(|| to.edits_since(&from))
+    }
+
     /// The version that this handle holds, with all that waited carried out.
     fn version(&self) -> Arc<Version<K, V>> {
         let mut handle = self.handle();

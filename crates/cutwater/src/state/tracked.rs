@@ -6,7 +6,13 @@ use std::time::Duration;
 use cutwater_core::Time;
 use serde::{Deserialize, Serialize};
 
-use super::{Table, key_hash, key_state::Stage, key_state::State, timers::Timers};
+use super::{
+    Table,
+    changes::{self, Written},
+    key_hash,
+    key_state::{Stage, State},
+    timers::Timers,
+};
 use crate::{Key, Record};
 
 /// What is kept beside each state: when it was last touched (`Time`), or nothing (`()`) where states
@@ -80,7 +86,30 @@ impl<K: Key, S: Record, T: Mark> Default for Tracked<K, S, T> {
 /// How many keys that time out are fetched from memory together.
 const DUE_BATCH: usize = 64;
 
+/// What became of the keys that were written between two versions.
+pub(crate) type WrittenStates<K, S, T> = Written<K, Marked<S, T>>;
+
 impl<K: Key, S: Record, T: Mark> Tracked<K, S, T> {
+    /// See [`changes::between`].
+    pub fn written_since(&self, before: &Self) -> Option<WrittenStates<K, S, T>> {
+        changes::between(&before.table, &self.table)
+    }
+
+    /// Carries out what was written to states that time out after `timeout`.
+    pub fn apply(&mut self, written: WrittenStates<K, S, T>, timeout: Option<Duration>) {
+        let deadline = |marked: &Marked<S, T>| Some(marked.mark.time()? + timeout?);
+        for (key, now) in &written {
+            let hash = key_hash(key);
+            if let Some(before) = self.table.get(hash, key).as_ref().and_then(deadline) {
+                self.timers.remove(before, hash, key);
+            }
+            if let Some(now) = now.as_ref().and_then(deadline) {
+                self.timers.add(now, hash, key);
+            }
+        }
+        changes::apply(&mut self.table, written);
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.table.len()

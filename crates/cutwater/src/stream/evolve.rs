@@ -12,9 +12,12 @@ use super::{
 };
 use crate::{
     DStream, Key, Record,
+    checkpoint::saved::{Incremental, Saving},
     collection::Collection,
     state::{
-        State, key_hash,
+        State,
+        changes::ByKey,
+        key_hash,
         tracked::{Mark, Tracked, Visit},
     },
     task::{Emit, Flow, Node, Operator, OperatorSpec},
@@ -47,8 +50,27 @@ pub(super) trait Evolution: Send + Sync + 'static {
 #[serde(bound = "")]
 struct Evolved<K: Key, S: Record, M: Record, T: Mark> {
     states: Tracked<K, S, T>,
+    /// By which the deadlines of states follow from when they were touched.
+    timeout: Option<Duration>,
     /// Shared, since whoever makes the next interval's states gets a clone of it too.
     mapped: Arc<Vec<M>>,
+}
+
+impl<K: Key, S: Record, M: Record, T: Mark> Incremental<Evolved<K, S, M, T>> for ByKey {
+    fn between(
+        before: &Evolved<K, S, M, T>,
+        now: &Evolved<K, S, M, T>,
+    ) -> Option<Result<Vec<u8>, postcard::Error>> {
+        let written = now.states.written_since(&before.states)?;
+        Some(postcard::to_allocvec(&(written, &now.mapped)))
+    }
+
+    fn apply(to: &mut Evolved<K, S, M, T>, changes: &[u8]) -> Result<(), postcard::Error> {
+        let (written, mapped) = postcard::from_bytes(changes)?;
+        to.states.apply(written, to.timeout);
+        to.mapped = mapped;
+        Ok(())
+    }
 }
 
 /// The partition of the interval before, changed by the interval's records and then by its time.
@@ -101,7 +123,7 @@ impl<G: Evolution, T: Mark> Operator for Evolve<G, T> {
             mapped.extend(node.call(|| self.evolution.expire(visit.now, key, state)));
         });
         states.settle();
-        emit(Evolved { states, mapped: Arc::new(mapped) })
+        emit(Evolved { states, timeout: self.timeout, mapped: Arc::new(mapped) })
     }
 }
 
@@ -186,7 +208,8 @@ fn marked<G: Evolution, T: Mark>(
     let mapped = OperatorSpec::new::<Mapped<G::Key, G::State, G::Mapped, T>>(name, &());
     let states = OperatorSpec::new::<States<G::Key, G::State, G::Mapped, T>>(name, &());
     let size = OperatorSpec::new::<Size<G::Key, G::State, G::Mapped, T>>(name, &());
-    let evolved = state_stream(of, name, evolve, options, Begins::AtOnce);
+    let saving = Saving::new::<ByKey>(name);
+    let evolved = state_stream(of, name, evolve, options, Begins::AtOnce, saving);
     let entries = evolved.derive(name, move |rdd| rdd.narrow_in_place(&states));
     let sizes = evolved.derive(name, move |rdd| rdd.narrow(&size));
     (evolved.derive(name, move |rdd| rdd.narrow(&mapped)), StateStream { entries, sizes })

@@ -5,12 +5,14 @@ use cutwater_core::PartitionMap;
 use super::{Parent, window::Span};
 use crate::{
     DStream, Key, Record,
+    checkpoint::saved::Saving,
     closure::{self, Portable},
     collection::{Collection, With},
     placement,
     rdd::{DatasetNode, Rdd, reduced},
     state::{
         Table,
+        changes::ByKey,
         entries::{EmptyTables, Entries},
         key_hash,
     },
@@ -151,7 +153,8 @@ impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
         // What leaves now entered a window and a slide ago.
         let parents: Vec<Parent> = vec![(parent.clone(), window + slide)];
         let engine = of.ctx.engine().clone();
-        let tables = of.ctx.stateful_stream(name, slide, parents, move |t, before| {
+        let saving = Saving::new::<ByKey>(name);
+        let tables = of.ctx.stateful_stream(name, slide, parents, saving, move |t, before| {
             let mut table = match before {
                 Some(before) => before,
                 None => DatasetNode::narrow(&engine, partitions, Vec::new(), &start.any).of(&start),

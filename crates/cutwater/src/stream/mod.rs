@@ -25,6 +25,7 @@ mod reduce_by_window;
 mod refreshed;
 mod remember;
 mod running_reduce;
+mod saving;
 mod sessions;
 mod slice;
 mod state_spec;
@@ -45,6 +46,7 @@ pub use event_time::{Emission, EventStream, EventWindow, EventWindows, Windowed}
 pub use for_each_rdd::Done;
 pub use map_with_state::MapWithState;
 pub(crate) use node::{AnyStream, StreamNode, Timeline};
+pub(crate) use saving::{StateAt, ids};
 pub use sessions::Session;
 pub use state_spec::StateSpec;
 pub use state_stream::StateStream;

@@ -10,11 +10,16 @@ use std::{
 
 use cutwater_core::{Time, limits};
 
-use super::persist::Keep;
+use super::{
+    persist::Keep,
+    saving::{LastSaved, StateAt, StateOf, restore},
+};
 use crate::{
     Record,
+    checkpoint::{manifest::SavedState, saved::Saving, store::Store},
     error::Error,
     rdd::Rdd,
+    runtime::Engine,
     source::{Standing, StandingAt},
 };
 
@@ -27,7 +32,8 @@ use crate::{
 /// - `compute`: its dataset at a time, from the datasets of its parents and, where there is state,
 ///   from its own dataset before;
 /// - `generated`: what it has answered; a time is computed once;
-/// - `remember`: for how long answers are kept.
+/// - `remember`: for how long answers are kept;
+/// - `state`, of a stream whose dataset is made from the one before: how checkpoints write it.
 ///
 /// Only the driver's thread asks. No lock is held while `compute` runs, since it asks other streams.
 pub(crate) struct StreamNode<T> {
@@ -36,6 +42,7 @@ pub(crate) struct StreamNode<T> {
     place: &'static Location<'static>,
     /// The same with the name that the user gave it.
     named: OnceLock<Arc<str>>,
+    given: OnceLock<Box<str>>,
     slide: Duration,
     parents: Vec<super::Parent>,
     /// How the sources stand that it is made from. A stream that is made from none is a source.
@@ -46,8 +53,12 @@ pub(crate) struct StreamNode<T> {
     /// Times whose intervals failed.
     aside: Mutex<BTreeSet<Time>>,
     remember: Mutex<Duration>,
-    /// Whether its dataset at a time is made from the one before.
-    has_state: bool,
+    /// What the operation is called, wherever it is in the program.
+    operation: Box<str>,
+    /// How its datasets are saved, if each is made from the one before.
+    state: Option<Saving<T>>,
+    /// What was saved, the last at the end, and in which files.
+    saved: Mutex<Vec<LastSaved<T>>>,
     /// How many of its last datasets were not computed.
     behind: AtomicU32,
     /// The stream of the same datasets, kept, which all windows over it read. The graph holds it.
@@ -98,17 +109,33 @@ pub(crate) trait AnyStream: Send + Sync {
     fn name(&self, name: &str);
     /// Keeps answers for at least `span`, and makes parents keep what that takes.
     fn remember(&self, span: Duration);
-    /// Lets answers go that nobody can ask for after `now`.
-    fn forget(&self, now: Time);
-    /// Lets go of what is behind datasets that are stored; where that `may_be_lost`, only of what would
-    /// otherwise be held without end.
-    fn cut_lineage(&self, may_be_lost: bool);
+    /// Lets answers go that nobody can ask for after `now`. What is behind them goes with them, where what
+    /// is stored may not be lost.
+    fn forget(&self, now: Time, may_be_lost: bool);
+    /// Lets go of what is behind datasets that are stored, where what is stored cannot be lost.
+    fn cut_lineage(&self);
     /// Lets go of the answers from `time` on: the interval failed.
     fn retract(&self, time: Time);
     /// The time of the program that it belongs to.
     fn timeline(&self) -> &Arc<Timeline>;
     /// How the sources stand that it is made from.
     fn sources(&self) -> &[Arc<StandingAt>];
+    /// What the operation is called, wherever it is in the program, and the name that the user gave it.
+    fn operation(&self) -> (&str, Option<&str>);
+    /// Whether its datasets are what a source was cut into.
+    fn is_source(&self) -> bool;
+    /// For how long answers are kept.
+    fn remembered(&self) -> Duration;
+    /// Lets go of all answers.
+    fn begin_anew(&self);
+    /// Computes the datasets that it holds.
+    fn compute_held(&self) -> Result<(), Error>;
+    /// Whether its dataset at a time is made from the one before.
+    fn has_state(&self) -> bool;
+    /// For a stream with state: what it was at `time`, to be saved, and before that as far back as somebody looks.
+    fn states_until(self: Arc<Self>, time: Time) -> Vec<Box<dyn StateAt>>;
+    /// Begins with a state that was saved.
+    fn restore(&self, saved: &SavedState, engine: &Arc<Engine>, store: &Store) -> Result<(), Error>;
     /// Whether its records may be missing from the interval `time`, which is the newest: what its sources
     /// say together.
     fn standing(&self, time: Time) -> Standing {
@@ -119,11 +146,11 @@ pub(crate) trait AnyStream: Send + Sync {
 impl<T: Record> StreamNode<T> {
     #[track_caller]
     pub fn new(
-        label: String,
+        (operation, label): (&str, String),
         slide: Duration,
         parents: Vec<super::Parent>,
         timeline: Arc<Timeline>,
-        has_state: bool,
+        state: Option<Saving<T>>,
         compute: Box<Compute<T>>,
     ) -> Self {
         let mut sources: Vec<Arc<StandingAt>> = Vec::new();
@@ -139,6 +166,7 @@ impl<T: Record> StreamNode<T> {
             label: label.into(),
             place: Location::caller(),
             named: OnceLock::new(),
+            given: OnceLock::new(),
             slide,
             parents,
             sources,
@@ -147,7 +175,9 @@ impl<T: Record> StreamNode<T> {
             generated: Mutex::default(),
             aside: Mutex::default(),
             remember: Mutex::new(Duration::ZERO),
-            has_state,
+            operation: operation.into(),
+            state,
+            saved: Mutex::default(),
             behind: AtomicU32::new(0),
             kept: Mutex::default(),
             keep: OnceLock::new(),
@@ -174,7 +204,7 @@ impl<T: Record> StreamNode<T> {
         if !self.is_valid(time) {
             return Ok(None);
         }
-        if self.has_state {
+        if self.state.is_some() {
             // From the oldest missing one on, so that each finds the one before it and the calls
             // do not nest as deep as the stream is old.
             let zero = self.timeline.zero().unwrap_or(time);
@@ -191,6 +221,21 @@ impl<T: Record> StreamNode<T> {
     /// Fixes the answer for `time`: what a source was cut into.
     pub fn put(&self, time: Time, rdd: Option<Rdd<T>>) {
         self.lock().insert(time, rdd);
+    }
+
+    /// How its datasets are saved, if it has state.
+    pub fn saving(&self) -> Option<&Saving<T>> {
+        self.state.as_ref()
+    }
+
+    /// What was saved of it, the last at the end.
+    pub fn saved(&self) -> std::sync::MutexGuard<'_, Vec<LastSaved<T>>> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answers up to `time` that were given and are held, the oldest first.
+    pub fn generated_until(&self, time: Time) -> Vec<(Time, Option<Rdd<T>>)> {
+        self.lock().range(..=time).map(|(time, rdd)| (*time, rdd.clone())).collect()
     }
 
     /// The answer for `time` if it was given already.
@@ -226,7 +271,7 @@ impl<T: Record> StreamNode<T> {
         if let Some(known) = self.lock().get(&time) {
             return Ok(known.clone());
         }
-        let before = if self.has_state { self.generated(time - self.slide) } else { None };
+        let before = if self.state.is_some() { self.generated(time - self.slide) } else { None };
         let mut rdd = match (self.compute)(time, before.clone()) {
             // It fails even without records, and its interval has said so already.
             Err(_) if self.aside().contains(&time) => before,
@@ -240,13 +285,15 @@ impl<T: Record> StreamNode<T> {
     }
 
     /// Computes a state if nobody has looked at one for so long that what they are made from piles up.
-    fn catch_up(&self, state: &Rdd<T>) {
+    fn catch_up(&self, state: &Rdd<T>, may_be_lost: bool) {
         let node = state.node();
         let behind = if node.is_stored() { 0 } else { self.behind.load(Ordering::Relaxed) + 1 };
         self.behind.store(behind, Ordering::Relaxed);
         // A failure is of the interval in which somebody looks.
         if behind >= limits::STATE_BEHIND_MAX && state.compute().is_ok() {
-            node.cut_if_stored();
+            if !may_be_lost {
+                node.cut_if_stored();
+            }
             self.behind.store(0, Ordering::Relaxed);
         }
     }
@@ -257,11 +304,6 @@ impl<T: Record> StreamNode<T> {
 
     fn aside(&self) -> std::sync::MutexGuard<'_, BTreeSet<Time>> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For how long answers are kept.
-    pub fn remembered(&self) -> Duration {
-        *self.remember.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -280,6 +322,7 @@ impl<T: Record> AnyStream for StreamNode<T> {
 
     fn name(&self, name: &str) {
         // The first name given counts.
+        let _ = self.given.set(name.into());
         let _ = self.named.set(format!("`{name}`, {}", self.label).into());
         for (parent, _) in &self.parents {
             if parent.place() == self.place {
@@ -291,21 +334,21 @@ impl<T: Record> AnyStream for StreamNode<T> {
     fn remember(&self, span: Duration) {
         let mut mine = self.remember.lock().unwrap_or_else(PoisonError::into_inner);
         // A state is made from the one before it.
-        *mine = mine.max(span).max(self.slide * if self.has_state { 2 } else { 1 });
+        *mine = mine.max(span).max(self.slide * if self.state.is_some() { 2 } else { 1 });
         let mine = *mine;
         for (parent, older) in &self.parents {
             parent.remember(mine + *older);
         }
     }
 
-    fn forget(&self, now: Time) {
+    fn forget(&self, now: Time, may_be_lost: bool) {
         let remembered = self.remembered();
-        if self.has_state && !remembered.is_zero() {
+        if self.state.is_some() && !remembered.is_zero() {
             // Nobody may have asked if the interval failed, or if what is asked for slides slowly. The
             // next state is made from this one, and what this one is made from may go now. If it
             // cannot be made, whoever asks next is told.
             if let Ok(Some(state)) = self.at(now) {
-                self.catch_up(&state);
+                self.catch_up(&state, may_be_lost);
             }
         }
         let before = now - remembered;
@@ -319,11 +362,7 @@ impl<T: Record> AnyStream for StreamNode<T> {
         drop(old);
     }
 
-    fn cut_lineage(&self, may_be_lost: bool) {
-        // What is no state goes by itself when its time is over.
-        if may_be_lost && !self.has_state {
-            return;
-        }
+    fn cut_lineage(&self) {
         let all: Vec<_> = self.lock().values().flatten().cloned().collect();
         for rdd in all {
             rdd.kept_node().cut_if_stored();
@@ -342,5 +381,40 @@ impl<T: Record> AnyStream for StreamNode<T> {
 
     fn sources(&self) -> &[Arc<StandingAt>] {
         &self.sources
+    }
+
+    fn operation(&self) -> (&str, Option<&str>) {
+        (&self.operation, self.given.get().map(|name| &**name))
+    }
+
+    fn is_source(&self) -> bool {
+        self.parents.is_empty() && self.state.is_none()
+    }
+
+    fn remembered(&self) -> Duration {
+        *self.remember.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_anew(&self) {
+        let gone = std::mem::take(&mut *self.lock());
+        let saved = std::mem::take(&mut *self.saved());
+        drop((gone, saved));
+    }
+
+    fn compute_held(&self) -> Result<(), Error> {
+        let held: Vec<_> = self.lock().values().flatten().cloned().collect();
+        held.iter().try_for_each(|rdd| rdd.compute().map(drop))
+    }
+
+    fn has_state(&self) -> bool {
+        self.state.is_some()
+    }
+
+    fn states_until(self: Arc<Self>, time: Time) -> Vec<Box<dyn StateAt>> {
+        StateOf::until(&self, time)
+    }
+
+    fn restore(&self, saved: &SavedState, engine: &Arc<Engine>, store: &Store) -> Result<(), Error> {
+        restore(self, saved, engine, store)
     }
 }

@@ -4,6 +4,7 @@ use cutwater_core::Time;
 
 use crate::{
     Context, DStream, Error, Record,
+    checkpoint::saved::{Saving, Whole},
     rdd::Rdd,
     task::{labelled, on_master},
 };
@@ -56,7 +57,8 @@ impl Context {
         let ctx = self.downgrade();
         let refresh = Mutex::new(Refresh { make, made: None });
         // Each dataset is the one before unless it is time for another: that is how state is made.
-        self.stateful_stream("refreshed", interval, Vec::new(), move |t, before| {
+        let saving = Saving::new::<Whole>("refreshed");
+        self.stateful_stream("refreshed", interval, Vec::new(), saving, move |t, before| {
             let since = timeline.zero().map_or(0, |zero| t.since(zero).as_millis());
             let number = since / interval.as_millis().max(1);
             let is_due = number.saturating_sub(1).is_multiple_of(u128::from(every.max(1)));

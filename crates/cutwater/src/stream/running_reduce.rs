@@ -5,10 +5,11 @@ use cutwater_core::{Parent as Edge, PartitionMap};
 use super::Parent;
 use crate::{
     DStream, Key, Record,
+    checkpoint::saved::Saving,
     closure::{self, Portable},
     collection::{Collection, With},
     rdd::{Aggregate, Combined, DatasetNode, Reduction},
-    state::{Table, entries::Entries, key_hash},
+    state::{Table, changes::ByKey, entries::Entries, key_hash},
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
 
@@ -93,7 +94,8 @@ fn running<K: Key, G: Aggregate>(
     let spec = OperatorSpec::new::<Running<K, G>>(name, &env);
     let parent = of.node.clone();
     let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
-    let tables = of.ctx.stateful_stream(name, of.slide(), parents, move |t, before| {
+    let saving = Saving::new::<ByKey>(name);
+    let tables = of.ctx.stateful_stream(name, of.slide(), parents, saving, move |t, before| {
         let Some(rdd) = parent.at(t)? else { return Ok(before) };
         let pieces = combined.split(&rdd);
         let shuffle = Edge::Shuffle { dataset: pieces.node().dataset.id };

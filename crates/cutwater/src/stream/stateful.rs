@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Parent, StateSpec};
 use crate::{
     DStream, Error, Key, Record,
+    checkpoint::saved::Saving,
     collection::Collection,
     rdd::{DatasetNode, Partitioner, Rdd, side},
     shuffle::split_by_key,
@@ -92,6 +93,7 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
     spec: OperatorSpec<P>,
     options: StateSpec<K, S>,
     begins: Begins,
+    saving: Saving<P>,
 ) -> DStream<P> {
     let partitions = options.partitions_for(of, name);
     let target = Partitioner::KeyGroups { partitions };
@@ -99,7 +101,7 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
     let split_initial = split_by_key::<K, S>(name, partitions, of.key_groups());
     let (engine, parent, initial) = (of.ctx.engine().clone(), of.node.clone(), Mutex::new(options.initial));
     let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
-    of.ctx.stateful_stream(name, of.slide(), parents, move |time, before| {
+    of.ctx.stateful_stream(name, of.slide(), parents, saving, move |time, before| {
         let records = parent.at(time)?;
         if begins == Begins::WithTheFirstDataset && before.is_none() && records.is_none() {
             return Ok(None);

@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     DStream, Key, Record,
+    checkpoint::saved::Saving,
     closure::{self, Portable},
     collection::{Collection, With},
     shuffle::{Combiner, List},
-    state::{Table, entries::Entries, key_hash},
+    state::{Table, changes::ByKey, entries::Entries, key_hash},
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
 
@@ -99,7 +100,8 @@ impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
             );
         }
         let update = OperatorSpec::new::<Update<K, V, S, E, F>>(NAME, &self.values);
-        let tables = state_stream(&self.of, NAME, update, spec, Begins::WithTheFirstDataset);
+        let saving = Saving::new::<ByKey>(NAME);
+        let tables = state_stream(&self.of, NAME, update, spec, Begins::WithTheFirstDataset, saving);
         let entries = OperatorSpec::new::<Entries<K, S>>(NAME, &());
         tables.derive(NAME, move |tables| tables.narrow_in_place(&entries))
     }

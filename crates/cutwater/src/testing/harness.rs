@@ -7,6 +7,7 @@ use std::{
 use cutwater_core::Time;
 
 use super::listed::Listed;
+use crate::stream::AnyStream;
 use crate::{
     Context, DStream, Error, IntervalReport, Record, context::Builder, runtime::driver::Driver,
     source::Holder,
@@ -95,6 +96,7 @@ impl Harness {
                 intervals,
                 partitions: self.partitions,
                 holder: Holder::new(self.ctx.engine(), spec, stream),
+                cut: 0,
             })
         })
     }

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use cutwater_core::Time;
+use cutwater_core::{Split, Time};
 
 use crate::{
     Error, Record,
@@ -14,6 +14,8 @@ pub(super) struct Listed<T> {
     pub intervals: VecDeque<Option<Vec<T>>>,
     pub partitions: u32,
     pub holder: Holder<T>,
+    /// How many intervals were cut.
+    pub cut: u64,
 }
 
 impl<T: Record> Listed<T> {
@@ -28,6 +30,7 @@ impl<T: Record> Input for Listed<T> {
     }
 
     fn cut(&mut self, _: Time, to: Time) -> Result<Taken, Error> {
+        self.cut += 1;
         let Some(records) = self.intervals.pop_front().unwrap_or_else(|| Some(Vec::new())) else {
             self.holder.put_none(to);
             return Ok(Taken::default());
@@ -35,6 +38,25 @@ impl<T: Record> Input for Listed<T> {
         let taken = Taken { records: records.len() as u64, ..Taken::default() };
         self.put(to, records);
         Ok(taken)
+    }
+
+    fn recorded(&self, to: Time) -> Option<Vec<Split>> {
+        self.holder.recorded(to)
+    }
+
+    fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {
+        self.holder.replay(to, splits);
+    }
+
+    fn position(&self) -> Vec<u8> {
+        self.cut.to_le_bytes().to_vec()
+    }
+
+    fn resume(&mut self, position: &[u8]) -> Result<(), Error> {
+        let cut = <[u8; 8]>::try_from(position).map(u64::from_le_bytes).map_err(Error::internal)?;
+        self.intervals.drain(..self.intervals.len().min(cut as usize));
+        self.cut = cut;
+        Ok(())
     }
 
     fn set_aside(&mut self, to: Time) {

@@ -8,6 +8,7 @@ mod door;
 mod hosts;
 mod processes;
 mod programs;
+mod recovery;
 mod secure;
 mod stragglers;
 mod waiting;
@@ -29,4 +30,10 @@ fn harness(workers: usize) -> Harness {
 fn sorted<T: Ord>(mut records: Vec<T>) -> Vec<T> {
     records.sort();
     records
+}
+
+/// Ends a process as a crash does.
+fn kill(process: u32) {
+    let done = std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
+    assert!(done.success());
 }

@@ -1,11 +1,11 @@
 //! What a program sees of its workers: nothing, if all goes well.
 
-use std::{collections::BTreeMap, process::Command, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use cutwater::{ErrorKind, testing::Harness};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{builder, harness, sorted};
+use crate::{builder, harness, kill, sorted};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -91,11 +91,6 @@ fn what_cannot_travel_is_named() {
     let stuck = harness.input([vec![1]]).with(Stubborn).map(|_, n| n);
     let error = harness.run(&stuck, 1).unwrap_err().to_string();
     assert!(error.contains("values given by `with` cannot be serialised"), "{error}");
-}
-
-fn kill(process: u32) {
-    let done = Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
-    assert!(done.success());
 }
 
 /// Records are held by two workers before they count as received, and the rest is made again.

@@ -43,8 +43,11 @@ struct Peer {
 }
 
 impl Fetcher {
-    pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, peers: Mutex::default(), requests: Semaphore::new(limits::FETCHES_MAX) }
+    /// Blocks that the master holds are read where the worker has joined it.
+    pub fn new(credentials: Credentials, master: &str) -> Self {
+        let master = Peer { address: master.to_owned(), connection: AsyncMutex::new(None) };
+        let peers = Mutex::new(HashMap::from([(WorkerId::MASTER, Arc::new(master))]));
+        Self { credentials, peers, requests: Semaphore::new(limits::FETCHES_MAX) }
     }
 
     pub fn note(&self, addresses: Vec<(WorkerId, String)>) {
@@ -88,7 +91,7 @@ impl Fetcher {
         // A connection that broke since it was last used is made anew, once.
         for fresh in [false, true] {
             if fresh || connection.is_none() {
-                *connection = match connect(&peer.address, &self.credentials).await {
+                *connection = match connect(&peer.address, role_of(worker), &self.credentials).await {
                     Ok(stream) => Some(stream),
                     Err(error) => {
                         tracing::warn!(%worker, address = peer.address, %error, "cannot reach a worker");
@@ -113,14 +116,18 @@ impl Fetcher {
     }
 }
 
-async fn connect(address: &str, credentials: &Credentials) -> Result<Connection, WireError> {
+fn role_of(worker: WorkerId) -> Role {
+    if worker == WorkerId::MASTER { Role::Master } else { Role::Worker }
+}
+
+async fn connect(address: &str, role: Role, credentials: &Credentials) -> Result<Connection, WireError> {
     let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
     let connected = timeout(wait, async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let executable = identity::executable().map_err(std::io::Error::other)?;
         let introduction = Introduction::Reader { executable };
-        let (stream, ()) = credentials.connect(stream, host_of(address), Role::Worker, &introduction).await?;
+        let (stream, ()) = credentials.connect(stream, host_of(address), role, &introduction).await?;
         Ok(BufReader::new(stream))
     });
     connected.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))

@@ -139,7 +139,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         me: joined.worker,
         blocks,
         attempts,
-        fetcher: Arc::new(Fetcher::new(credentials.clone())),
+        fetcher: Arc::new(Fetcher::new(credentials.clone(), master)),
         to_compute,
         to_master,
         wanted: Wanted::default(),

@@ -31,9 +31,10 @@ use super::{
     handshakes::Handshakes,
     identity,
     outbox::{receive_some, send_all},
+    serve::answer_all,
 };
 use crate::{
-    block::Block,
+    block::{Block, BlockStore},
     context::Settings,
     error::Error,
     runtime::{
@@ -79,6 +80,15 @@ struct Door {
     /// Workers whose connections have not ended.
     connected: AtomicUsize,
     handshakes: Handshakes,
+    /// What this process has received, for workers to read.
+    received: Arc<BlockStore>,
+}
+
+/// Who has come in.
+enum Guest {
+    Worker(Entered),
+    /// One that reads blocks.
+    Reader(Channel<TcpStream>),
 }
 
 impl Listener {
@@ -86,6 +96,7 @@ impl Listener {
         address: SocketAddr,
         credentials: Credentials,
         settings: &Settings,
+        received: Arc<BlockStore>,
         to_master: Sender<ToMaster>,
     ) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -108,6 +119,7 @@ impl Listener {
             next_worker: AtomicU32::new(0),
             connected: AtomicUsize::new(0),
             handshakes: Handshakes::default(),
+            received,
         });
         runtime.spawn(accept_all(listener, door.clone()));
         Ok(Self { address, door, _runtime: runtime })
@@ -121,7 +133,12 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
                 let door = door.clone();
                 tokio::spawn(async move {
                     match door.handshakes.run(door.enter(stream, peer)).await {
-                        Ok(Ok(Some(worker))) => {
+                        Ok(Ok(Some(Guest::Reader(stream)))) => {
+                            if let Err(error) = answer_all(stream, &door.received).await {
+                                tracing::debug!(%peer, %error, "a reader is gone");
+                            }
+                        }
+                        Ok(Ok(Some(Guest::Worker(worker)))) => {
                             door.connected.fetch_add(1, Ordering::AcqRel);
                             worker.serve(&door.to_master).await;
                             door.connected.fetch_sub(1, Ordering::AcqRel);
@@ -143,13 +160,21 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
 
 impl Door {
     /// The handshake; `None` if the other end was sent away.
-    async fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Result<Option<Entered>, WireError> {
+    async fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Result<Option<Guest>, WireError> {
         stream.set_nodelay(true)?;
         let (mut stream, introduction, accepting) = self.credentials.accept(stream, &[Role::Worker]).await?;
         let Introduction::Worker { executable, slots, memory_bytes, data_address, clock_ms } = introduction
         else {
-            accepting.refuse(&mut stream, "this is a master; blocks are read from workers").await?;
-            return Ok(None);
+            return match introduction {
+                Introduction::Reader { executable } if identity::executable().ok() == Some(executable) => {
+                    accepting.welcome(&mut stream, &()).await?;
+                    Ok(Some(Guest::Reader(stream)))
+                }
+                _ => {
+                    accepting.refuse(&mut stream, "blocks are for workers of the same run").await?;
+                    Ok(None)
+                }
+            };
         };
         let refusal = match identity::executable() {
             Ok(own) if own == executable => {
@@ -179,7 +204,7 @@ impl Door {
             Some(port) => SocketAddr::new(peer.ip(), port.parse().unwrap_or(0)).to_string(),
             None => data_address,
         };
-        Ok(Some(Entered { id, slots, address, stream }))
+        Ok(Some(Guest::Worker(Entered { id, slots, address, stream })))
     }
 }
 

@@ -74,7 +74,10 @@ async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Channel<T
 
 /// Answers each request with its blocks in order, in as many messages as it takes: small blocks
 /// together, so that they share a frame, large ones alone, so that only one is in memory as bytes.
-async fn answer_all(stream: Channel<TcpStream>, blocks: &Arc<BlockStore>) -> Result<(), WireError> {
+pub(super) async fn answer_all(
+    stream: Channel<TcpStream>,
+    blocks: &Arc<BlockStore>,
+) -> Result<(), WireError> {
     let (from, mut to) = split(stream);
     let mut from = BufReader::new(from);
     while let Some(Fetch(names)) = frame::receive::<Fetch>(&mut from, frame::MESSAGE_BYTES_MAX).await? {

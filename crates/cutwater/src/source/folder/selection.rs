@@ -5,6 +5,7 @@ use std::{
 };
 
 use cutwater_core::{Time, limits};
+use serde::{Deserialize, Serialize};
 
 /// A file as a folder's listing has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub(super) struct Found {
 ///   (threshold, end of the interval]; what is written to it later is not looked at;
 /// - the threshold is the later of the program's start and the beginning of what is remembered, so
 ///   that it is enough to remember the files selected since then.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Selection {
     remember: Duration,
     /// Whether files from before the program's start count, at the first listing.

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     DStream, Key, Record,
+    checkpoint::saved::{Saving, Whole},
     collection::Collection,
     rdd::{Aggregate, Combined, DatasetNode, Merging},
     shuffle::Combiner,
@@ -241,7 +242,8 @@ pub(super) fn windowed<K: Key, G: Aggregate>(
 
     let (engine, pieces) = (ctx.engine().clone(), pieces.node);
     let parents: Vec<Parent> = vec![(pieces.clone(), Duration::ZERO), (watermarks.clone(), Duration::ZERO)];
-    let panes = ctx.stateful_stream(name, slide, parents, move |time, before| {
+    let saving = Saving::new::<Whole>(name);
+    let panes = ctx.stateful_stream(name, slide, parents, saving, move |time, before| {
         let (pieces, watermark) = (pieces.at(time)?, watermarks.required(time)?);
         let interval = Interval { has_records: pieces.is_some(), has_before: before.is_some() };
         let pieces = pieces.map(|rdd| {

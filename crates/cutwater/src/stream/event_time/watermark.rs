@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DStream, Record,
+    checkpoint::saved::{Saving, Whole},
     collection::Collection,
     rdd::{DatasetNode, Rdd},
     source::Standing,
@@ -175,7 +176,8 @@ pub(super) fn watermark(sources: &[ClockSource], clock: usize) -> DStream<Waterm
     let newest: Vec<_> = sources.iter().map(|source| source.newest.node.clone()).collect();
     let parents: Vec<Parent> = newest.iter().map(|node| (node.clone() as _, Duration::ZERO)).collect();
     let engine = ctx.engine().clone();
-    ctx.stateful_stream("event_time", slide, parents, move |time, before| {
+    let saving = Saving::new::<Whole>("event_time");
+    ctx.stateful_stream("event_time", slide, parents, saving, move |time, before| {
         let datasets = newest.iter().map(|node| node.at(time)).collect::<Result<Vec<_>, _>>()?;
         let standings = newest.iter().map(|node| node.standing(time));
         let interval = Interval {

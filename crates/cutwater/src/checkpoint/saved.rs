@@ -1,0 +1,237 @@
+use std::{marker::PhantomData, sync::Arc};
+
+use cutwater_core::{PartitionMap, Split};
+use serde::{Deserialize, Serialize};
+
+use super::{file::Kind, store::Store};
+use crate::{
+    Record,
+    error::Error,
+    rdd::{DatasetNode, Rdd},
+    task::{Emit, Flow, Node, Operator, OperatorSpec},
+};
+
+/// A state written whole, and what one differs by from the one before it in its chain.
+const WHOLE: Kind = Kind::new(b"sw", 1, "state");
+const CHANGES: Kind = Kind::new(b"sc", 1, "state's changes");
+
+/// After so many files of changes in a row a partition is written whole again: whoever reads it reads all of
+/// them, and none of them can go before.
+const CHAIN_MAX: usize = 8;
+
+/// A file that holds a partition, or what it differs by from the files before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileRef {
+    /// In the store.
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// The files of a partition: the first is whole, each other is what changed since the one before.
+pub(crate) type Chain = Vec<FileRef>;
+
+/// How a state can be written as what it differs by from a version written before.
+///
+/// An implementation is a type of size zero, so that it travels with the operators that name it.
+pub(crate) trait Incremental<T>: Send + Sync + 'static {
+    /// What makes `before` of the same partition this state, in bytes; `None` if it is not known to come from
+    /// there, or if it is not worth it.
+    fn between(before: &T, now: &T) -> Option<Result<Vec<u8>, postcard::Error>>;
+
+    /// Turns a state into the one that wrote these changes.
+    fn apply(to: &mut T, changes: &[u8]) -> Result<(), postcard::Error>;
+}
+
+/// For what is always written whole: small states, and such as do not know what changed.
+pub(crate) struct Whole;
+
+impl<T> Incremental<T> for Whole {
+    fn between(_: &T, _: &T) -> Option<Result<Vec<u8>, postcard::Error>> {
+        None
+    }
+
+    fn apply(_: &mut T, _: &[u8]) -> Result<(), postcard::Error> {
+        Err(postcard::Error::WontImplement)
+    }
+}
+
+/// How the datasets of a stream of state are written and read.
+pub(crate) struct Saving<T> {
+    save: OperatorSpec<FileRef>,
+    read: OperatorSpec<T>,
+}
+
+impl<T> Clone for Saving<T> {
+    fn clone(&self) -> Self {
+        Self { save: self.save.clone(), read: self.read.clone() }
+    }
+}
+
+/// Where the tasks of a checkpoint write a partition.
+#[derive(Clone, Serialize, Deserialize)]
+struct SaveTo {
+    store: String,
+    /// Begins the names of the files.
+    name: Arc<str>,
+    /// Whether there is a version before of which the files are there.
+    may_write_changes: bool,
+}
+
+/// What the tasks read that make a partition again.
+#[derive(Clone, Serialize, Deserialize)]
+struct ReadFrom {
+    store: String,
+    chain: Chain,
+}
+
+impl<T: Record> Saving<T> {
+    #[track_caller]
+    pub fn new<C: Incremental<T>>(name: &str) -> Self {
+        Self {
+            save: OperatorSpec::new::<Save<T, C>>(name, &()),
+            read: OperatorSpec::new::<Read<T, C>>(name, &()),
+        }
+    }
+
+    /// Writes every partition of `state` to files under `name`, as what it differs by from `before` where that
+    /// is worth it. Answers with the chain of each partition, and waits until all is written.
+    pub fn write(
+        &self,
+        state: &Rdd<T>,
+        before: Option<(&Rdd<T>, &[Chain])>,
+        store: &Store,
+        name: &str,
+    ) -> Result<Vec<Chain>, Error> {
+        let partitions = state.num_partitions();
+        let before = before.filter(|(rdd, _)| rdd.num_partitions() == partitions);
+        let chain = |partition: usize| before.and_then(|(_, chains)| chains.get(partition));
+        let mut parents = vec![(state.kept_node().clone(), PartitionMap::Same)];
+        parents.extend(before.map(|(rdd, _)| (rdd.kept_node().clone(), PartitionMap::Same)));
+        let mut node = DatasetNode::narrow(state.engine(), partitions, parents, &self.save.any);
+        let split = |partition: u32| {
+            let may_write_changes = chain(partition as usize).is_some_and(|files| files.len() < CHAIN_MAX);
+            let to = SaveTo { store: store.url().to_owned(), name: name.into(), may_write_changes };
+            split_of(&to)
+        };
+        node.dataset_mut().splits = (0..partitions).map(split).collect::<Result<_, _>>()?;
+        let written = node.of(&self.save).in_background()?;
+        let chain_of = |(partition, files): (usize, Vec<FileRef>)| {
+            let [file] =
+                <[FileRef; 1]>::try_from(files).map_err(|_| Error::internal("a partition has one file"))?;
+            let mut chain = match file.name.ends_with(CHANGES_END) {
+                true => chain(partition).cloned().unwrap_or_default(),
+                false => Chain::new(),
+            };
+            chain.push(file);
+            Ok(chain)
+        };
+        written.into_iter().enumerate().map(chain_of).collect()
+    }
+
+    /// How tasks make the partitions of these files again: the operator, and what each partition reads.
+    pub fn reading(
+        &self,
+        store: &Store,
+        chains: &[Chain],
+    ) -> Result<(&OperatorSpec<T>, Arc<[Split]>), Error> {
+        let split =
+            |chain: &Chain| split_of(&ReadFrom { store: store.url().to_owned(), chain: chain.clone() });
+        Ok((&self.read, chains.iter().map(split).collect::<Result<_, _>>()?))
+    }
+}
+
+fn split_of(place: &impl Serialize) -> Result<Split, Error> {
+    Ok(Split { blocks: Vec::new(), place: postcard::to_allocvec(place).map_err(Error::internal)?.into() })
+}
+
+const WHOLE_END: &str = ".state";
+const CHANGES_END: &str = ".changes";
+
+/// Writes a partition of its parent to the store, and emits where it is.
+struct Save<T, C>(PhantomData<fn(T, C)>);
+
+impl<T: Record, C: Incremental<T>> Operator for Save<T, C> {
+    type Env = ();
+    type Out = FileRef;
+
+    fn rebuild((): ()) -> Self {
+        Self(PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, FileRef>) -> Flow {
+        let to: SaveTo = node.interval(partition)?;
+        let mut records = Vec::<T>::new();
+        node.each::<T>(0, partition, &mut |record| {
+            records.push(record);
+            Flow::Continue(())
+        })?;
+        // A state is one record; only of such it is known which comes from which.
+        let changes = match &records[..] {
+            [now] if to.may_write_changes => {
+                node.only::<T>(1, partition)?.and_then(|before| node.call(|| C::between(&before, now)))
+            }
+            _ => None,
+        };
+        let (kind, end, content) = match changes {
+            Some(changes) => (CHANGES, CHANGES_END, changes),
+            None => (WHOLE, WHOLE_END, node.call(|| postcard::to_allocvec(&records))),
+        };
+        let content = match content {
+            Ok(content) => content,
+            Err(error) => return node.refuse(format_args!("its state cannot be serialised: {error}")),
+        };
+        let (file, name) = (kind.seal(&content), format!("{}/{partition:05}{end}", to.name));
+        let bytes = file.len() as u64;
+        match Store::open(&to.store).and_then(|store| store.put(&name, file)) {
+            Ok(()) => emit(FileRef { name, bytes }),
+            Err(error) => node.external(error),
+        }
+    }
+}
+
+/// Reads a partition from its files.
+struct Read<T, C>(PhantomData<fn(T, C)>);
+
+impl<T: Record, C: Incremental<T>> Operator for Read<T, C> {
+    type Env = ();
+    type Out = T;
+
+    fn rebuild((): ()) -> Self {
+        Self(PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        let from: ReadFrom = node.interval(partition)?;
+        let store = match Store::open(&from.store) {
+            Ok(store) => store,
+            Err(error) => return node.external(error),
+        };
+        let mut records = Vec::new();
+        for FileRef { name, .. } in &from.chain {
+            let read = match store.get(name) {
+                Ok(Some(file)) => node.call(|| take_in::<T, C>(&mut records, name, &file)),
+                Ok(None) => Err("it is not there".to_owned()),
+                Err(error) => return node.external(error),
+            };
+            if let Err(why) = read {
+                return node.external(format_args!("cannot use {name} of {}: {why}", from.store));
+            }
+        }
+        records.into_iter().try_for_each(emit)
+    }
+}
+
+/// Takes the next file of a chain in.
+fn take_in<T: Record, C: Incremental<T>>(
+    records: &mut Vec<T>,
+    name: &str,
+    file: &[u8],
+) -> Result<(), String> {
+    if !name.ends_with(CHANGES_END) {
+        *records = WHOLE.open_value(file)?;
+        return Ok(());
+    }
+    let changes = CHANGES.open(file)?;
+    let [state] = &mut records[..] else { return Err("there is no state that it changes".to_owned()) };
+    C::apply(state, changes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,93 @@
+use std::time::Duration;
+
+use cutwater_core::limits;
+
+use super::{Builder, Settings};
+use crate::{
+    checkpoint::{program::ProgramRecord, store::Store},
+    error::Error,
+    runtime::cluster::Role,
+};
+
+/// Where and how often what must not be lost is written down.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoints {
+    /// If none is given, states are written to a folder that goes with the program.
+    pub url: Option<String>,
+    pub every: Duration,
+    pub intervals_max: u64,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self {
+            url: None,
+            every: Duration::from_millis(limits::CHECKPOINT_MS),
+            intervals_max: limits::LINEAGE_INTERVALS_MAX,
+        }
+    }
+}
+
+impl Settings {
+    /// A program that was started before goes on with as many partitions.
+    pub fn take_up(&mut self, faults: &mut Vec<String>) -> Result<(), Error> {
+        let Some(url) = self.checkpoints.url.as_ref().filter(|_| !matches!(self.role, Role::Worker { .. }))
+        else {
+            return Ok(());
+        };
+        if let Some(record) = ProgramRecord::read(&Store::open(url)?)? {
+            faults.extend(record.faults(&self.name, self.interval, self.parallelism, url));
+            self.parallelism = Some(record.parallelism);
+        }
+        Ok(())
+    }
+}
+
+impl Builder {
+    /// Where the program's states and the inputs of its intervals are written down, so that it goes on where
+    /// it was when it is started again: a folder, `file:///folder`, or `s3://bucket/folder` with the feature
+    /// `s3`. All processes of the program must reach it.
+    ///
+    /// Without it a program in [other processes](Self::workers) still survives the loss of any of them but
+    /// the master, and one in a single process starts anew when it is started again.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{Context, testing::Harness};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let folder = dir.path().to_str().unwrap();
+    /// let run = |intervals| {
+    ///     let builder = Context::builder("counts").interval(Duration::from_secs(1)).threads(1);
+    ///     let harness = Harness::with(builder.checkpoint(folder), 1);
+    ///     let clicks = harness.input([vec![('a', 1)], vec![('a', 2)], vec![('a', 4)]]);
+    ///     harness.run(&clicks.running_reduce(|a, b| a + b), intervals)
+    /// };
+    /// assert_eq!(run(2)?, [[('a', 1)], [('a', 3)]]);
+    /// assert_eq!(run(1)?, [[('a', 7)]]); // started again, it goes on
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn checkpoint(mut self, url: impl Into<String>) -> Self {
+        self.settings.checkpoints.url = Some(url.into());
+        self
+    }
+
+    /// How often states are written. Every 10 seconds if nothing is said (`paper.md` §8.4). A lost state is
+    /// made again from the last that was written, so half the time is half the work of a recovery.
+    #[must_use]
+    pub fn checkpoint_every(mut self, every: Duration) -> Self {
+        self.settings.checkpoints.every = every;
+        self
+    }
+
+    /// After how many intervals states are written at the latest, however short those are.
+    #[must_use]
+    pub fn checkpoint_intervals(mut self, intervals: u64) -> Self {
+        if intervals == 0 {
+            self.faults
+                .push("checkpoint_intervals(0): state is at most written after each interval".to_owned());
+        }
+        self.settings.checkpoints.intervals_max = intervals.max(1);
+        self
+    }
+}

@@ -1,0 +1,122 @@
+//! Programs with state whose workers are killed: every interval's output is that of an undisturbed run.
+
+use std::time::Duration;
+
+use cutwater::{
+    DStream, State, StateSpec, Time,
+    testing::{Harness, Watched},
+};
+
+use crate::{builder, kill, sorted};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// When it happened, in milliseconds, its key and its value.
+type Click = (i64, u32, u64);
+
+/// Clicks of 40 keys over 24 intervals; some come an interval late.
+fn clicks() -> impl Iterator<Item = Vec<Click>> {
+    let click = |t: i64, n: u64| {
+        (t * 1000 + n as i64 * 10 - i64::from(n.is_multiple_of(7)) * 1000, (n * n % 41) as u32, n)
+    };
+    (0..24).map(move |t| (0..60).map(|n| click(t, n + t as u64)).collect())
+}
+
+/// Every kind of state there is, each as one stream of text.
+fn states(clicks: &DStream<Click>) -> Vec<DStream<String>> {
+    let keyed = clicks.map(|(_, key, value)| (key, value));
+    let running = keyed.running_reduce(|a, b| a + b);
+    let windowed = keyed.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, 5 * SECOND, SECOND);
+    let tree = keyed.reduce_by_key_and_window(|a, b| a.max(b), 8 * SECOND, SECOND);
+    let updated = keyed.update_state_by_key(|values, sum: Option<u64>| {
+        let sum = sum.unwrap_or(0) + values.iter().sum::<u64>();
+        (!sum.is_multiple_of(5) || sum < 50).then_some(sum)
+    });
+    let spec = StateSpec::new().timeout(2 * SECOND);
+    let mapped = keyed.map_with_state_spec(
+        |_, key, value: Option<u64>, state: &mut State<u64>| {
+            let sum = value.unwrap_or(0) + if state.exists() { *state.get() } else { 0 };
+            if !state.is_timing_out() {
+                state.update(sum);
+            }
+            Some((*key, sum, state.is_timing_out()))
+        },
+        spec,
+    );
+    let by_time = clicks.event_time(|click| Time::from_ms(click.0)).map(|click| (click.1, click.2));
+    let panes = by_time.window(3 * SECOND).allowed_lateness(SECOND).reduce_by_key(|a, b| a + b);
+    vec![
+        running.map(|entry| format!("running {entry:?}")),
+        windowed.map(|entry| format!("windowed {entry:?}")),
+        tree.map(|entry| format!("tree {entry:?}")),
+        updated.map(|entry| format!("updated {entry:?}")),
+        mapped.map(|entry| format!("mapped {entry:?}")),
+        panes.map(|pane| format!("panes {} {} {} {:?}", pane.window.end, pane.key, pane.value, pane.kind)),
+    ]
+}
+
+/// Runs the program in `harness`, doing `what` before each interval, and answers with what each stream said.
+fn run(harness: &Harness, mut what: impl FnMut(u64, &Harness)) -> Vec<Vec<Vec<String>>> {
+    let clicks = harness.input(clicks());
+    let watched: Vec<Watched<String>> = states(&clicks).iter().map(|stream| harness.watch(stream)).collect();
+    for interval in 0..24 {
+        what(interval, harness);
+        harness.advance(1).unwrap();
+    }
+    let said = |watched: &Watched<String>| {
+        watched.all().into_iter().map(|records| sorted(records.unwrap_or_default())).collect()
+    };
+    watched.iter().map(said).collect()
+}
+
+fn undisturbed() -> Vec<Vec<Vec<String>>> {
+    run(&Harness::with(builder(0).threads(3), 4), |_, _| {})
+}
+
+/// Names the first interval that differs.
+fn assert_same(seen: &[Vec<Vec<String>>], expected: &[Vec<Vec<String>>]) {
+    for (seen, expected) in seen.iter().zip(expected) {
+        for (interval, (seen, expected)) in seen.iter().zip(expected).enumerate() {
+            assert_eq!(seen, expected, "interval {interval}");
+        }
+        assert_eq!(seen.len(), expected.len());
+    }
+}
+
+#[test]
+fn a_killed_worker_changes_nothing() {
+    // States are read from what was written four intervals ago at most, and made again from there.
+    let harness = Harness::with(builder(3).parallelism(6).checkpoint_intervals(4), 4);
+    let seen = run(&harness, |interval, harness| {
+        if interval == 15 {
+            kill(harness.workers()[1]);
+        }
+    });
+    assert_same(&seen, &undisturbed());
+}
+
+#[test]
+fn what_was_never_written_is_made_again_from_the_first_interval() {
+    let harness = Harness::with(builder(3).parallelism(6), 4);
+    let seen = run(&harness, |interval, harness| {
+        if interval == 20 {
+            kill(harness.workers()[0]);
+        }
+    });
+    assert_same(&seen, &undisturbed());
+}
+
+#[test]
+fn two_killed_at_once_and_a_third_in_the_midst_of_recovery_change_nothing() {
+    let harness = Harness::with(builder(4).parallelism(8).checkpoint_intervals(3), 4);
+    let seen = run(&harness, |interval, harness| {
+        let workers = harness.workers();
+        match interval {
+            10 => [workers[0], workers[2]].into_iter().for_each(kill),
+            // What the two had is still being made again where it is needed.
+            11 => kill(workers[3]),
+            _ => {}
+        }
+    });
+    assert_same(&seen, &undisturbed());
+}

@@ -1,0 +1,238 @@
+//! Programs that end in the midst of an interval and are started again: what they give out in the end is what they
+//! would have given out without that, and nothing is asked of anyone but the folder with the checkpoints.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use cutwater::{Builder, Context, DStream, ErrorKind, State, StateSpec, Time, testing::Harness};
+
+const SECOND: Duration = Duration::from_secs(1);
+const INTERVALS: u64 = 20;
+
+/// When it happened, in milliseconds, its key and its value.
+type Click = (i64, u32, u64);
+
+fn clicks() -> Vec<Vec<Click>> {
+    let click = |t: i64, n: u64| {
+        let late = i64::from(n.is_multiple_of(7)) * 1000;
+        (t * 1000 + n as i64 * 10 - late, (n * n % 41) as u32, n)
+    };
+    (0..INTERVALS as i64).map(|t| (0..30).map(|n| click(t, n + t as u64)).collect()).collect()
+}
+
+/// Every kind of state there is, and windows that look back at streams with and without.
+fn streams(clicks: &DStream<Click>) -> Vec<DStream<String>> {
+    let keyed = clicks.map(|(_, key, value)| (key, value));
+    let running = keyed.running_reduce(|a, b| a + b);
+    let of_state =
+        running.window(4 * SECOND, SECOND).map(|(key, sum)| (key % 3, sum)).reduce_by_key(u64::max);
+    let windowed = keyed.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, 5 * SECOND, SECOND);
+    let tree = keyed.reduce_by_key_and_window(u64::max, 8 * SECOND, 2 * SECOND);
+    let spec = StateSpec::new().timeout(2 * SECOND);
+    let mapped = keyed.map_with_state_spec(
+        |_, key, value: Option<u64>, state: &mut State<u64>| {
+            let sum = value.unwrap_or(0) + if state.exists() { *state.get() } else { 0 };
+            if !state.is_timing_out() {
+                state.update(sum);
+            }
+            Some((*key, sum, state.is_timing_out()))
+        },
+        spec,
+    );
+    let by_time = clicks.event_time(|click| Time::from_ms(click.0)).map(|click| (click.1, click.2));
+    let panes = by_time.window(3 * SECOND).allowed_lateness(SECOND).reduce_by_key(|a, b| a + b);
+    vec![
+        running.map(|entry| format!("running {entry:?}")),
+        of_state.map(|entry| format!("of state {entry:?}")),
+        windowed.map(|entry| format!("windowed {entry:?}")),
+        tree.map(|entry| format!("tree {entry:?}")),
+        mapped.map(|entry| format!("mapped {entry:?}")),
+        panes.map(|pane| format!("panes {} {} {} {:?}", pane.window.end, pane.key, pane.value, pane.kind)),
+    ]
+}
+
+fn builder() -> Builder {
+    Context::builder("restart").interval(SECOND).threads(2).checkpoint_intervals(3)
+}
+
+/// Runs the program until it is at its end, or ends the process like a crash in interval `abort_at`.
+fn program(folder: &Path, abort_at: Option<i64>) {
+    let harness = Harness::with(builder().checkpoint(folder.join("checkpoints").to_str().unwrap()), 3);
+    let input = harness.input(clicks());
+    for (number, stream) in streams(&input).into_iter().enumerate() {
+        let file = folder.join(format!("{number}.out"));
+        stream.for_each_rdd(move |rdd, t| {
+            let mut records = rdd.collect()?;
+            records.sort();
+            let mut file = OpenOptions::new().append(true).create(true).open(&file).unwrap();
+            writeln!(file, "{} {}", t.as_ms(), records.join("; ")).unwrap();
+            if number == 2 && abort_at == Some(t.as_ms() / 1000) {
+                std::process::abort();
+            }
+            Ok::<(), cutwater::Error>(())
+        });
+    }
+    while harness.step().unwrap().time < Time::from_ms(INTERVALS as i64 * 1000) {}
+}
+
+/// What was given out, by stream and interval. An interval may have been run again, with the same answer.
+fn given(folder: &Path) -> Vec<BTreeMap<i64, String>> {
+    let read = |number: usize| {
+        let mut by_time = BTreeMap::new();
+        for line in fs::read_to_string(folder.join(format!("{number}.out"))).unwrap().lines() {
+            let (time, records) = line.split_once(' ').unwrap();
+            let time = time.parse().unwrap();
+            let before = by_time.insert(time, records.to_owned());
+            assert!(
+                before.is_none_or(|before| before == records),
+                "interval {time} of stream {number} differs"
+            );
+        }
+        by_time
+    };
+    (0..6).map(read).collect()
+}
+
+/// Starts this test again as the program.
+fn child(test: &str, folder: &Path, abort_at: Option<i64>) -> bool {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture"]).env("RESTART_FOLDER", folder);
+    if let Some(interval) = abort_at {
+        command.env("RESTART_ABORT_AT", interval.to_string());
+    }
+    let output = command.output().unwrap();
+    if abort_at.is_none() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    output.status.success()
+}
+
+/// In a process that was started as the program, runs it; and says so.
+fn is_program() -> bool {
+    let Ok(folder) = std::env::var("RESTART_FOLDER") else { return false };
+    let abort_at = std::env::var("RESTART_ABORT_AT").ok().map(|interval| interval.parse().unwrap());
+    program(&PathBuf::from(folder), abort_at);
+    true
+}
+
+fn undisturbed() -> Vec<BTreeMap<i64, String>> {
+    let dir = tempfile::tempdir().unwrap();
+    program(dir.path(), None);
+    given(dir.path())
+}
+
+#[test]
+fn a_program_that_crashes_again_and_again_gives_what_it_would_have() {
+    if is_program() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for interval in [1, 2, 5, 6, 7, 12, 13, 19, 20] {
+        assert!(!child(
+            "a_program_that_crashes_again_and_again_gives_what_it_would_have",
+            dir.path(),
+            Some(interval)
+        ));
+    }
+    child("a_program_that_crashes_again_and_again_gives_what_it_would_have", dir.path(), None);
+    let expected = undisturbed();
+    for (stream, (given, expected)) in given(dir.path()).into_iter().zip(expected).enumerate() {
+        assert_eq!(given, expected, "stream {stream}");
+    }
+}
+
+/// Files of the newest checkpoint, of the one before, and of its manifest are spoilt in turn.
+#[test]
+fn a_damaged_checkpoint_is_noticed_and_an_older_one_used() {
+    if is_program() {
+        return;
+    }
+    let test = "a_damaged_checkpoint_is_noticed_and_an_older_one_used";
+    let expected = undisturbed();
+    for damage in ["manifest", "state", "missing"] {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!child(test, dir.path(), Some(15)));
+        let files = |folder: &str| {
+            let mut files = Vec::new();
+            let mut folders = vec![dir.path().join("checkpoints").join(folder)];
+            while let Some(folder) = folders.pop() {
+                for entry in fs::read_dir(folder).unwrap() {
+                    let path = entry.unwrap().path();
+                    if path.is_dir() { folders.push(path) } else { files.push(path) }
+                }
+            }
+            files.sort();
+            files
+        };
+        assert!(files("checkpoints").len() >= 2, "two are held at least");
+        let victim = match damage {
+            "manifest" => files("checkpoints").pop().unwrap(),
+            _ => files("state").pop().unwrap(),
+        };
+        if damage == "missing" {
+            fs::remove_file(&victim).unwrap();
+        } else {
+            let mut bytes = fs::read(&victim).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&victim, bytes).unwrap();
+        }
+        child(test, dir.path(), None);
+        for (stream, (given, expected)) in given(dir.path()).into_iter().zip(&expected).enumerate() {
+            assert_eq!(&given, expected, "{damage}, stream {stream}");
+        }
+    }
+}
+
+#[test]
+fn another_program_or_interval_is_refused_with_every_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = dir.path().to_str().unwrap();
+    let harness = Harness::with(builder().checkpoint(url), 2);
+    let _seen = harness.watch(&harness.input([vec![1]]).count());
+    harness.advance(1).unwrap();
+    drop(harness);
+
+    let other = Context::builder("another").interval(2 * SECOND).threads(1).parallelism(7).checkpoint(url);
+    let harness = Harness::with(other, 2);
+    let _seen = harness.watch(&harness.input([vec![1]]).count());
+    let error = harness.step().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let error = error.to_string();
+    for reason in ["the program \"restart\"", "intervals of 1000 ms", "a parallelism of 2"] {
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
+}
+
+#[test]
+fn a_source_that_cannot_go_on_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let harness = Harness::with(builder().checkpoint(dir.path().to_str().unwrap()), 2);
+    let (_queue, numbers) = harness.ctx().source("numbers").queue::<u32>(true);
+    let _seen = harness.watch(&numbers);
+    let error = harness.step().unwrap_err().to_string();
+    assert!(error.contains("numbers") && error.contains("cannot go on after a restart"), "{error}");
+}
+
+/// What no restart needs any more does not pile up.
+#[test]
+fn old_files_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = |folder: &str| fs::read_dir(dir.path().join(folder)).map_or(0, Iterator::count);
+    let harness = Harness::with(builder().checkpoint(dir.path().to_str().unwrap()), 2);
+    let input = harness.input((0..200u32).map(|t| (0..50).map(|n| (n, t)).collect::<Vec<_>>()));
+    let _seen = harness.watch(&input.running_reduce(|a, b| a + b));
+    harness.advance(200).unwrap();
+    drop(harness);
+    assert_eq!(count("checkpoints"), 2);
+    // Two checkpoints, each three intervals or some more apart, and what came since.
+    assert!(count("log") < 60 && count("input") < 60, "{} entries, {} inputs", count("log"), count("input"));
+    assert!(count("state") <= 30, "{} folders of states", count("state"));
+}
