@@ -280,8 +280,8 @@ pub const DRAIN_MS_MAX: u64 = 25_000;
 /// Copies are behind, and must not take the network from the intervals.
 pub const COPIES_MAX: usize = 256;
 
-/// Times that one block is tried to be copied before it is left as it is. Each time it is another worker's
-/// turn; if so many cannot get it, it cannot be had.
+/// Times that one block is tried to be copied at once. Then one that can be made again is left as it is, and one
+/// that was received waits until something changes: a worker that joins, another copy that was made.
 pub const COPY_TRIES_MAX: u32 = 4;
 /// How often states are written down, in milliseconds. A recovery makes again what came since, so it is about as
 /// long as that is at most, spread over all workers (`paper.md` §6).

@@ -169,9 +169,11 @@ impl Blocks {
         self.by_worker.get(&worker).map_or(0, HashSet::len)
     }
 
-    /// Received blocks of which there are fewer copies than that, in order.
+    /// Received blocks that fewer workers than that hold, in order.
     pub(super) fn inputs_held_by_fewer_than(&self, replicas: usize) -> BTreeSet<Unit> {
-        let few = self.inputs.iter().filter(|(_, holders)| holders.0.len() < replicas);
+        let workers =
+            |holders: &Holders| holders.0.iter().filter(|holder| holder.worker != WorkerId::MASTER).count();
+        let few = self.inputs.iter().filter(|(_, holders)| workers(holders) < replicas);
         few.map(|((source, sequence), _)| Unit::Input { source: *source, sequence: *sequence }).collect()
     }
 

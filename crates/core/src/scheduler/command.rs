@@ -70,8 +70,8 @@ pub enum Command {
         /// Which.
         blocks: Vec<BlockId>,
     },
-    /// Copies of these blocks are wanted on `to`, which reports [what it holds](crate::Event::BlocksHeld)
-    /// when it has all of them, or [that it cannot](crate::Event::CopyFailed).
+    /// Copies of these blocks are wanted on `to`, which reports of each whether it [is
+    /// copied](crate::Event::BlocksCopied) or [could not be got](crate::Event::CopyFailed).
     CopyBlocks {
         /// Who holds them.
         from: WorkerId,

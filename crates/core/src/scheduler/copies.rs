@@ -29,7 +29,6 @@ pub(super) struct Copies {
 
 #[derive(Clone, Copy, Debug)]
 struct Underway {
-    from: WorkerId,
     to: WorkerId,
     /// It was let go meanwhile.
     released: bool,
@@ -57,14 +56,21 @@ impl Copies {
                 let released = self.underway.remove(&unit).is_some_and(|underway| underway.released);
                 let failures = self.failures.entry(unit).or_default();
                 *failures += 1;
-                if *failures < limits::COPY_TRIES_MAX && !released {
-                    self.consider(unit);
-                } else {
+                let again = *failures < limits::COPY_TRIES_MAX;
+                if released || !again {
                     self.failures.remove(&unit);
+                }
+                match unit {
+                    _ if released => {}
+                    _ if again => self.consider(unit),
+                    // It cannot be made again, and is tried once more whenever something else has changed.
+                    Unit::Input { .. } => {
+                        self.considered.insert(unit);
+                    }
+                    Unit::Made { .. } => {}
                 }
             }
         }
-        self.changed = true;
     }
 
     /// Whether a copy of something that this worker holds is still to be made, by it or by another.
@@ -88,7 +94,9 @@ impl Copies {
     /// From whom to whom a unit is to be copied now; `Err` if it need not be, and if nobody can take it.
     fn route(&self, unit: Unit, blocks: &Blocks, workers: &Workers) -> Result<(WorkerId, WorkerId), bool> {
         let holders: Vec<WorkerId> = blocks.workers(unit).collect();
-        let staying = holders.iter().filter(|holder| workers.stays(**holder)).count();
+        // What the master holds is there while it lives, and no longer.
+        let is_worker = |holder: &&WorkerId| **holder != WorkerId::MASTER && workers.stays(**holder);
+        let staying = holders.iter().filter(is_worker).count();
         let from = *holders.first().ok_or(true)?;
         if staying >= Self::wanted(unit, workers).max(1) {
             return Err(true);
@@ -140,7 +148,7 @@ impl Scheduler {
             match route {
                 Ok((from, to)) => {
                     self.copies.considered.remove(&unit);
-                    self.copies.underway.insert(unit, Underway { from, to, released: false });
+                    self.copies.underway.insert(unit, Underway { to, released: false });
                     begun.entry((from, to)).or_default().extend(names);
                 }
                 Err(settled) => {
@@ -169,33 +177,37 @@ impl Scheduler {
         }
     }
 
-    /// A worker holds these blocks. Answers those among them that it was to copy and that nobody wants any
-    /// longer.
-    pub(super) fn copied(&mut self, worker: WorkerId, blocks: &[BlockId]) -> Vec<BlockId> {
+    /// A worker has copied blocks. Those that nobody wants any longer go at once.
+    pub(super) fn blocks_copied(&mut self, worker: WorkerId, blocks: &[BlockId]) {
+        if !self.workers.contains(worker) {
+            return;
+        }
         let mut unwanted = Vec::new();
         let units: BTreeSet<Unit> = blocks.iter().map(Unit::of).collect();
         for unit in units {
-            let Some(copy) = self.copies.underway.get(&unit).copied().filter(|copy| copy.to == worker) else {
-                continue;
-            };
-            self.copies.underway.remove(&unit);
+            let is_this = |copy: &mut Underway| copy.to == worker;
+            let copy = self.copies.underway.extract_if(unit..=unit, |_, copy| is_this(copy)).next();
             self.copies.failures.remove(&unit);
             // One may not be enough.
             self.copies.consider(unit);
             self.copies.changed = true;
-            if copy.released || self.names_of(unit).is_empty() {
+            if copy.is_none_or(|(_, copy)| copy.released) || self.names_of(unit).is_empty() {
                 unwanted.extend(blocks.iter().filter(|block| Unit::of(block) == unit).copied());
+            } else {
+                self.store(unit, worker);
             }
         }
-        unwanted
+        if !unwanted.is_empty() {
+            self.commands.push(Command::DropBlocks { worker, blocks: unwanted });
+        }
     }
 
     /// The worker is about to be lost: whatever it was to copy others have to, and received blocks that it held
     /// are to be held by another in its place.
     pub(super) fn lose_copies(&mut self, worker: WorkerId) {
         self.draining.remove(&worker);
-        let involved = |copy: &Underway| copy.from == worker || copy.to == worker;
-        let ended = self.copies.underway.extract_if(.., |_, copy| involved(copy));
+        // Who copies from it may have it all by now, and says in any case what came of it.
+        let ended = self.copies.underway.extract_if(.., |_, copy| copy.to == worker);
         let ended: Vec<Unit> = ended.filter(|(_, copy)| !copy.released).map(|(unit, _)| unit).collect();
         let inputs =
             self.blocks.held_by(worker).into_iter().filter(|unit| matches!(unit, Unit::Input { .. }));

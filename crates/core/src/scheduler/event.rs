@@ -23,15 +23,24 @@ pub enum Event {
         /// Who.
         worker: WorkerId,
     },
-    /// A worker holds these blocks, which no task of ours made: received records, what it still had when it
-    /// joined, or a [copy](crate::Command::CopyBlocks) that it was to make, all of it at once.
+    /// A worker holds these blocks, which no task of ours made: received records, or what it
+    /// still had when it joined.
     BlocksHeld {
         /// Who.
         worker: WorkerId,
         /// Which.
         blocks: Vec<BlockId>,
     },
-    /// A worker could not get blocks that it was to copy.
+    /// A worker holds blocks that it was [to copy](crate::Command::CopyBlocks), all pieces of a map partition
+    /// together.
+    BlocksCopied {
+        /// Who.
+        worker: WorkerId,
+        /// Which.
+        blocks: Vec<BlockId>,
+    },
+    /// A worker could not get blocks that it was to copy. Of the others of the same command it says that it
+    /// has copied them.
     CopyFailed {
         /// Who was to hold them.
         worker: WorkerId,

@@ -86,12 +86,8 @@ impl Scheduler {
     /// Who is not here cannot hold anything: such a message was overtaken by the loss.
     pub(super) fn blocks_held(&mut self, worker: WorkerId, blocks: &[BlockId]) {
         if self.workers.contains(worker) {
-            let unwanted = self.copied(worker, blocks);
-            for block in blocks.iter().filter(|block| !unwanted.contains(block)) {
+            for block in blocks {
                 self.store(Unit::of(block), worker);
-            }
-            if !unwanted.is_empty() {
-                self.commands.push(Command::DropBlocks { worker, blocks: unwanted });
             }
         }
     }

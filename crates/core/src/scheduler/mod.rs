@@ -158,6 +158,7 @@ impl Scheduler {
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::WorkerDraining { worker } => self.worker_draining(worker),
             Event::BlocksHeld { worker, blocks } => self.blocks_held(worker, &blocks),
+            Event::BlocksCopied { worker, blocks } => self.blocks_copied(worker, &blocks),
             Event::CopyFailed { worker, blocks } => self.copies.failed(worker, &blocks),
             Event::Clock { now_ms } => self.clock(now_ms),
             Event::JobSubmitted { job, datasets, target } => self.job_submitted(job, datasets, target),

@@ -88,8 +88,12 @@ impl Scheduler {
                 }
                 let mut gone = self.suspects(attempt, worker, &block, holder);
                 gone.retain(|unit| {
-                    // A received block that is held once less has to be held once more.
                     if matches!(unit, Unit::Input { .. }) {
+                        // It cannot be made again, so the last who holds it is asked again; and if there is
+                        // another, it has to be held once more.
+                        if !self.workers.contains(holder) || self.blocks.workers(*unit).nth(1).is_none() {
+                            return false;
+                        }
                         self.copies.consider(*unit);
                     }
                     self.blocks.doubt(*unit, holder, launched)

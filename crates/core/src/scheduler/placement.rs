@@ -164,9 +164,10 @@ impl Workers {
         true
     }
 
-    /// Those who stay, in order.
+    /// The workers that stay, in order; the master is none.
     pub(super) fn staying(&self) -> impl Iterator<Item = WorkerId> {
-        self.workers.iter().filter(|(_, worker)| worker.class < Class::Draining).map(|(id, _)| *id)
+        let staying = self.workers.iter().filter(|(_, worker)| worker.class < Class::Draining);
+        staying.map(|(id, _)| *id).filter(|id| *id != WorkerId::MASTER)
     }
 
     pub(super) fn stays(&self, id: WorkerId) -> bool {

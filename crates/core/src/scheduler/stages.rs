@@ -79,17 +79,53 @@ impl Scheduler {
     /// Cuts the stages that what happened concerns as they are to be now, for the tasks that are still to
     /// start. Those that run find out for themselves what is gone.
     pub(super) fn cut_anew(&mut self, is_concerned: impl Fn(&Stage) -> bool) {
-        let mut failed = Vec::new();
+        let (mut cut, mut failed) = (Vec::new(), Vec::new());
         for (id, run) in &mut self.runs {
             if is_concerned(&run.stage) {
                 match self.datasets.stage(run.stage.target, &self.blocks) {
-                    Ok(stage) => run.replace(stage),
+                    Ok(stage) => {
+                        run.replace(stage);
+                        cut.push(*id);
+                    }
                     Err(error) => failed.push((*id, error)),
                 }
             }
         }
+        for id in cut {
+            self.wait_for_needed_only(id);
+        }
         for (id, error) in failed {
             self.fail_run(id, &error);
+        }
+    }
+
+    /// What the run waits for and reads no longer is not waited for: what it is made from may be let go the next
+    /// moment.
+    fn wait_for_needed_only(&mut self, id: StageId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let is_needed = |parent: &StageId| {
+            self.runs.get(parent).is_some_and(|parent| run.stage.shuffles.contains(&parent.stage.target))
+        };
+        let needless: Vec<StageId> = run.waits_for.iter().filter(|run| !is_needed(run)).copied().collect();
+        for parent in &needless {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.waits_for.remove(parent);
+            }
+            self.leave(id, *parent);
+        }
+        if !needless.is_empty() && self.runs.get(&id).is_some_and(|run| run.waits_for.is_empty()) {
+            self.settle(id);
+        }
+    }
+
+    /// A run no longer waits for another, which is ended if nobody does.
+    fn leave(&mut self, id: StageId, parent: StageId) {
+        let Some(waited_for) = self.runs.get_mut(&parent) else { return };
+        waited_for.dependents.remove(&id);
+        if waited_for.dependents.is_empty() {
+            self.abandon(parent);
+        } else {
+            self.rank(parent);
         }
     }
 

@@ -75,10 +75,13 @@ fn an_unreadable_block_that_another_holds_is_read_from_there() {
         unreadable(input(0), 1),
         &["w3 runs s0.0#1 input0/0@w2", "w1 copies from w2 input0/0"],
     );
-    // And if nobody is left who holds it, it cannot be made.
+    // It cannot be made again, and so the last who holds it is asked again: it may be out of reach for a moment.
+    s.fails(3, (0, 0, 1), unreadable(input(0), 2), &["w3 runs s0.0#2 input0/0@w2"]);
+    // But if nobody is left who holds it, that is the end.
+    s.is_lost(2, &[]);
     s.fails(
         3,
-        (0, 0, 1),
+        (0, 0, 2),
         unreadable(input(0), 2),
         &["j1 failed: operator 1: block input0/0 is held by no worker", "retire s0"],
     );

@@ -1,6 +1,8 @@
 //! Workers that are lost.
 
-use cutwater_core::{Command, Event, PartitionMap};
+use std::sync::Arc;
+
+use cutwater_core::{Command, Dataset, Event, PartitionMap, TaskError};
 
 use crate::script::*;
 
@@ -186,7 +188,7 @@ fn a_map_task_is_spared_if_its_pieces_turn_up() {
 }
 
 /// State of three intervals, of which the first is wholly held and each next is made from the one before.
-fn three_states() -> [cutwater_core::Dataset; 3] {
+fn three_states() -> [Dataset; 3] {
     [kept(source(1, 2)), kept(mapped(2, 2, 1)), kept(mapped(3, 2, 2))]
 }
 
@@ -222,9 +224,24 @@ fn what_was_checkpointed_is_read_from_there_and_what_is_behind_it_goes() {
     s.holds(2, &[part(1, 1), part(2, 1)], &[]);
     s.submit(1, &three_states(), 3, &["define s0 for d3", "w1 runs s0.0#0", "w2 runs s0.1#0"]);
     s.forget(&[1], &[]);
-    let read = std::sync::Arc::new(kept(source(2, 2)));
+    let read = Arc::new(kept(source(2, 2)));
     s.expect(Event::LineageReplaced { dataset: read }, &["w1 drops d1[0]", "w2 drops d1[1]"]);
     s.finishes(2, (0, 1, 0), &[part(3, 1)], &["j1[1] is s0.1#0"]);
     s.is_lost(1, &["define s0 for d3", "w2 runs s0.0#1"]);
     s.finishes(2, (0, 0, 1), &[part(2, 0), part(3, 0)], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
+}
+
+/// The simulator found it: the map run went on, and failed the job when the received blocks were let go.
+#[test]
+fn what_is_made_again_for_a_state_that_is_saved_meanwhile_is_given_up() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 0)]);
+    s.holds(2, &[input(0)], &[]);
+    let state = kept(reduced(3, 1, 2));
+    let datasets = [received(1, 1), split(2, 1, 1, 1), state.clone(), split(4, 1, 3, 1), reduced(5, 1, 4)];
+    // The state of interval 3 is lost, and so are the pieces that it was made from.
+    s.submit(1, &datasets, 5, &["define s2 for d2", "w1 runs s2.0#0 input0/0@w2"]);
+    let saved = Dataset { parents: Vec::new(), splits: source(3, 1).splits, ..state };
+    s.expect(Event::LineageReplaced { dataset: Arc::new(saved) }, &["w1 cancels s2.0#0", "retire s2"]);
+    s.releases(&[input(0)], &["w2 drops input0/0"]);
+    s.fails(1, (2, 0, 0), TaskError::Cancelled, &["define s1 for d4", "w1 runs s1.0#0"]);
 }

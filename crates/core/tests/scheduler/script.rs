@@ -57,6 +57,11 @@ impl Script {
     }
 
     #[track_caller]
+    pub fn copied(&mut self, worker: u32, blocks: &[BlockId], commands: &[&str]) {
+        self.expect(Event::BlocksCopied { worker: WorkerId(worker), blocks: blocks.to_vec() }, commands);
+    }
+
+    #[track_caller]
     pub fn cannot_copy(&mut self, worker: u32, blocks: &[BlockId], commands: &[&str]) {
         self.expect(Event::CopyFailed { worker: WorkerId(worker), blocks: blocks.to_vec() }, commands);
     }

@@ -79,11 +79,11 @@ fn who_wants_to_leave_gets_no_tasks_and_hands_over_what_only_it_holds() {
     // What runs there runs on. State goes where there is least of it, and input is held by two who stay.
     s.drains(1, &["w2 copies from w1 input0/0", "w3 copies from w1 input0/1 d1[0]"]);
     s.drains(1, &[]);
-    s.holds(3, &[input(1), part(1, 0)], &[]);
+    s.copied(3, &[input(1), part(1, 0)], &[]);
     s.finishes(1, (0, 0, 0), &[part(2, 0)], &["j1[0] is s0.0#0", "w3 copies from w1 d2[0]"]);
     s.submit(2, &[source(7, 2)], 7, &["define s1 for d7", "w3 runs s1.0#0"]);
-    s.holds(3, &[part(2, 0)], &[]);
-    s.holds(2, &[input(0)], &["w1 may leave"]);
+    s.copied(3, &[part(2, 0)], &[]);
+    s.copied(2, &[input(0)], &["w1 may leave"]);
     // Nothing of all that has to be made again.
     s.is_lost(1, &[]);
     s.finishes(
@@ -118,7 +118,23 @@ fn a_copy_that_cannot_be_made_is_tried_again_and_not_for_ever() {
     for _ in 0..3 {
         s.cannot_copy(2, &[input(0)], &["w2 copies from w1 input0/0"]);
     }
-    s.cannot_copy(2, &[input(0)], &["w1 may leave"]);
+    // What cannot be made again is not given up, but waits for something to change.
+    s.cannot_copy(2, &[input(0)], &[]);
+    s.joins(3, 1, &["w2 copies from w1 input0/0"]);
+    s.copied(2, &[input(0)], &["w3 copies from w1 input0/0"]);
+    s.copied(3, &[input(0)], &["w1 may leave"]);
+}
+
+#[test]
+fn what_can_be_made_again_is_given_up_if_it_cannot_be_copied() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.submit(1, &[kept(source(1, 1))], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.finishes(1, (0, 0, 0), &[part(1, 0)], &["j1[0] is s0.0#0", "j1 finished", "retire s0"]);
+    s.drains(1, &["w2 copies from w1 d1[0]"]);
+    for _ in 0..3 {
+        s.cannot_copy(2, &[part(1, 0)], &["w2 copies from w1 d1[0]"]);
+    }
+    s.cannot_copy(2, &[part(1, 0)], &["w1 may leave"]);
 }
 
 #[test]
@@ -141,11 +157,11 @@ fn received_blocks_are_held_by_two_again_after_a_loss() {
     s.holds(2, &[input(0)], &[]);
     s.holds(3, &[input(1)], &[]);
     s.is_lost(1, &["w3 copies from w2 input0/0", "w2 copies from w3 input0/1"]);
-    s.holds(3, &[input(0)], &[]);
+    s.copied(3, &[input(0)], &[]);
     // The copy of the other is lost on its way, and there is nobody else until one joins.
     s.is_lost(2, &[]);
     s.joins(4, 0, &["w4 copies from w3 input0/0 input0/1"]);
-    s.holds(4, &[input(0), input(1)], &[]);
+    s.copied(4, &[input(0), input(1)], &[]);
 }
 
 #[test]
@@ -155,5 +171,33 @@ fn a_copy_of_what_is_let_go_meanwhile_is_let_go_too() {
     s.holds(2, &[input(0)], &[]);
     s.is_lost(1, &["w3 copies from w2 input0/0"]);
     s.releases(&[input(0)], &["w2 drops input0/0"]);
-    s.holds(3, &[input(0)], &["w3 drops input0/0"]);
+    s.copied(3, &[input(0)], &["w3 drops input0/0"]);
+}
+
+/// The simulator found it: a worker was told to hold a block and to copy it, and its second word was taken for
+/// news long after the block had been let go.
+#[test]
+fn who_holds_a_block_already_may_be_about_to_copy_it_all_the_same() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 0), (3, 0)]);
+    s.holds(1, &[input(0)], &[]);
+    s.holds(2, &[input(0)], &[]);
+    s.is_lost(1, &["w3 copies from w2 input0/0"]);
+    s.holds(3, &[input(0)], &[]);
+    s.releases(&[input(0)], &["w2 drops input0/0", "w3 drops input0/0"]);
+    s.copied(3, &[input(0)], &["w3 drops input0/0"]);
+}
+
+/// The master holds what it has received itself, but is no worker: it may die too, and copies nothing.
+#[test]
+fn what_the_master_holds_is_held_by_two_workers_besides() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (u32::MAX, 0)]);
+    s.holds(u32::MAX, &[input(0)], &[]);
+    s.holds(1, &[input(0)], &[]);
+    s.holds(2, &[input(0)], &[]);
+    s.is_lost(1, &[]);
+    s.joins(3, 1, &["w3 copies from w2 input0/0"]);
+    s.copied(3, &[input(0)], &[]);
+    s.is_lost(2, &[]);
+    s.is_lost(3, &[]);
+    s.joins(4, 1, &["w4 copies from w4294967295 input0/0"]);
 }

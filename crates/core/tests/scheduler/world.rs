@@ -152,7 +152,7 @@ impl World {
         match there.filter(|_| !fails) {
             Some(there) => {
                 to.blocks.extend(there);
-                self.step(Event::BlocksHeld { worker, blocks });
+                self.step(Event::BlocksCopied { worker, blocks });
             }
             None => self.step(Event::CopyFailed { worker, blocks }),
         }

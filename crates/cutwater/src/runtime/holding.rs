@@ -25,6 +25,10 @@ pub(super) struct Holding {
     begun: u64,
     /// Workers that want to leave, to whom nothing is given while there are others.
     leaving: BTreeSet<WorkerId>,
+    /// Those of them of which the scheduler has heard.
+    asked_to_drain: BTreeSet<WorkerId>,
+    /// Those of them that were told that they may: what they still say that they hold is as good as lost.
+    released: BTreeSet<WorkerId>,
     /// Whose turn it is to hold a block first, so that all hold as many.
     turn: usize,
 }
@@ -54,13 +58,13 @@ impl Holding {
             let (asked, held) = Default::default();
             let mut block = Block { bytes: bytes.into(), asked, held, for_whom: self.begun };
             self.turn += 1;
-            block.ask(id, self.turn, links, &self.leaving);
+            block.ask(id, self.turn, links, &self.leaving, &self.released);
             self.blocks.insert(id, block);
         }
     }
 
     pub fn held(&mut self, worker: WorkerId, id: BlockId) {
-        if let Some(block) = self.blocks.get_mut(&id) {
+        if let Some(block) = self.blocks.get_mut(&id).filter(|_| !self.released.contains(&worker)) {
             block.asked.remove(&worker);
             block.held.insert(worker);
             self.finish(id);
@@ -70,7 +74,7 @@ impl Holding {
     pub fn joined(&mut self, links: &BTreeMap<WorkerId, Link>) {
         for (id, block) in self.blocks.iter_mut().filter(|(_, block)| block.asked.is_empty()) {
             self.turn += 1;
-            block.ask(*id, self.turn, links, &self.leaving);
+            block.ask(*id, self.turn, links, &self.leaving, &self.released);
         }
     }
 
@@ -78,14 +82,31 @@ impl Holding {
         self.leaving.insert(worker);
     }
 
+    /// Workers that want to leave and have said of all blocks that they were sent that they hold them. Others
+    /// have to, and cannot know of a block that is on its way.
+    pub fn ready_to_leave(&mut self) -> Vec<WorkerId> {
+        let waits = |worker: &WorkerId| self.blocks.values().any(|block| block.asked.contains(worker));
+        let ready =
+            self.leaving.iter().filter(|worker| !self.asked_to_drain.contains(worker) && !waits(worker));
+        let ready: Vec<WorkerId> = ready.copied().collect();
+        self.asked_to_drain.extend(&ready);
+        ready
+    }
+
+    pub fn released(&mut self, worker: WorkerId) {
+        self.released.insert(worker);
+    }
+
     pub fn lost(&mut self, worker: WorkerId, links: &BTreeMap<WorkerId, Link>) {
         self.leaving.remove(&worker);
+        self.released.remove(&worker);
+        self.asked_to_drain.remove(&worker);
         let mut done = Vec::new();
         for (id, block) in &mut self.blocks {
             block.held.remove(&worker);
             if block.asked.remove(&worker) {
                 self.turn += 1;
-                block.ask(*id, self.turn, links, &self.leaving);
+                block.ask(*id, self.turn, links, &self.leaving, &self.released);
             }
             done.push(*id);
         }
@@ -118,16 +139,14 @@ impl Block {
         turn: usize,
         links: &BTreeMap<WorkerId, Link>,
         leaving: &BTreeSet<WorkerId>,
+        released: &BTreeSet<WorkerId>,
     ) {
-        let free = |worker: &&WorkerId| !self.asked.contains(worker) && !self.held.contains(worker);
-        let mut candidates: Vec<WorkerId> = links
-            .iter()
-            .filter(|(_, link)| link.is_worker())
-            .map(|(id, _)| id)
-            .filter(free)
-            .copied()
-            .collect();
-        if candidates.iter().any(|worker| !leaving.contains(worker)) {
+        let free = |worker: &WorkerId| {
+            !self.asked.contains(worker) && !self.held.contains(worker) && !released.contains(worker)
+        };
+        let workers = || links.iter().filter(|(_, link)| link.is_worker()).map(|(id, _)| *id);
+        let mut candidates: Vec<WorkerId> = workers().filter(free).collect();
+        if workers().any(|worker| !leaving.contains(&worker)) {
             candidates.retain(|worker| !leaving.contains(worker));
         }
         let missing = limits::REPLICAS.saturating_sub(self.asked.len() + self.held.len());

@@ -133,6 +133,7 @@ impl Master {
                     // The scheduler first: who waits for the block may submit a job the next moment.
                     self.step(Event::BlocksHeld { worker, blocks: vec![block] });
                     self.holding.held(worker, block);
+                    self.drain_ready();
                 }
                 ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
                 ToMaster::Joined { worker, slots, link, address } => {
@@ -141,7 +142,7 @@ impl Master {
                 ToMaster::Draining { worker } => {
                     tracing::info!(%worker, "a worker wants to leave");
                     self.holding.leaves(worker);
-                    self.step(Event::WorkerDraining { worker });
+                    self.drain_ready();
                 }
                 ToMaster::Lost { worker } => self.lost(worker),
             }
@@ -185,6 +186,13 @@ impl Master {
         self.links.insert(worker, link);
         self.holding.joined(&self.links);
         self.step(Event::WorkerJoined { worker, slots });
+    }
+
+    /// The scheduler hears that a worker wants to leave when it knows all that the worker holds.
+    fn drain_ready(&mut self) {
+        for worker in self.holding.ready_to_leave() {
+            self.step(Event::WorkerDraining { worker });
+        }
     }
 
     fn lost(&mut self, worker: WorkerId) {
@@ -302,6 +310,7 @@ impl Master {
             }
             Command::ReleaseWorker { worker } => {
                 tracing::info!(%worker, "a worker leaves");
+                self.holding.released(worker);
                 if let Some(link) = self.links.get(&worker) {
                     link.tell_away(ToWorker::Stop);
                 }

@@ -224,19 +224,19 @@ fn leave_on_sigterm(to_master: UnboundedSender<ToMaster>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Brings blocks that another worker holds, some at a time, so that tasks that read from it are not held up.
+/// Brings blocks that another worker holds, and says that they are held here too.
 async fn copy(
     fetcher: &Fetcher,
     blocks: &BlockStore,
     from: WorkerId,
     names: &[Blocks],
+    to_master: &UnboundedSender<ToMaster>,
 ) -> Result<(), TaskError> {
-    const TOGETHER: usize = 16;
-    for some in names.chunks(TOGETHER) {
-        for (id, block) in fetcher.ask(from, some.to_vec()).await? {
-            blocks.put(id, block);
-        }
+    for (id, block) in fetcher.ask(from, names.to_vec()).await? {
+        blocks.put(id, block);
     }
+    // Without a master nobody wants to know.
+    let _ = to_master.send(ToMaster::Copied(names.to_vec()));
     Ok(())
 }
 
@@ -292,14 +292,20 @@ impl Hands {
                 let (fetcher, blocks) = (self.fetcher.clone(), self.blocks.clone());
                 let to_master = self.to_master.clone();
                 tokio::spawn(async move {
-                    let answer = match copy(&fetcher, &blocks, from, &names).await {
-                        Ok(()) => ToMaster::Copied(names),
-                        Err(error) => {
-                            tracing::warn!(%from, %error, "blocks cannot be copied");
-                            ToMaster::NotCopied(names)
+                    // Some at a time, so that tasks that read from there are not held up; and if some cannot
+                    // be had, each by itself.
+                    const TOGETHER: usize = 16;
+                    for some in names.chunks(TOGETHER) {
+                        if copy(&fetcher, &blocks, from, some, &to_master).await.is_ok() {
+                            continue;
                         }
-                    };
-                    drop(to_master.send(answer));
+                        for one in some.chunks(1) {
+                            if let Err(error) = copy(&fetcher, &blocks, from, one, &to_master).await {
+                                tracing::warn!(%from, %error, "a block cannot be copied");
+                                drop(to_master.send(ToMaster::NotCopied(one.to_vec())));
+                            }
+                        }
+                    }
                 });
             }
             ToWorker::Ping => {}

@@ -275,7 +275,7 @@ fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
         message::ToMaster::Ping | message::ToMaster::Clock(_) => None,
         message::ToMaster::Held(block) => Some(ToMaster::Held { worker, block }),
         message::ToMaster::Copied(blocks) => {
-            copied(worker, &blocks, |blocks| Event::BlocksHeld { worker, blocks })
+            copied(worker, &blocks, |blocks| Event::BlocksCopied { worker, blocks })
         }
         message::ToMaster::NotCopied(blocks) => {
             copied(worker, &blocks, |blocks| Event::CopyFailed { worker, blocks })
