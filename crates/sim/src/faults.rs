@@ -1,0 +1,145 @@
+//! What goes wrong, and when it may.
+
+use cutwater_core::{BlockId, Event, WorkerId, limits};
+
+use crate::{
+    dice::Dice,
+    message::ToMaster,
+    network::Node,
+    simulation::{Simulation, What},
+};
+
+/// One thing that goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// A worker process dies, and its connections with it.
+    Kill,
+    /// Nothing gets from the master to a worker, or back, or both, for a while that both survive.
+    Interrupt { there: bool, back: bool },
+    /// The same for so long that each thinks that the other is lost.
+    CutOff { there: bool, back: bool },
+    /// Nothing gets from one worker to another.
+    Apart,
+    /// Messages from one to another take longer.
+    Delay,
+    /// The tasks of a worker take ten times as long.
+    Slow,
+    /// A worker is asked to leave.
+    Drain,
+    /// One more worker joins.
+    Join,
+    /// A worker does not find something that it made.
+    Vanish,
+    /// A kept dataset is not wanted any longer.
+    Unpersist,
+}
+
+impl Fault {
+    pub(crate) fn draw(dice: &mut Dice) -> Self {
+        match dice.below(40) {
+            0..10 => Self::Kill,
+            10..14 => {
+                let there = dice.one_in(2);
+                Self::Interrupt { there, back: !there || dice.one_in(2) }
+            }
+            14..18 => {
+                let there = dice.one_in(2);
+                Self::CutOff { there, back: !there || dice.one_in(2) }
+            }
+            18..21 => Self::Apart,
+            21..25 => Self::Delay,
+            25..30 => Self::Slow,
+            30..33 => Self::Drain,
+            33..35 => Self::Join,
+            35..38 => Self::Vanish,
+            _ => Self::Unpersist,
+        }
+    }
+}
+
+impl Simulation {
+    pub(crate) fn strike(&mut self, fault: Fault) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let Some(id) = self.dice.pick(&ids) else { return };
+        let (master, worker) = (Node::Master, Node::Worker(id));
+        let now_ms = self.now_ms;
+        self.log.say(now_ms, format_args!("{fault:?} {id}"));
+        match fault {
+            Fault::Kill if self.may_lose(id) => self.ends(id, "is killed"),
+            Fault::Interrupt { there, back } => {
+                let ms = self.dice.between(200..limits::SILENCE_MS_MAX - 2_000);
+                self.close(&[(master, worker, there), (worker, master, back)], ms);
+            }
+            Fault::CutOff { there, back } if self.may_lose(id) => {
+                self.doomed.insert(id);
+                let ms = self.dice.between(limits::SILENCE_MS_MAX + 2_000..limits::SILENCE_MS_MAX + 6_000);
+                self.close(&[(master, worker, there), (worker, master, back)], ms);
+            }
+            Fault::Apart => {
+                if let Some(other) = self.dice.pick(&ids).filter(|other| *other != id) {
+                    let ms = self.dice.between(100..4_000);
+                    self.close(&[(worker, Node::Worker(other), true)], ms);
+                }
+            }
+            Fault::Delay => {
+                let to = self.dice.pick(&ids).filter(|to| *to != id).map_or(master, Node::Worker);
+                let (ms, for_ms) = (self.dice.between(20..400), self.dice.between(100..3_000));
+                self.network.slow_down(worker, to, ms);
+                self.at(now_ms + for_ms, What::Open(vec![(worker, to)]));
+            }
+            Fault::Slow => {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.slow = 10;
+                }
+                let for_ms = self.dice.between(500..6_000);
+                self.at(now_ms + for_ms, What::Calm(id));
+            }
+            // Who is lost by now, or will be, is no one to hand anything over to.
+            Fault::Drain if self.master.links.keys().all(|other| self.will_last(*other)) => {
+                self.tell_master(id, ToMaster::Draining);
+            }
+            Fault::Join if ids.len() < 7 => self.at(now_ms, What::Start),
+            Fault::Vanish => {
+                let Some(worker) = self.workers.get_mut(&id) else { return };
+                let made = |block: &&BlockId| !matches!(block, BlockId::Input { .. });
+                let blocks: Vec<BlockId> = worker.blocks.keys().filter(made).copied().collect();
+                if let Some(block) = self.dice.pick(&blocks) {
+                    worker.blocks.remove(&block);
+                }
+            }
+            Fault::Unpersist => {
+                let Some(interval) = self.master.first_open.checked_sub(2) else { return };
+                if interval >= self.master.horizon {
+                    let ids: Vec<_> = self.program.names(interval);
+                    if let Some(dataset) = self.dice.pick(&ids) {
+                        self.step(Event::Unpersisted { dataset });
+                    }
+                }
+            }
+            // It would not be fair, or there are enough.
+            Fault::Kill | Fault::CutOff { .. } | Fault::Drain | Fault::Join => {}
+        }
+    }
+
+    /// Whether every received block that is needed is left to somebody else.
+    fn may_lose(&self, id: WorkerId) -> bool {
+        let is_left = |other: &WorkerId| {
+            let stays = self.master.links.get(other).is_some_and(|link| !link.leaving);
+            *other != id && stays && self.will_last(*other)
+        };
+        self.needed_of(id).all(|holders| holders.iter().any(is_left))
+    }
+
+    fn will_last(&self, id: WorkerId) -> bool {
+        self.workers.contains_key(&id) && !self.doomed.contains(&id)
+    }
+
+    fn close(&mut self, ways: &[(Node, Node, bool)], for_ms: u64) {
+        let ways = ways.iter().filter(|(.., closes)| *closes).map(|(from, to, _)| (*from, *to));
+        let ways: Vec<(Node, Node)> = ways.collect();
+        for (from, to) in &ways {
+            self.network.close(*from, *to);
+        }
+        self.at(self.now_ms + for_ms, What::Open(ways));
+    }
+}

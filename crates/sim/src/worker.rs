@@ -1,0 +1,373 @@
+//! A worker process: a block store, slots, and tasks that read from other workers first.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use cutwater_core::{Attempt, BlockId, Dataset, DatasetId, Parent, Shape, Stage, Task, TaskError, WorkerId};
+
+use crate::{
+    message::{Between, Ran, ToMaster, ToWorker},
+    network::Node,
+    program::{self, Program},
+    simulation::{Simulation, What},
+    store::Store,
+};
+
+/// How long a worker waits for blocks of another.
+const FETCH_MS: u64 = 3_000;
+
+pub struct Worker {
+    pub slots: usize,
+    /// How many times longer its tasks take.
+    pub slow: u64,
+    pub blocks: BTreeMap<BlockId, u64>,
+    /// When the master was last heard.
+    pub heard_ms: u64,
+    orders: BTreeMap<Attempt, Order>,
+    /// Attempts that have all they read and no slot.
+    ready: VecDeque<Attempt>,
+    running: BTreeSet<Attempt>,
+    requests: BTreeMap<u64, Request>,
+}
+
+struct Order {
+    task: Task,
+    stage: Arc<Stage>,
+    remote: Vec<(BlockId, WorkerId)>,
+    fetched: BTreeMap<BlockId, u64>,
+    /// Requests that were not answered yet.
+    waits_for: usize,
+    cancelled: bool,
+}
+
+struct Request {
+    from: WorkerId,
+    blocks: Vec<BlockId>,
+    /// The task that it is for, or else it is a copy.
+    attempt: Option<Attempt>,
+}
+
+impl Worker {
+    pub fn new(slots: usize, now_ms: u64) -> Self {
+        Self {
+            slots,
+            slow: 1,
+            blocks: BTreeMap::new(),
+            heard_ms: now_ms,
+            orders: BTreeMap::new(),
+            ready: VecDeque::new(),
+            running: BTreeSet::new(),
+            requests: BTreeMap::new(),
+        }
+    }
+
+    /// How many attempts it was sent and has not reported.
+    pub fn occupied(&self) -> usize {
+        self.orders.len()
+    }
+}
+
+impl Simulation {
+    pub(crate) fn worker_hears(&mut self, id: WorkerId, message: ToWorker) {
+        let now_ms = self.now_ms;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.heard_ms = now_ms;
+        match message {
+            ToWorker::Ping => {}
+            ToWorker::Run { task, stage, remote } => self.take_in(id, task, stage, remote),
+            ToWorker::Cancel(attempt) => {
+                if let Some(order) = worker.orders.get_mut(&attempt) {
+                    order.cancelled = true;
+                    if worker.running.contains(&attempt) {
+                        // It stops at the next records.
+                        self.at(now_ms + 3, What::Ends(id, attempt));
+                    }
+                }
+            }
+            ToWorker::Hold(block) => {
+                worker.blocks.insert(block, program::received(&block));
+                self.tell_master(id, ToMaster::Held(block));
+            }
+            ToWorker::Copy { from, blocks } => self.fetch(id, from, blocks, None),
+            ToWorker::Drop(blocks) => worker.blocks.retain(|block, _| !blocks.contains(block)),
+            ToWorker::Save { dataset, partition } => {
+                if let Some(value) = worker.blocks.get(&BlockId::Partition { dataset, partition }).copied() {
+                    let took_ms = 5 + self.dice.below(150);
+                    self.at(now_ms + took_ms, What::Written { worker: id, dataset, partition, value });
+                }
+            }
+            ToWorker::Stop => self.ends(id, "is told that it may leave"),
+        }
+    }
+
+    fn take_in(&mut self, id: WorkerId, task: Task, stage: Arc<Stage>, remote: Vec<(BlockId, WorkerId)>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let attempt = task.attempt;
+        let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
+        for (block, holder) in &remote {
+            if !worker.blocks.contains_key(block) {
+                by_worker.entry(*holder).or_default().push(*block);
+            }
+        }
+        // What was said to be here is read here.
+        by_worker.remove(&id);
+        let waits_for = by_worker.len();
+        let order = Order { task, stage, remote, fetched: BTreeMap::new(), waits_for, cancelled: false };
+        worker.orders.insert(attempt, order);
+        let checked = self.invariants.slots.occupied(id, worker.occupied(), worker.slots);
+        self.check(checked);
+        if waits_for == 0 {
+            self.is_ready(id, attempt);
+        }
+        for (holder, blocks) in by_worker {
+            self.fetch(id, holder, blocks, Some(attempt));
+        }
+    }
+
+    fn fetch(&mut self, id: WorkerId, from: WorkerId, blocks: Vec<BlockId>, attempt: Option<Attempt>) {
+        self.requests += 1;
+        let request = self.requests;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.requests.insert(request, Request { from, blocks: blocks.clone(), attempt });
+            // A process that is gone refuses the connection at once.
+            let late_ms = if self.workers.contains_key(&from) { FETCH_MS } else { 5 };
+            self.at(self.now_ms + late_ms, What::FetchLate(id, request));
+            self.send(
+                Node::Worker(id),
+                Node::Worker(from),
+                What::Between(id, from, Between::Fetch { request, blocks }),
+            );
+        }
+    }
+
+    pub(crate) fn hears_between(&mut self, from: WorkerId, id: WorkerId, message: Between) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match message {
+            Between::Fetch { request, blocks } => {
+                let values = blocks.iter().map(|block| worker.blocks.get(block).copied()).collect();
+                self.send(
+                    Node::Worker(id),
+                    Node::Worker(from),
+                    What::Between(id, from, Between::Fetched { request, values }),
+                );
+            }
+            Between::Fetched { request, values } => {
+                let Some(Request { from, blocks, attempt }) = worker.requests.remove(&request) else {
+                    return;
+                };
+                let missing = blocks.iter().zip(&values).find(|(_, value)| value.is_none());
+                match (attempt, missing) {
+                    (None, _) => self.copied(id, &blocks, &values),
+                    (_, Some((block, _))) => {
+                        let block = *block;
+                        self.fetch_failed(id, from, block, blocks, attempt);
+                    }
+                    (Some(attempt), None) => {
+                        let there = blocks.iter().copied().zip(values.into_iter().flatten());
+                        let Some(order) = worker.orders.get_mut(&attempt) else { return };
+                        order.fetched.extend(there);
+                        order.waits_for -= 1;
+                        if order.waits_for == 0 {
+                            self.is_ready(id, attempt);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a map partition wrote is there or is not, as a whole.
+    fn copied(&mut self, id: WorkerId, blocks: &[BlockId], values: &[Option<u64>]) {
+        let unit = |block: &BlockId| match *block {
+            BlockId::Piece { dataset, map, .. } => BlockId::Piece { dataset, map, reduce: 0 },
+            other => other,
+        };
+        let mut rest: Vec<(BlockId, Option<u64>)> =
+            blocks.iter().copied().zip(values.iter().copied()).collect();
+        while let Some((first, _)) = rest.first().copied() {
+            let some: Vec<_> = rest.extract_if(.., |(block, _)| unit(block) == unit(&first)).collect();
+            let names = some.iter().map(|(block, _)| *block).collect();
+            let values: Option<Vec<(BlockId, u64)>> =
+                some.iter().map(|(block, value)| Some((*block, (*value)?))).collect();
+            let Some(worker) = self.workers.get_mut(&id) else { return };
+            match values {
+                Some(values) => {
+                    worker.blocks.extend(values);
+                    self.tell_master(id, ToMaster::Copied(names));
+                }
+                None => self.tell_master(id, ToMaster::NotCopied(names)),
+            }
+        }
+    }
+
+    pub(crate) fn fetch_is_late(&mut self, id: WorkerId, request: u64) {
+        let late = self.workers.get_mut(&id).and_then(|worker| worker.requests.remove(&request));
+        if let Some(Request { from, blocks, attempt }) = late {
+            let block = blocks[0];
+            self.fetch_failed(id, from, block, blocks, attempt);
+        }
+    }
+
+    fn fetch_failed(
+        &mut self,
+        id: WorkerId,
+        from: WorkerId,
+        block: BlockId,
+        blocks: Vec<BlockId>,
+        attempt: Option<Attempt>,
+    ) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match attempt {
+            None => self.tell_master(id, ToMaster::NotCopied(blocks)),
+            // Another request of the same task may have failed before.
+            Some(attempt) if worker.orders.remove(&attempt).is_some() => {
+                let result = Err(TaskError::FetchFailed { block, worker: from });
+                self.tell_master(id, ToMaster::Ran { attempt, result });
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn is_ready(&mut self, id: WorkerId, attempt: Attempt) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.ready.push_back(attempt);
+            self.use_slots(id);
+        }
+    }
+
+    fn use_slots(&mut self, id: WorkerId) {
+        loop {
+            let Some(worker) = self.workers.get_mut(&id) else { return };
+            if worker.running.len() >= worker.slots {
+                return;
+            }
+            let Some(attempt) = worker.ready.pop_front() else { return };
+            let Some(order) = worker.orders.get(&attempt) else { continue };
+            worker.running.insert(attempt);
+            let slow = worker.slow;
+            let usual_ms = 20 + order.task.target.0 % 64 * 13 % 90;
+            let takes_ms = if order.cancelled { 1 } else { (usual_ms + self.dice.below(10)) * slow };
+            self.at(self.now_ms + takes_ms, What::Ends(id, attempt));
+        }
+    }
+
+    /// A running attempt comes to its end, or to where it notices that it was cancelled.
+    pub(crate) fn task_ends(&mut self, id: WorkerId, attempt: Attempt) {
+        let fails = self.faults_last && attempt.number == 0 && self.dice.one_in(60);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        // Cancelled, it may have ended before.
+        if !worker.running.remove(&attempt) {
+            return;
+        }
+        let Some(order) = worker.orders.remove(&attempt) else { return };
+        let result = if order.cancelled {
+            Err(TaskError::Cancelled)
+        } else if fails {
+            Err(TaskError::External { operator: "a task".into(), message: "the disk is on fire".into() })
+        } else {
+            let run = Run { id, worker, order: &order, store: &self.store, program: &self.program };
+            run.whole().map(|(value, stored, read)| {
+                let names = stored.keys().copied().collect();
+                worker.blocks.extend(stored);
+                Ran { value, stored: names, read }
+            })
+        };
+        self.log.say(self.now_ms, format_args!("{id} ends {attempt}: {result:?}"));
+        self.tell_master(id, ToMaster::Ran { attempt, result });
+        self.use_slots(id);
+    }
+}
+
+/// A task while it computes.
+struct Run<'a> {
+    id: WorkerId,
+    worker: &'a Worker,
+    order: &'a Order,
+    store: &'a Store,
+    program: &'a Program,
+}
+
+type Stored = BTreeMap<BlockId, u64>;
+
+impl Run<'_> {
+    fn whole(&self) -> Result<(u64, Stored, u64), TaskError> {
+        let (mut stored, mut read) = (Stored::new(), 0);
+        let (target, partition) = (self.order.task.target, self.order.task.attempt.partition);
+        let value = self.compute(target, partition, &mut stored, &mut read)?;
+        if let Shape::Pieces(pieces) = self.program.dataset(target).shape {
+            for reduce in 0..pieces {
+                let piece = BlockId::Piece { dataset: target, map: partition, reduce };
+                stored.insert(piece, program::piece(value, reduce));
+            }
+        }
+        Ok((value, stored, read))
+    }
+
+    fn compute(
+        &self,
+        id: DatasetId,
+        partition: u32,
+        stored: &mut Stored,
+        read: &mut u64,
+    ) -> Result<u64, TaskError> {
+        let stage = &self.order.stage;
+        let defect = || TaskError::Internal(format!("{id} is not in its stage"));
+        let dataset: &Dataset = stage.datasets.iter().find(|dataset| dataset.id == id).ok_or_else(defect)?;
+        let own = BlockId::Partition { dataset: id, partition };
+        if let Some(value) = stored.get(&own) {
+            return Ok(*value);
+        }
+        let keep = dataset.keep && dataset.shape == Shape::Records;
+        if keep && let Some(value) = self.find(own) {
+            return Ok(value);
+        }
+        if stage.held.contains(&id) {
+            return Err(self.missing(own));
+        }
+        let split = dataset.splits.get(partition as usize);
+        let value = if let Some(split) = split.filter(|split| !split.place.is_empty()) {
+            debug_assert!(split.blocks.is_empty());
+            let damaged = || TaskError::Internal(format!("the checkpoint of {own} cannot be read"));
+            self.store.read(id, partition).ok_or_else(damaged)?
+        } else {
+            let mut inputs = Vec::new();
+            for block in split.iter().flat_map(|split| &split.blocks) {
+                inputs.push(self.find(*block).ok_or_else(|| self.missing(*block))?);
+            }
+            for parent in &dataset.parents {
+                let from = parent.dataset();
+                let partitions = self.program.dataset(from).partitions;
+                match parent {
+                    Parent::Narrow { map, .. } => {
+                        for partition in map.of(partition, partitions) {
+                            inputs.push(self.compute(from, partition, stored, read)?);
+                        }
+                    }
+                    Parent::Shuffle { .. } => {
+                        for map in 0..partitions {
+                            let piece = BlockId::Piece { dataset: from, map, reduce: partition };
+                            inputs.push(self.find(piece).ok_or_else(|| self.missing(piece))?);
+                        }
+                    }
+                }
+            }
+            *read += inputs.len() as u64;
+            program::made(id, partition, &inputs)
+        };
+        if keep {
+            stored.insert(own, value);
+        }
+        Ok(value)
+    }
+
+    fn find(&self, block: BlockId) -> Option<u64> {
+        self.worker.blocks.get(&block).or_else(|| self.order.fetched.get(&block)).copied()
+    }
+
+    fn missing(&self, block: BlockId) -> TaskError {
+        let holder = self.order.remote.iter().find(|(remote, _)| *remote == block);
+        TaskError::FetchFailed { block, worker: holder.map_or(self.id, |(_, holder)| *holder) }
+    }
+}
