@@ -5,24 +5,26 @@
 //! the name `cutwater-master`, `cutwater-worker` or `cutwater-client` among its other names. Whoever is dialled has to have
 //! the role and the host that were meant; whoever dials has to have a role that is let in there.
 
+mod explained;
+mod files;
+mod renewed;
+
 use std::{
-    fmt, io,
+    fmt,
     panic::{RefUnwindSafe, UnwindSafe},
-    path::PathBuf,
     sync::Arc,
 };
 
+use explained::explained;
+pub use files::TlsFiles;
+use renewed::Renewed;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
-    TlsAcceptor, TlsConnector, TlsStream,
+    TlsStream,
     rustls::{
-        AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage, RootCertStore,
-        ServerConfig,
-        client::{Resumption, WebPkiServerVerifier, verify_server_name},
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-        server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier},
-        version::TLS13,
+        client::verify_server_name,
+        pki_types::{CertificateDer, ServerName},
+        server::ParsedCertificate,
     },
 };
 
@@ -70,116 +72,36 @@ impl fmt::Display for Role {
     }
 }
 
-/// The files with the certificates of a process, all of them PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate of the authority, by which others are judged.
-    pub authority: PathBuf,
-    /// The certificate of this process.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
 /// The certificates of a process, ready for connections.
 ///
 /// Properties:
 /// - each connection is verified by itself; none is resumed;
+/// - certificates that are replaced are taken up by the next connection, so that a process outlives them;
 /// - the private key leaves it in no form: it is not printed and not in any error.
 ///
-/// Cloning it is free.
+/// Cloning it is free. Any thread may use it.
 #[derive(Clone)]
 pub struct Tls {
-    connector: TlsConnector,
-    acceptor: TlsAcceptor,
-    own: Arc<CertificateDer<'static>>,
+    renewed: Arc<Renewed>,
 }
 
 impl Tls {
-    /// From files.
+    /// From files. They are read again when they have changed.
     ///
     /// # Errors
     /// All that is wrong with them, each with the file and what to do.
     pub fn read(files: &TlsFiles) -> Result<Self, Vec<String>> {
-        let mut faults = Vec::new();
-        let mut note = |file: &PathBuf, fault: &dyn fmt::Display| {
-            faults.push(format!("{}: {fault}", file.display()));
-        };
-        let missing = "holds no certificate in PEM; `cutwater certs` makes them";
-        let mut certificates = |file: &PathBuf| {
-            let read: Result<Vec<_>, _> =
-                CertificateDer::pem_file_iter(file).and_then(|certificates| certificates.collect());
-            match read {
-                Ok(read) if !read.is_empty() => Some(read),
-                Ok(_) => {
-                    note(file, &missing);
-                    None
-                }
-                Err(error) => {
-                    note(file, &format_args!("cannot be read as certificates: {error}"));
-                    None
-                }
-            }
-        };
-        let authority = certificates(&files.authority);
-        let chain = certificates(&files.certificate);
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|error| note(&files.key, &format_args!("cannot be read as a private key: {error}")))
-            .ok();
-        let (Some(authority), Some(chain), Some(key)) = (authority, chain, key) else { return Err(faults) };
-        let mut roots = RootCertStore::empty();
-        for certificate in authority {
-            if let Err(error) = roots.add(certificate) {
-                note(&files.authority, &format_args!("holds no certificate of an authority: {error}"));
-            }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        Self::new(roots, chain, key).map_err(|error| {
-            let (certificate, key) = (files.certificate.display(), files.key.display());
-            vec![format!(
-                "{certificate} and {key} cannot be used: {error}; the key has to be that of the certificate"
-            )]
-        })
-    }
-
-    fn new(
-        roots: RootCertStore,
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<Self, TlsError> {
-        let own = chain.first().cloned().ok_or(TlsError::NoCertificatesPresented)?;
-        let (roots, provider) = (Arc::new(roots), Arc::new(ring::default_provider()));
-        let unusable = |error: &dyn fmt::Display| TlsError::General(error.to_string());
-        let servers = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone()).build();
-        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build();
-        let mut client = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&[&TLS13])?
-            .with_webpki_verifier(servers.map_err(|error| unusable(&error))?)
-            .with_client_auth_cert(chain.clone(), key.clone_key())?;
-        client.resumption = Resumption::disabled();
-        let mut server = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(clients.map_err(|error| unusable(&error))?)
-            .with_single_cert(chain, key)?;
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
-        Ok(Self {
-            connector: TlsConnector::from(Arc::new(client)),
-            acceptor: TlsAcceptor::from(Arc::new(server)),
-            own: Arc::new(own),
-        })
+        Ok(Self { renewed: Arc::new(Renewed::read(files)?) })
     }
 
     /// The roles that the certificate of this process has.
     pub fn roles(&self) -> Vec<Role> {
-        roles(&self.own)
+        roles(&self.renewed.current().own)
     }
 
     /// Whether the certificate of this process is for `host`, so that others reach it there.
     pub fn is_for(&self, host: &str) -> bool {
-        is_named(&self.own, host)
+        is_named(&self.renewed.current().own, host)
     }
 
     /// Encrypts a connection that was made to `host`.
@@ -194,7 +116,8 @@ impl Tls {
     ) -> Result<Channel<S>, WireError> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| WireError::Certificate(format!("{host} is neither a name nor an address")))?;
-        let stream = self.connector.connect(name, stream).await.map_err(|error| explained(error, host))?;
+        let connector = self.renewed.current().connector.clone();
+        let stream = connector.connect(name, stream).await.map_err(|error| explained(error, host))?;
         let channel = Channel::Encrypted(Box::new(TlsStream::Client(stream)));
         match self.wrong_role(&channel, &[role]) {
             Some(why) => Err(WireError::Certificate(why)),
@@ -211,7 +134,8 @@ impl Tls {
         &self,
         stream: S,
     ) -> Result<Channel<S>, WireError> {
-        let stream = self.acceptor.accept(stream).await.map_err(|error| explained(error, "here"))?;
+        let acceptor = self.renewed.current().acceptor.clone();
+        let stream = acceptor.accept(stream).await.map_err(|error| explained(error, "here"))?;
         Ok(Channel::Encrypted(Box::new(TlsStream::Server(stream))))
     }
 
@@ -235,7 +159,7 @@ impl Tls {
     }
 }
 
-// Nothing of it changes once it is made, so a panic leaves it whole.
+// What there is of it is replaced as a whole, so a panic leaves it whole.
 impl UnwindSafe for Tls {}
 impl RefUnwindSafe for Tls {}
 
@@ -265,60 +189,5 @@ fn is_named(certificate: &CertificateDer<'_>, name: &str) -> bool {
     match (ParsedCertificate::try_from(certificate), ServerName::try_from(name)) {
         (Ok(certificate), Ok(name)) => verify_server_name(&certificate, &name).is_ok(),
         _ => false,
-    }
-}
-
-impl WireError {
-    /// The same error, in words of its own if TLS is behind it.
-    pub(crate) fn unwrapped(self) -> Self {
-        match self {
-            Self::Io(error) => explained(error, "there"),
-            other => other,
-        }
-    }
-}
-
-/// What an error of TLS means for whoever reads it.
-fn explained(error: io::Error, host: &str) -> WireError {
-    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
-        return WireError::Io(error);
-    };
-    let certs = "`cutwater certs` makes certificates";
-    let theirs = |what: String| WireError::Certificate(format!("the certificate of the other end {what}"));
-    let ours = |what: &str| {
-        WireError::Certificate(format!("the other end does not accept the certificate of this one: {what}"))
-    };
-    let foreign = "is not of the authority that is trusted";
-    match tls {
-        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => WireError::NoTls,
-        TlsError::InvalidCertificate(why) => match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                theirs(format!("has expired; {certs} anew"))
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                theirs("is not valid yet; are the clocks of both machines right?".to_owned())
-            }
-            CertificateError::NotValidForName => theirs(format!("is not for {host}; {certs} for more hosts")),
-            CertificateError::NotValidForNameContext { presented, .. } => {
-                theirs(format!("is for {}, and not for {host}; {certs} for more hosts", presented.join(", ")))
-            }
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                theirs(format!("{foreign} here; both ends need certificates of one authority"))
-            }
-            other => theirs(format!("is not accepted: {other}")),
-        },
-        TlsError::NoCertificatesPresented => theirs(format!("is missing; {certs} for it")),
-        TlsError::AlertReceived(alert) => match alert {
-            AlertDescription::CertificateExpired => ours("it has expired, or the clock there is wrong"),
-            AlertDescription::UnknownCA | AlertDescription::DecryptError => ours(
-                "it is not of the authority that is trusted there; both ends need certificates of one authority",
-            ),
-            AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
-                ours("it is not valid there, or not for the host that was dialled; its log says more")
-            }
-            AlertDescription::CertificateRequired => ours("it has seen none"),
-            other => WireError::Certificate(format!("the other end ended the handshake of TLS: {other:?}")),
-        },
-        other => WireError::Certificate(format!("the handshake of TLS failed: {other}")),
     }
 }

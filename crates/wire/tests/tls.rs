@@ -248,6 +248,55 @@ async fn garbage_is_an_error_and_no_panic() {
     }
 }
 
+/// Certificates are replaced while processes run, one file after the other.
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_renewed_is_taken_up_and_what_cannot_be_used_is_not() {
+    let authority = Authority::new();
+    let (worker, master) = (authority.tls(Role::Worker), authority.tls(Role::Master));
+    let ends = || (credentials(worker.clone()), credentials(master.clone()));
+    let works = async || {
+        let (dials, accepts) = ends();
+        let (dialled, accepted) = meet(dials, "host.lan", accepts).await;
+        dialled.is_ok() && accepted.is_ok()
+    };
+    assert!(works().await);
+
+    // Another of the same authority, which has expired.
+    let old = Request {
+        masters: vec!["host.lan,old".parse().unwrap()],
+        days: 1,
+        from: Some(SystemTime::now() - Duration::from_secs(3 * 86_400)),
+        ..Request::new(authority.folder.path())
+    };
+    let files = authority.files(Role::Master);
+    let [certificate, key] = [&files.certificate, &files.key].map(|file| std::fs::read(file).unwrap());
+    for file in [&files.certificate, &files.key] {
+        std::fs::remove_file(file).unwrap();
+    }
+    assert!(works().await, "files that are gone for a moment are missed by nobody");
+    make(&old).unwrap();
+    let (dials, accepts) = ends();
+    let [said, _] = refused(dials, "host.lan", accepts).await;
+    assert!(said.contains("has expired"), "{said}");
+
+    // Back again: with a new certificate and an old key there is nothing new yet.
+    std::fs::write(&files.certificate, certificate).unwrap();
+    let (dials, accepts) = ends();
+    let [said, _] = refused(dials, "host.lan", accepts).await;
+    assert!(said.contains("has expired"), "{said}");
+    // Where times of files are coarse, a key of the same length may need to be written again to be noticed.
+    let mut tries = 0..1000;
+    while tries.next().is_some() {
+        std::fs::write(&files.key, &key).unwrap();
+        if works().await {
+            break;
+        }
+    }
+    assert!(tries.next().is_some());
+    std::fs::write(&files.certificate, "no certificate").unwrap();
+    assert!(works().await);
+}
+
 #[test]
 fn all_that_is_wrong_with_files_is_listed() {
     let authority = Authority::new();

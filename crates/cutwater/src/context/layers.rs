@@ -54,7 +54,7 @@ impl Builder {
                 continue;
             }
             if let Some(value) = variable(&name) {
-                self = self.set_text(setting, &format!("{name}={value}"), &value);
+                self = self.set_text(setting, &name, '=', &value);
             }
         }
         self.end_layer("the environment");
@@ -120,7 +120,7 @@ impl Builder {
             self = match (found, inline) {
                 (Some((_, Some((set, on)))), None) => set(self, on),
                 (Some((setting, None)), inline) => match inline.or_else(|| arguments.next()) {
-                    Some(value) => self.set_text(setting, &format!("{flag} {value}"), &value),
+                    Some(value) => self.set_text(setting, flag, ' ', &value),
                     None => self.faulty(format!("{flag} needs a value")),
                 },
                 (Some((_, Some(_))), Some(value)) => {
@@ -135,8 +135,9 @@ impl Builder {
         self
     }
 
-    /// Sets it to what stands there as text; `place` is where.
-    fn set_text(self, setting: &Setting, place: &str, text: &str) -> Self {
+    /// Sets it to what stands under that name as text.
+    fn set_text(self, setting: &Setting, name: &str, between: char, text: &str) -> Self {
+        let place = &format!("{name}{between}{text}");
         let wrong = |kind: &str| format!("{place} is not {kind}");
         match setting.kind {
             Kind::Number(max, set) => match text.parse::<u64>() {
@@ -152,7 +153,8 @@ impl Builder {
                 "0" | "false" | "no" | "off" => set(self, false),
                 _ => self.faulty(wrong("true or false")),
             },
-            Kind::Text(set) => self.set_at(place, |b| set(b, text.to_owned())),
+            // A text may be an address with a password in it; whoever finds fault with it knows what to show.
+            Kind::Text(set) => self.set_at(name, |b| set(b, text.to_owned())),
             // A key instead of its file must not come into any message.
             Kind::File(_) if text.contains("-----BEGIN") => self.faulty(format!(
                 "{}: that is a certificate or key itself; give the name of a file",
@@ -250,6 +252,14 @@ mod tests {
         }
         let (role, _) = listens(&["--worker"]);
         assert_eq!(role, r#"Worker { join: "127.0.0.1:7077" }"#);
+    }
+
+    #[test]
+    fn the_place_of_a_fault_shows_numbers_and_no_texts() {
+        let faults = read(&["--threads", "0", "--advertise=u:secret@h", "--interval-ms=x"]).faults;
+        assert!(faults[0].starts_with("--threads 0: threads(0)"), "{faults:?}");
+        assert!(faults[1].starts_with("--advertise: "), "{faults:?}");
+        assert_eq!(faults[2], "--interval-ms x is not a number it can be");
     }
 
     #[test]

@@ -172,6 +172,17 @@ impl Certs {
         Self { folder }
     }
 
+    /// Replaces all of them by others of the same authority that are valid.
+    pub fn renew(&self, host: &str) {
+        for role in Role::ALL {
+            self.pair(role).iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        }
+        let host = || vec![host.parse().unwrap()];
+        let request =
+            Request { masters: host(), workers: host(), clients: host(), ..Request::new(self.path()) };
+        assert!(!make(&request).unwrap().is_new_authority);
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -91,13 +91,19 @@ fn who_has_the_wrong_certificate_is_refused_and_the_rest_goes_on() {
 
 /// A certificate that is right but old. Only a clock can tell, so both ends have the same.
 #[test]
-fn an_expired_certificate_is_said_to_have() {
+fn an_expired_certificate_is_said_to_have_and_may_be_renewed() {
     let expired = Certs::expired("here.lan");
     let master = Process::master("127.0.0.1:0", &with(&[], &expired.environment(Role::Master)));
     let (status, said) =
         Process::worker(&master.address(), &with(&[], &expired.environment(Role::Worker))).end();
     assert!(!status.success() && said.contains("the certificate of the other end has expired"), "{said}");
     master.wait_for("it has expired, or the clock there is wrong");
+
+    // The master need not be started again for new ones.
+    expired.renew("here.lan");
+    let _worker = Process::worker(&master.address(), &with(&[], &expired.environment(Role::Worker)));
+    assert_eq!(master.wait_for("answers "), expected(1));
+    master.wait_for("the certificates were renewed");
 }
 
 #[test]
