@@ -42,6 +42,23 @@ impl WorkerId {
     pub const MASTER: Self = Self(u32::MAX);
 }
 
+/// A client that sends records to one source: a random number that it keeps wherever it goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClientId(pub u128);
+
+impl fmt::Display for ClientId {
+    /// The first digits are enough to tell two apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {:08x}", self.0 >> 96)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// An immutable piece of data. Whoever holds a block of this name holds the same records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BlockId {
@@ -49,7 +66,8 @@ pub enum BlockId {
     Input {
         /// The source within the program.
         source: u32,
-        /// Counts the blocks of that source from 0.
+        /// Counts the blocks of that source: from 0 if the master received them, and else from the worker's
+        /// [own number](input_sequence) on.
         sequence: u64,
     },
     /// A partition of a dataset that is kept.
@@ -70,6 +88,28 @@ pub enum BlockId {
         /// The partition that will read it.
         reduce: u32,
     },
+}
+
+/// Bits of a block's sequence that count. At a block every millisecond they are enough for a life.
+const COUNT_BITS: u32 = 40;
+
+/// The sequence of block number `count` of those that `worker` received, unique over all workers.
+///
+/// ```
+/// use cutwater_core::{WorkerId, id::{input_sequence, receiver_of}};
+///
+/// let sequence = input_sequence(WorkerId(3), 7);
+/// assert_ne!(sequence, input_sequence(WorkerId(4), 7));
+/// assert_eq!(receiver_of(sequence), WorkerId(3));
+/// ```
+pub const fn input_sequence(worker: WorkerId, count: u64) -> u64 {
+    ((worker.0 as u64) << COUNT_BITS) | (count & ((1 << COUNT_BITS) - 1))
+}
+
+/// The worker that received the block of this sequence.
+pub const fn receiver_of(sequence: u64) -> WorkerId {
+    // What is left after the shift of a worker's number fits: only its low bits can be lost.
+    WorkerId((sequence >> COUNT_BITS) as u32)
 }
 
 impl fmt::Debug for BlockId {

@@ -13,7 +13,7 @@
 //! - [`scheduler`]: events in, commands out.
 //! - [`progress`]: which input each interval had, and which master may say so.
 //! - [`rate`]: how much an interval may take. [`allocation`]: how many workers there are.
-//!   [`receivers`]: on which of them receivers run.
+//!   [`receivers`]: on which of them receivers run. [`counted`]: which batches of clients were counted.
 //! - [`text`]: times as people read them.
 //! - [`limits`]: every bound of the engine, with its reason.
 //!
@@ -21,6 +21,7 @@
 //! Types of records, closures, sockets, files, threads, clocks, `async`.
 
 pub mod allocation;
+pub mod counted;
 pub mod id;
 pub mod limits;
 pub mod lineage;
@@ -34,7 +35,7 @@ pub mod task;
 pub mod text;
 mod time;
 
-pub use id::{BlockId, DatasetId, JobId, OpId, StageId, WorkerId};
+pub use id::{BlockId, ClientId, DatasetId, JobId, OpId, StageId, WorkerId};
 pub use lineage::{Dataset, Parent, PartitionMap, Shape, Split};
 pub use located::{Located, Whereabouts};
 pub use scheduler::{Command, Event, Scheduler};

@@ -305,3 +305,42 @@ pub const JOURNAL_ENTRIES_MAX: usize = 64;
 /// How long it may take until the log says that an interval's outputs are done, in milliseconds, if no next interval
 /// says it before. An interval of which it is not said is run again after a restart.
 pub const JOURNAL_LINGER_MS: u64 = 100;
+/// Bytes of records that a client gathers into one batch. Large enough that a batch costs little besides its
+/// records, small enough for one frame.
+pub const BATCH_BYTES: usize = 128 << 10;
+
+/// The longest batch of a client, and the longest body of a request, that a receiver takes. It is in memory
+/// whole before it counts.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// How long a client waits for more records before it sends a batch that is not full, in milliseconds: a
+/// fraction of the shortest useful interval.
+pub const LINGER_MS: u64 = 5;
+
+/// Bytes of records that a client holds because they are not acknowledged; then whoever sends waits. Some
+/// hundred batches, so that a client is busy while the first are on their way.
+pub const CLIENT_BYTES_MAX: usize = 32 << 20;
+
+/// How long a client tries to reach a receiver before it says that there is none, in milliseconds. A cluster
+/// that was started again is back by then.
+pub const CLIENT_PATIENCE_MS: u64 = 60_000;
+
+/// Connections of clients that a worker holds at a time. More wait until others end; each may have a batch in
+/// memory.
+pub const CLIENT_CONNECTIONS_MAX: usize = 1024;
+
+/// Bytes of received records at which a block is closed and the next one opened. A block is read by one task;
+/// a few of them fill a slow interval.
+pub const INPUT_BLOCK_BYTES: usize = 16 << 20;
+
+/// How long a block takes records, in milliseconds, unless its interval is shorter (`api.md` §2): a fraction
+/// of an interval, so that it has a block for each of some tasks.
+pub const INPUT_BLOCK_MS: u64 = 200;
+
+/// Clients of which a source remembers what it has counted. Beyond, those that were not heard of for longest are
+/// forgotten: what they send again then would count again.
+pub const CLIENTS_REMEMBERED_MAX: usize = 65_536;
+
+/// Gaps in the numbers of a client's batches that are remembered. Batches overtake each other only where a client
+/// has gone from one receiver to another, so there is one gap or none; who leaves more has lost count.
+pub const CLIENT_GAPS_MAX: usize = 64;

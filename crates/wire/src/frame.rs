@@ -17,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::WireError;
 
 const CONTINUES: u32 = 1 << 31;
-const HEAD_BYTES: usize = 8;
+/// What stands before the payload of a frame.
+pub const HEAD_BYTES: usize = 8;
 
 /// Appends the frames of a message to `into`.
 pub fn encode(message: &[u8], into: &mut Vec<u8>) {
@@ -35,6 +36,43 @@ pub fn encode(message: &[u8], into: &mut Vec<u8>) {
             return;
         }
     }
+}
+
+/// The head of the frame that holds all `parts` of a payload, one after the other; `None` if one frame cannot.
+pub fn head_of(parts: &[&[u8]]) -> Option<[u8; HEAD_BYTES]> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length > FRAME_BYTES_MAX {
+        return None;
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    let mut head = [0; HEAD_BYTES];
+    head[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    head[4..].copy_from_slice(&hasher.finalize().to_le_bytes());
+    Some(head)
+}
+
+/// Sends a message that lies in two places, which need not be brought together if a frame is enough.
+///
+/// # Errors
+/// The connection fails.
+pub async fn send_parts(
+    to: &mut (impl AsyncWrite + Unpin),
+    first: &[u8],
+    second: &[u8],
+) -> Result<(), WireError> {
+    match head_of(&[first, second]) {
+        Some(head) => {
+            to.write_all(&[&head, first].concat()).await?;
+            to.write_all(second).await?;
+        }
+        None => {
+            let mut bytes = Vec::new();
+            encode(&[first, second].concat(), &mut bytes);
+            to.write_all(&bytes).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the next message, of at most `max` bytes, into `into`, whose contents it replaces. Says

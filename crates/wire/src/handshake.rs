@@ -60,7 +60,7 @@ impl fmt::Debug for Secret {
 
 type Nonce = [u8; 32];
 
-fn random() -> Result<[u8; 32], WireError> {
+pub(crate) fn random() -> Result<[u8; 32], WireError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| WireError::NoRandomness(error.to_string()))?;
     Ok(bytes)

@@ -6,6 +6,7 @@
 //! - [`handshake`]: who is at the other end, and whether it may be; [`credentials`]: all that is needed for it;
 //! - [`plan`]: stages, sent once as templates and filled in each interval;
 //! - [`names`]: many blocks in few bytes;
+//! - [`client`]: records from clients, and who holds them;
 //! - [`message`]: everything else that master and workers tell each other;
 //! - [`agent`]: what is said to the standing processes that start them.
 //!
@@ -19,6 +20,7 @@
 pub mod agent;
 pub mod channel;
 pub mod credentials;
+pub mod client;
 pub mod frame;
 pub mod handshake;
 pub mod message;

@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 
-use cutwater_core::{Attempt, BlockId, DatasetId, Located, OpId, StageId, Task, TaskError, WorkerId};
+use cutwater_core::{
+    Attempt, BlockId, ClientId, DatasetId, Located, OpId, StageId, Task, TaskError, WorkerId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    client::{BlocksReport, Receive},
     handshake::ExecutableHash,
     names::Blocks,
     plan::{OperatorDef, StageDef, Template},
@@ -34,6 +37,20 @@ pub enum Introduction {
     Reader {
         /// What it runs.
         executable: ExecutableHash,
+    },
+    /// To a worker: another one, of whose received records it is to hold replicas.
+    Receiver {
+        /// What it runs.
+        executable: ExecutableHash,
+        /// Who it is.
+        worker: WorkerId,
+    },
+    /// To a worker: a client, which has records for a source. To the master: one that asks for the workers.
+    Client {
+        /// Its name.
+        client: ClientId,
+        /// The source's name.
+        source: String,
     },
 }
 
@@ -81,6 +98,24 @@ pub enum ToWorker {
     Copy(WorkerId, Vec<Blocks>),
     /// Nobody will read these blocks again.
     Drop(Vec<Blocks>),
+    /// Take records from clients for a source, or take them otherwise than before.
+    Receive(Receive),
+    /// Close the blocks of a source and report them, as answer to a request of this number. They are the
+    /// next interval's.
+    ReportBlocks(u64, u32),
+    /// This worker is lost. Report the replicas of blocks of it, as answer to a request of this number, and
+    /// take no more from it.
+    ReportReplicas(u64, WorkerId),
+    /// Of the replicas of blocks of a source, from this worker and up to this number, those listed are
+    /// needed and no others.
+    Settled {
+        /// The source.
+        source: u32,
+        /// The last block's number. In it is who received them.
+        through: u64,
+        /// The blocks that are needed.
+        keep: Vec<u64>,
+    },
     /// Nothing: the master is alive.
     Ping,
     /// The program is over, or the worker wanted to leave and may; it ends.
@@ -102,6 +137,8 @@ pub enum ToMaster {
     Draining,
     /// What the worker's clock says, in milliseconds since 1970.
     Clock(i64),
+    /// The answer to a request for blocks.
+    Reported(u64, BlocksReport),
     /// Nothing: the worker is alive.
     Ping,
 }

@@ -1,0 +1,178 @@
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use cutwater_core::{ClientId, limits};
+use cutwater_wire::{
+    WireError,
+    client::{ToClient, Welcome},
+    frame, handshake,
+    message::Introduction,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    Builder,
+    pending::{Next, Pending},
+};
+
+/// Carries batches to a receiver until the client is closed: to one that answers, and to another when that
+/// one does not any more.
+pub(crate) async fn carry(builder: &Builder, id: ClientId, pending: &Pending) {
+    let mut places = Places::new(builder, id);
+    let mut wait = Duration::from_millis(limits::RECONNECT_MS_MIN);
+    while !pending.is_closed() {
+        let address = places.current().to_owned();
+        let served = match connect(builder, id, &address).await {
+            Ok((stream, welcome)) => {
+                places.learn(welcome.receivers);
+                if !welcome.takes && places.has_learnt() {
+                    places.leave_contact();
+                    continue;
+                }
+                if welcome.takes {
+                    pending.trouble(None);
+                    wait = Duration::from_millis(limits::RECONNECT_MS_MIN);
+                    serve(stream, pending, &mut places).await
+                } else {
+                    Err("the program has no worker yet".to_owned())
+                }
+            }
+            Err(why) => Err(why),
+        };
+        let Err(why) = served else { return };
+        pending.trouble(Some(format!("{address}: {why}")));
+        if places.another() {
+            let until = Instant::now() + wait;
+            // Who sends wakes us at every record; that is no reason to knock again.
+            while Instant::now() < until && !pending.is_closed() {
+                pending.woken(until).await;
+            }
+            wait = (2 * wait).min(Duration::from_millis(limits::RECONNECT_MS_MAX));
+        }
+    }
+}
+
+/// Where receivers are looked for, each in turn.
+struct Places {
+    contacts: Vec<String>,
+    learnt: Vec<String>,
+    at: usize,
+    /// Clients begin at different places, so that workers have as many.
+    offset: usize,
+}
+
+impl Places {
+    fn new(builder: &Builder, id: ClientId) -> Self {
+        let offset = (id.0 % (1 << 16)) as usize;
+        Self { contacts: builder.addresses.clone(), learnt: Vec::new(), at: 0, offset }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.contacts.iter().chain(&self.learnt)
+    }
+
+    fn current(&self) -> &str {
+        self.all().nth(self.at).map_or("", String::as_str)
+    }
+
+    fn has_learnt(&self) -> bool {
+        !self.learnt.is_empty()
+    }
+
+    fn learn(&mut self, receivers: Vec<String>) {
+        let current = self.current().to_owned();
+        self.learnt = receivers;
+        // The place we are at stays one, whether or not the others name it.
+        let at = self.all().position(|place| *place == current);
+        self.at = at.unwrap_or_else(|| {
+            self.learnt.push(current);
+            self.contacts.len() + self.learnt.len() - 1
+        });
+    }
+
+    /// Goes from who only knows receivers to one of them.
+    fn leave_contact(&mut self) {
+        self.at = self.contacts.len() + self.offset % self.learnt.len().max(1);
+        self.offset += 1;
+    }
+
+    /// Goes on to the next; says whether all have been tried.
+    fn another(&mut self) -> bool {
+        self.at += 1;
+        let tried = self.at >= self.contacts.len() + self.learnt.len();
+        if tried {
+            self.at = 0;
+        }
+        tried
+    }
+}
+
+async fn connect(builder: &Builder, client: ClientId, address: &str) -> Result<(TcpStream, Welcome), String> {
+    let secret = builder.token.secret(address)?;
+    let dialled = timeout(Duration::from_millis(limits::CONNECT_MS_MAX), TcpStream::connect(address)).await;
+    let mut stream = dialled.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let introduction = Introduction::Client { client, source: builder.source.clone() };
+    let shaken = handshake::connect(&mut stream, &secret, &introduction);
+    let shaken = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX), shaken).await;
+    let welcome = shaken.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+    Ok((stream, welcome))
+}
+
+/// Sends and hears until the client is closed, which is no error, or the receiver is of no use any more.
+async fn serve(stream: TcpStream, pending: &Pending, places: &mut Places) -> Result<(), String> {
+    let (from, to) = stream.into_split();
+    let ended = tokio::select! {
+        ended = send(to, pending) => ended,
+        ended = hear(BufReader::new(from), pending, places) => ended,
+    };
+    ended.map_err(|error| error.to_string())
+}
+
+async fn send(mut to: impl AsyncWrite + Unpin, pending: &Pending) -> Result<(), WireError> {
+    // What was sent on other connections and not acknowledged is sent again.
+    let mut sent = 0;
+    loop {
+        match pending.next(sent) {
+            Next::Send(sequence, frame) => {
+                to.write_all(&frame).await?;
+                sent = sequence + 1;
+            }
+            Next::Wait(until) => {
+                let quiet = Instant::now() + Duration::from_millis(limits::PING_MS);
+                pending.woken(until.map_or(quiet, |until| until.min(quiet))).await;
+                if Instant::now() >= quiet {
+                    let mut ping = Vec::new();
+                    frame::encode(&[], &mut ping);
+                    to.write_all(&ping).await?;
+                }
+            }
+            Next::End => return Ok(()),
+        }
+    }
+}
+
+async fn hear(
+    mut from: impl AsyncRead + Unpin,
+    pending: &Pending,
+    places: &mut Places,
+) -> Result<(), WireError> {
+    let silence = Duration::from_millis(limits::SILENCE_MS_MAX);
+    loop {
+        let heard = timeout(silence, frame::receive(&mut from, frame::FRAME_BYTES_MAX)).await;
+        let heard = heard.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "nothing was heard"))??;
+        let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the receiver closed the connection");
+        match heard.ok_or_else(closed)? {
+            ToClient::Acknowledged(through) => pending.acknowledge(through),
+            ToClient::Receivers(receivers) => places.learn(receivers),
+            ToClient::Closed(why) => return Err(WireError::Refused(why)),
+            ToClient::Ping => {}
+        }
+    }
+}
