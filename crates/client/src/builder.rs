@@ -1,9 +1,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use cutwater_core::limits;
-use cutwater_wire::{client::new_client, handshake::Secret};
+use cutwater_wire::{client::new_client, handshake::Secret, tls::Tls};
 
-use crate::{Client, ClientError, token::Token};
+use crate::{Client, ClientError, TlsFiles, token::Token};
 
 /// Who a client sends to, and how.
 ///
@@ -24,6 +24,8 @@ pub struct Builder {
     pub(crate) addresses: Vec<String>,
     pub(crate) source: String,
     pub(crate) token: Token,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) faults: Vec<String>,
     pub(crate) batch_bytes: usize,
     pub(crate) linger: Duration,
     pub(crate) held_bytes_max: usize,
@@ -38,6 +40,8 @@ impl Client {
             addresses: address.split(',').map(|address| address.trim().to_owned()).collect(),
             source: source.to_owned(),
             token: Token::Usual,
+            tls: None,
+            faults: Vec::new(),
             batch_bytes: limits::BATCH_BYTES,
             linger: Duration::from_millis(limits::LINGER_MS),
             held_bytes_max: limits::CLIENT_BYTES_MAX,
@@ -56,6 +60,19 @@ impl Builder {
     /// The token itself.
     pub fn token(mut self, token: &str) -> Self {
         self.token = Token::Known(Secret::of(token));
+        self
+    }
+
+    /// The certificates for connections beyond loopback, which are encrypted: that of the program's authority,
+    /// and one with the role of a client with its key. The secret is empty then unless a token is given.
+    pub fn tls(mut self, files: &TlsFiles) -> Self {
+        match Tls::read(files) {
+            Ok(tls) => self.tls = Some(tls),
+            Err(faults) => self.faults.extend(faults),
+        }
+        if matches!(self.token, Token::Usual) {
+            self.token = Token::Known(Secret::of(""));
+        }
         self
     }
 
@@ -86,8 +103,11 @@ impl Builder {
     /// The client. It connects in the background.
     ///
     /// # Errors
-    /// The machine has no thread or no random numbers to give.
+    /// Certificates cannot be used, or the machine has no thread or no random numbers to give.
     pub fn build(self) -> Result<Client, ClientError> {
+        if !self.faults.is_empty() {
+            return Err(ClientError::Machine(self.faults.join("; ")));
+        }
         let id = new_client().map_err(|error| ClientError::Machine(error.to_string()))?;
         Client::start(self, id)
     }

@@ -6,12 +6,15 @@ use std::{
 use cutwater_core::{ClientId, limits};
 use cutwater_wire::{
     WireError,
+    channel::Channel,
     client::{ToClient, Welcome},
-    frame, handshake,
+    credentials::Credentials,
+    frame,
     message::Introduction,
+    tls::Role,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, split},
     net::TcpStream,
     time::timeout,
 };
@@ -113,21 +116,29 @@ impl Places {
     }
 }
 
-async fn connect(builder: &Builder, client: ClientId, address: &str) -> Result<(TcpStream, Welcome), String> {
-    let secret = builder.token.secret(address)?;
+type Connection = Channel<TcpStream>;
+
+async fn connect(
+    builder: &Builder,
+    client: ClientId,
+    address: &str,
+) -> Result<(Connection, Welcome), String> {
+    let credentials = Credentials::new(builder.token.secret(address)?, builder.tls.clone());
     let dialled = timeout(Duration::from_millis(limits::CONNECT_MS_MAX), TcpStream::connect(address)).await;
-    let mut stream = dialled.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+    let stream = dialled.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let introduction = Introduction::Client { client, source: builder.source.clone() };
-    let shaken = handshake::connect(&mut stream, &secret, &introduction);
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    // A master is one of those who know where receivers are, and a master's certificate does for a worker's.
+    let shaken = credentials.connect(stream, host, Role::Worker, &introduction);
     let shaken = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX), shaken).await;
-    let welcome = shaken.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
-    Ok((stream, welcome))
+    shaken.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())
 }
 
 /// Sends and hears until the client is closed, which is no error, or the receiver is of no use any more.
-async fn serve(stream: TcpStream, pending: &Pending, places: &mut Places) -> Result<(), String> {
-    let (from, to) = stream.into_split();
+async fn serve(stream: Connection, pending: &Pending, places: &mut Places) -> Result<(), String> {
+    let (from, to) = split(stream);
     let ended = tokio::select! {
         ended = send(to, pending) => ended,
         ended = hear(BufReader::new(from), pending, places) => ended,
@@ -142,6 +153,7 @@ async fn send(mut to: impl AsyncWrite + Unpin, pending: &Pending) -> Result<(), 
         match pending.next(sent) {
             Next::Send(sequence, frame) => {
                 to.write_all(&frame).await?;
+                to.flush().await?;
                 sent = sequence + 1;
             }
             Next::Wait(until) => {
@@ -151,6 +163,7 @@ async fn send(mut to: impl AsyncWrite + Unpin, pending: &Pending) -> Result<(), 
                     let mut ping = Vec::new();
                     frame::encode(&[], &mut ping);
                     to.write_all(&ping).await?;
+                    to.flush().await?;
                 }
             }
             Next::End => return Ok(()),

@@ -32,4 +32,5 @@ mod token;
 
 pub use builder::Builder;
 pub use client::Client;
+pub use cutwater_wire::tls::TlsFiles;
 pub use error::ClientError;

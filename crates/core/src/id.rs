@@ -96,14 +96,19 @@ const COUNT_BITS: u32 = 40;
 /// The sequence of block number `count` of those that `worker` received, unique over all workers.
 ///
 /// ```
-/// use cutwater_core::{WorkerId, id::{input_sequence, receiver_of}};
+/// use cutwater_core::{WorkerId, id::{count_of, input_sequence, receiver_of}};
 ///
 /// let sequence = input_sequence(WorkerId(3), 7);
 /// assert_ne!(sequence, input_sequence(WorkerId(4), 7));
-/// assert_eq!(receiver_of(sequence), WorkerId(3));
+/// assert_eq!((receiver_of(sequence), count_of(sequence)), (WorkerId(3), 7));
 /// ```
 pub const fn input_sequence(worker: WorkerId, count: u64) -> u64 {
     ((worker.0 as u64) << COUNT_BITS) | (count & ((1 << COUNT_BITS) - 1))
+}
+
+/// The number of the block of this sequence among those of its worker.
+pub const fn count_of(sequence: u64) -> u64 {
+    sequence & ((1 << COUNT_BITS) - 1)
 }
 
 /// The worker that received the block of this sequence.

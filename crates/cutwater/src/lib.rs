@@ -63,6 +63,7 @@ pub use cutwater_core::{Time, TimeError, rate::Pid};
 pub use error::{Error, ErrorKind};
 pub use rdd::{Estimate, Rdd, Stats, StorageLevel};
 pub use record::{Key, Record};
+pub use runtime::ClientAccess;
 pub use shared::{Accumulate, Accumulator, Broadcast};
 pub use source::{DeadLetter, DeadLetters, ErrorPolicy, Malformed};
 pub use state::State;

@@ -262,6 +262,8 @@ pub struct Receive {
     pub records_max: u64,
     /// The same in bytes.
     pub bytes_max: u64,
+    /// Blocks are numbered from here on at least, since those before have names that are known.
+    pub blocks_from: u64,
     /// How long a block takes records, in milliseconds.
     pub block_ms: u64,
 }

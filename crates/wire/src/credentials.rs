@@ -34,6 +34,12 @@ impl Credentials {
         self.tls.is_some()
     }
 
+    /// What is wrong with the certificate at the other end, if only those roles are let in: for who decides after
+    /// having heard what the other end wants to be. Without certificates nothing is.
+    pub fn wrong_role<S>(&self, channel: &Channel<S>, roles: &[Role]) -> Option<String> {
+        self.tls.as_ref()?.wrong_role(channel, roles)
+    }
+
     /// Introduces this process over a new connection to `host`, where a process of that role is to be;
     /// answers with the connection and with what was said there.
     ///

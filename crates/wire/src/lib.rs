@@ -19,8 +19,8 @@
 
 pub mod agent;
 pub mod channel;
-pub mod credentials;
 pub mod client;
+pub mod credentials;
 pub mod frame;
 pub mod handshake;
 pub mod message;

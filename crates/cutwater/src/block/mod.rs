@@ -1,5 +1,6 @@
 //! Blocks: immutable pieces of data that any task may read, and where a worker keeps them.
 
+mod batches;
 mod packed;
 mod store;
 
@@ -13,6 +14,7 @@ use cutwater_core::TaskError;
 
 use crate::Record;
 
+pub(crate) use batches::{Batch, Batches};
 pub(crate) use packed::Packed;
 pub(crate) use store::BlockStore;
 

@@ -1,4 +1,10 @@
-use std::{net::ToSocketAddrs, num::NonZero, path::PathBuf, thread, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr, ToSocketAddrs},
+    num::NonZero,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 use cutwater_core::{limits, rate::Pid};
 
@@ -103,6 +109,7 @@ pub(crate) struct Settings {
     pub network: Network,
     pub token: Option<Token>,
     pub token_file: Option<PathBuf>,
+    pub clients_address: SocketAddr,
     pub start: Start,
     pub checkpoints: Checkpoints,
 }
@@ -168,6 +175,7 @@ impl Builder {
             network: Network::default(),
             token: None,
             token_file: None,
+            clients_address: (Ipv4Addr::LOCALHOST, 0).into(),
             start: Start::default(),
             checkpoints: Checkpoints::default(),
         };
@@ -434,6 +442,32 @@ impl Builder {
     /// Larger than that of any run before; taken from the clock if nothing is said.
     pub(crate) fn epoch(mut self, epoch: u64) -> Self {
         self.settings.epoch = Some(epoch);
+        self
+    }
+
+    /// Where clients reach a program that runs in one process, on the loopback interface: at any free port if
+    /// nothing is said. With workers in other processes, clients begin at the master's address.
+    ///
+    /// ```
+    /// use cutwater::Context;
+    ///
+    /// let ctx = Context::builder("clicks").clients("127.0.0.1:0").threads(1).build()?;
+    /// let clicks = ctx.source("clicks").client_lines();
+    /// println!("clients send to {}", ctx.client_access()?.address);
+    /// # drop(clicks);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn clients(mut self, address: impl ToSocketAddrs) -> Self {
+        match address.to_socket_addrs().map(|mut all| all.next()) {
+            Ok(Some(listen)) if listen.ip().is_loopback() => self.settings.clients_address = listen,
+            Ok(Some(listen)) => self.faults.push(format!(
+                "clients({listen}): a program in one process takes records on loopback only; use 127.0.0.1:{}, or run workers with certificates",
+                listen.port()
+            )),
+            Ok(None) => self.faults.push("clients: the address is of no machine".to_owned()),
+            Err(error) => self.faults.push(format!("clients: the address cannot be understood: {error}")),
+        }
         self
     }
 

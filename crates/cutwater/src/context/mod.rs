@@ -33,7 +33,7 @@ use crate::{
     error::Error,
     output::Act,
     rdd::Rdd,
-    runtime::{Engine, driver},
+    runtime::{ClientAccess, Engine, driver},
     source::{Input, StandingAt},
     stream::{AnyStream, Parent, StreamNode, Timeline, window::Span},
     task::labelled,
@@ -195,6 +195,15 @@ impl Context {
     /// The length of an interval.
     pub fn interval(&self) -> Duration {
         self.inner.settings.interval
+    }
+
+    /// Where clients send records to, and what lets them in. Workers in other processes are told by the master at
+    /// this address; in one process a door is opened for them.
+    ///
+    /// # Errors
+    /// The address is in use, or the file cannot be written.
+    pub fn client_access(&self) -> Result<ClientAccess, Error> {
+        self.engine().client_access()
     }
 
     /// Whether the program runs over past data as fast as it goes.

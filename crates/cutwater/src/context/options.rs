@@ -269,6 +269,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::File(Builder::token_file),
     ),
     row(
+        "cluster",
+        "clients",
+        "ADDR",
+        "where clients send records if there are no workers (any free port of 127.0.0.1)",
+        Kind::Text(|b, address| b.clients(address)),
+    ),
+    row(
         "tls",
         "authority",
         "FILE",

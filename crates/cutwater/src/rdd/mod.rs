@@ -12,6 +12,7 @@ mod aggregate_by_key;
 mod binary_file;
 mod cache;
 mod cartesian;
+mod client_records;
 mod coalesce;
 mod cogroup;
 mod cogroup3;
@@ -104,6 +105,7 @@ use cutwater_core::{Parent, PartitionMap, Shape};
 
 pub(crate) use aggregate_by_key::FromZero;
 pub(crate) use binary_file::FixedRecords;
+pub(crate) use client_records::{ClientJson, ClientLines};
 pub(crate) use cogroup::{cogrouping, side};
 pub(crate) use combine_by_key::{
     Aggregate, Bare, Combined, Merging, Reduction, Unkeyed, combined_into_one, reduced,

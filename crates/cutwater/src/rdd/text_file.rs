@@ -111,7 +111,7 @@ impl Lines {
 /// Lines on loan: written into strings that are used again and again, which costs less than to make one
 /// for each line.
 #[derive(Default)]
-struct Lent {
+pub(super) struct Lent {
     lines: Vec<String>,
     /// How many of them are lent next.
     filled: usize,
@@ -119,7 +119,7 @@ struct Lent {
 }
 
 impl Lent {
-    fn put(&mut self, text: &str, look: &mut Look<'_, String>) -> Flow {
+    pub fn put(&mut self, text: &str, look: &mut Look<'_, String>) -> Flow {
         if self.filled == self.lines.len() {
             self.lines.push(String::new());
         }
@@ -135,7 +135,7 @@ impl Lent {
         }
     }
 
-    fn hand_out(&mut self, look: &mut Look<'_, String>) -> Flow {
+    pub fn hand_out(&mut self, look: &mut Look<'_, String>) -> Flow {
         let lent = &self.lines[..std::mem::take(&mut self.filled)];
         let flow = if lent.is_empty() { Flow::Continue(()) } else { look(lent) };
         if std::mem::take(&mut self.bytes) >= READ_BYTES {

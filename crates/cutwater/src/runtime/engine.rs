@@ -1,6 +1,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -11,11 +12,14 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use cutwater_core::{BlockId, DatasetId, Event, JobId, TaskError, WorkerId, limits};
+use cutwater_wire::client::Receive;
 
 use super::{
     cluster::{self, Children, Listener, Role, Token, TokenFile},
     link::Link,
     master::{Master, ToMaster},
+    receive::{Door, Inbox},
+    reception::Received,
     worker::{self, Worker},
 };
 use crate::{
@@ -47,6 +51,7 @@ pub(crate) struct Engine {
     /// Held while datasets are described to the master.
     describing: Mutex<()>,
     shared: Arc<Shared>,
+    clients: ClientSettings,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -86,8 +91,8 @@ pub(super) struct Shared {
 
 /// Where tasks run.
 enum Workers {
-    /// On threads of this process, which has these blocks.
-    Here(Arc<BlockStore>),
+    /// On threads of this process, which has these blocks, and which clients reach by a door of its own.
+    Here { blocks: Arc<BlockStore>, inbox: Arc<Inbox>, door: Mutex<Option<Door>> },
     /// In other processes: those we have started, and the door for all of them.
     Away {
         children: Children,
@@ -95,8 +100,25 @@ enum Workers {
         /// What this process has received, until no interval needs it: workers hold it too, and all of
         /// those may be lost.
         received: Arc<BlockStore>,
-        _token_file: Option<TokenFile>,
+        token: Option<Token>,
+        token_file: Mutex<Option<TokenFile>>,
     },
+}
+
+/// What clients need to know of a program to send records to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAccess {
+    /// Where they begin: its worker, or its master, which tells them where the workers are.
+    pub address: SocketAddr,
+    /// The file with the token by which they are let in, if there is one besides certificates. It goes when the
+    /// program ends, unless it was there before.
+    pub token_file: Option<PathBuf>,
+}
+
+/// What the program says about its door for clients.
+struct ClientSettings {
+    address: SocketAddr,
+    token_file: Option<PathBuf>,
 }
 
 /// The worker inside this process.
@@ -118,7 +140,16 @@ impl Engine {
 
     fn embedded(settings: &Settings) -> Result<Arc<Self>, Error> {
         let (blocks, threads) = (Arc::new(BlockStore::default()), settings.threads.max(1));
-        let engine = Self::new(Workers::Here(blocks.clone()), settings, threads)?;
+        // Bounded by what is asked: see `with`, which gets it.
+        let (to_master, events) = unbounded();
+        let reports = to_master.clone();
+        let inbox = Arc::new(Inbox::new(EMBEDDED, blocks.clone(), move |request, report| {
+            // The master may be gone already; then nobody waits for the report.
+            let _ = reports.send(ToMaster::Reported { worker: EMBEDDED, request, report });
+        })?);
+        let here = Workers::Here { blocks: blocks.clone(), inbox: inbox.clone(), door: Mutex::default() };
+        let slots = u32::try_from(threads).unwrap_or(u32::MAX);
+        let engine = Self::with(here, settings, slots, (to_master, events))?;
         // The channel needs no bound of its own: to a worker go at most as many tasks as it has slots.
         let (to_worker, work) = unbounded();
         let attempts = Arc::new(Attempts::default());
@@ -130,7 +161,7 @@ impl Engine {
             let _ = to_master.send(ToMaster::Ran { worker: EMBEDDED, attempt, result });
         };
         engine.threads().extend(worker::start(&worker, threads, &work, report)?);
-        let (slots, link) = (engine.slots, Link::Here(to_worker, attempts));
+        let (slots, link) = (engine.slots, Link::Here { work: to_worker, attempts, inbox });
         engine.say(ToMaster::Joined { worker: EMBEDDED, slots, link, address: None });
         Ok(Arc::new(engine))
     }
@@ -177,7 +208,7 @@ impl Engine {
         }
         let children = Children::start(workers, &settings.start, &address, token.as_ref())?;
         let holder = Link::Holder(received.clone());
-        let away = Workers::Away { children, listener, received, _token_file: token_file };
+        let away = Workers::Away { children, listener, received, token, token_file: Mutex::new(token_file) };
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, settings, 0, (to_master, events))?;
         engine.say(ToMaster::Joined { worker: WorkerId::MASTER, slots: 0, link: holder, address: None });
@@ -207,7 +238,7 @@ impl Engine {
                     }
                     !children.ids().is_empty()
                 }
-                Workers::Here(_) => false,
+                Workers::Here { .. } => false,
             };
             // Somebody who starts workers by hand wants to see them come.
             if said != (joined, slots) && !started {
@@ -221,10 +252,6 @@ impl Engine {
             }
             thread::sleep(Duration::from_millis(1));
         }
-    }
-
-    fn new(workers: Workers, settings: &Settings, slots: usize) -> Result<Self, Error> {
-        Self::with(workers, settings, u32::try_from(slots).unwrap_or(u32::MAX), unbounded())
     }
 
     /// The handle, with the master's thread started. The master's channel needs no bound of its own: to
@@ -250,6 +277,10 @@ impl Engine {
             next_source: AtomicU32::new(0),
             describing: Mutex::new(()),
             shared,
+            clients: ClientSettings {
+                address: settings.clients_address,
+                token_file: settings.token_file.clone(),
+            },
             threads: Mutex::new(vec![thread]),
         })
     }
@@ -266,7 +297,7 @@ impl Engine {
     /// Where workers join, if they are other processes.
     pub fn master_address(&self) -> Option<SocketAddr> {
         match &self.workers {
-            Workers::Here(_) => None,
+            Workers::Here { .. } => None,
             Workers::Away { listener, .. } => Some(listener.address),
         }
     }
@@ -274,7 +305,7 @@ impl Engine {
     /// The process ids of the workers that were started here.
     pub fn worker_processes(&self) -> Vec<u32> {
         match &self.workers {
-            Workers::Here(_) => Vec::new(),
+            Workers::Here { .. } => Vec::new(),
             Workers::Away { children, .. } => children.ids(),
         }
     }
@@ -315,7 +346,7 @@ impl Engine {
     /// as it takes for one of them to be lost.
     pub fn hold(&self, blocks: Vec<(BlockId, Block)>) -> Result<(), Error> {
         match &self.workers {
-            Workers::Here(store) => {
+            Workers::Here { blocks: store, .. } => {
                 let ids = blocks.iter().map(|(id, _)| *id).collect();
                 for (id, block) in blocks {
                     store.put(id, block);
@@ -347,9 +378,52 @@ impl Engine {
     /// A block that this process has received and holds.
     pub fn received(&self, id: BlockId) -> Option<Block> {
         match &self.workers {
-            Workers::Here(store) => store.get(id),
+            Workers::Here { blocks, .. } => blocks.get(id),
             Workers::Away { received, .. } => received.get(id),
         }
+    }
+
+    /// Where clients send records to. In one process that opens the door for them.
+    pub fn client_access(&self) -> Result<ClientAccess, Error> {
+        match &self.workers {
+            Workers::Here { blocks, inbox, door } => {
+                let mut door = door.lock().unwrap_or_else(PoisonError::into_inner);
+                let door = match &mut *door {
+                    Some(open) => open,
+                    none => {
+                        let ClientSettings { address, token_file } = &self.clients;
+                        let token_file = token_file.as_deref();
+                        none.insert(Door::open(*address, token_file, blocks.clone(), inbox.clone())?)
+                    }
+                };
+                Ok(ClientAccess { address: door.address, token_file: Some(door.token_file().to_owned()) })
+            }
+            Workers::Away { listener, token, token_file, .. } => {
+                let mut file = token_file.lock().unwrap_or_else(PoisonError::into_inner);
+                let path = match (&mut *file, &self.clients.token_file, token) {
+                    (Some(written), _, _) => Some(written.path().to_owned()),
+                    (None, Some(given), _) => Some(given.clone()),
+                    (none, None, Some(token)) => {
+                        let written = token.write(Token::usual_file(listener.address))?;
+                        Some(none.insert(written).path().to_owned())
+                    }
+                    (None, None, None) => None,
+                };
+                Ok(ClientAccess { address: listener.address, token_file: path })
+            }
+        }
+    }
+
+    /// Has workers take records from clients for a source, or take them otherwise than before.
+    pub fn receive(&self, receive: Receive) {
+        self.say(ToMaster::Receive(receive));
+    }
+
+    /// Waits for what workers have received for a source since the last time.
+    pub fn cut(&self, source: u32) -> Result<Received, Error> {
+        let (reply, received) = crossbeam_channel::bounded(1);
+        self.say(ToMaster::Cut { source, reply });
+        received.recv().map_err(|_| Error::stopped())
     }
 
     /// Lets the scheduler know.

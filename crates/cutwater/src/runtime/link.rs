@@ -8,13 +8,14 @@ use cutwater_core::{
     Attempt, BlockId, Dataset, DatasetId, Located, OpId, Stage, StageId, Task, TaskError, WorkerId, limits,
 };
 use cutwater_wire::{
+    client::Receive,
     message::ToWorker,
     names::Blocks,
     plan::{StageDef, Template},
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::worker::Work;
+use super::{receive::Inbox, worker::Work};
 use crate::{
     block::BlockStore,
     task::{AnySpec, Attempts, Fetched, Plan},
@@ -29,8 +30,8 @@ use crate::{
 ///
 /// Only the master's thread touches it. If the process dies, the worker notices and ends.
 pub(crate) enum Link {
-    /// In this process, with the attempts that it was sent.
-    Here(Sender<Work>, Arc<Attempts>),
+    /// In this process, with the attempts that it was sent and what clients have sent it.
+    Here { work: Sender<Work>, attempts: Arc<Attempts>, inbox: Arc<Inbox> },
     /// In another.
     Away(Box<Away>),
     /// None, but blocks that this process holds and others may read.
@@ -48,7 +49,7 @@ impl Link {
     pub fn run(&mut self, defined: &Defined, located: &LocatedShuffles, task: Task) -> Result<(), TaskError> {
         match self {
             // It may be gone already: then its loss is on the way to us.
-            Self::Here(work, attempts) => {
+            Self::Here { work, attempts, .. } => {
                 let (plan, cancel) = (defined.plan.clone(), attempts.begin(task.attempt));
                 let _ = work.send(Work::Run { plan, task, fetched: Fetched::new(), cancel });
             }
@@ -66,7 +67,7 @@ impl Link {
 
     pub fn drop_blocks(&mut self, blocks: Vec<BlockId>) {
         match self {
-            Self::Here(work, _) => {
+            Self::Here { work, .. } => {
                 let _ = work.send(Work::Drop(blocks));
             }
             Self::Away(away) => away.tell(ToWorker::Drop(Blocks::short(&blocks))),
@@ -77,7 +78,7 @@ impl Link {
     /// Has an attempt stop.
     pub fn cancel(&self, attempt: Attempt) {
         match self {
-            Self::Here(_, attempts) => attempts.cancel(attempt),
+            Self::Here { attempts, .. } => attempts.cancel(attempt),
             Self::Away(away) => away.tell(ToWorker::Cancel(attempt)),
             Self::Holder(_) => {}
         }
@@ -104,6 +105,33 @@ impl Link {
             if !known.is_empty() {
                 away.tell(ToWorker::ForgetShuffles(known));
             }
+        }
+    }
+
+    /// Has it take records from clients.
+    pub fn receive(&self, receive: Receive) {
+        match self {
+            Self::Here { inbox, .. } => inbox.receive(receive),
+            Self::Away(away) => away.tell(ToWorker::Receive(receive)),
+            Self::Holder(_) => {}
+        }
+    }
+
+    /// Asks for the blocks it has received for a source.
+    pub fn report_blocks(&self, request: u64, source: u32) {
+        match self {
+            Self::Here { inbox, .. } => inbox.report(request, source),
+            Self::Away(away) => away.tell(ToWorker::ReportBlocks(request, source)),
+            Self::Holder(_) => {}
+        }
+    }
+
+    /// Asks for the blocks that a lost worker has received, as far as it holds replicas of them.
+    pub fn report_replicas(&self, request: u64, lost: WorkerId) {
+        match self {
+            Self::Here { inbox, .. } => inbox.report_replicas(request, lost),
+            Self::Away(away) => away.tell(ToWorker::ReportReplicas(request, lost)),
+            Self::Holder(_) => {}
         }
     }
 

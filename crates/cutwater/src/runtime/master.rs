@@ -8,12 +8,17 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use cutwater_core::{
     Attempt, BlockId, Command, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId, limits,
 };
-use cutwater_wire::{message::ToWorker, names::Blocks};
+use cutwater_wire::{
+    client::{BlocksReport, Receive},
+    message::ToWorker,
+    names::Blocks,
+};
 
 use super::{
     engine::Shared,
     holding::Holding,
     link::{Addresses, Defined, Link, LocatedShuffles},
+    reception::{Consequences, Received, Reception},
 };
 use crate::{
     block::Block,
@@ -38,6 +43,12 @@ pub(crate) enum ToMaster {
     Held { worker: WorkerId, block: BlockId },
     /// A dataset is made in this way from now on.
     Replace(Step),
+    /// Workers are to take records from clients for a source.
+    Receive(Receive),
+    /// A thread waits for what workers have received for a source.
+    Cut { source: u32, reply: Sender<Received> },
+    /// A worker answers a request for blocks.
+    Reported { worker: WorkerId, request: u64, report: BlocksReport },
     /// An attempt has ended.
     Ran { worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError> },
     /// A worker can be reached by `link`; in another process, its blocks are at `address`.
@@ -67,6 +78,7 @@ pub(super) struct Master {
     addresses: Addresses,
     slots: BTreeMap<WorkerId, u32>,
     holding: Holding,
+    reception: Reception,
     shared: Arc<Shared>,
     steps: HashMap<DatasetId, Step>,
     stages: HashMap<StageId, Defined>,
@@ -102,6 +114,7 @@ impl Master {
             addresses: Addresses::new(),
             slots: BTreeMap::new(),
             holding: Holding::default(),
+            reception: Reception::default(),
             shared,
             steps: HashMap::new(),
             stages: HashMap::new(),
@@ -135,6 +148,9 @@ impl Master {
                     self.holding.held(worker, block);
                     self.drain_ready();
                 }
+                ToMaster::Receive(receive) => self.reception.receive(receive, &self.links),
+                ToMaster::Cut { source, reply } => self.reception.cut(source, reply, &self.links),
+                ToMaster::Reported { worker, request, report } => self.reported(worker, request, report),
                 ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
                 ToMaster::Joined { worker, slots, link, address } => {
                     self.joined(worker, slots, link, address);
@@ -185,6 +201,7 @@ impl Master {
         }
         self.links.insert(worker, link);
         self.holding.joined(&self.links);
+        self.reception.joined(&self.links);
         self.step(Event::WorkerJoined { worker, slots });
     }
 
@@ -200,9 +217,28 @@ impl Master {
             self.addresses.remove(&worker);
             self.holding.lost(worker, &self.links);
             self.step(Event::WorkerLost { worker });
+            self.reception.lost(worker, &self.links);
             // Whoever sees that it is gone sees what follows from it.
             self.count(worker, None);
         }
+    }
+
+    fn reported(&mut self, worker: WorkerId, request: u64, report: BlocksReport) {
+        let Consequences { events, say, drop } =
+            self.reception.reported(worker, request, report, &self.links);
+        // The scheduler first: who waits for the blocks may submit a job the next moment.
+        events.into_iter().for_each(|event| self.step(event));
+        for (worker, message) in say {
+            if let Some(link) = self.links.get(&worker) {
+                link.tell_away(message);
+            }
+        }
+        if let Some((worker, blocks)) = drop.filter(|(_, blocks)| !blocks.is_empty())
+            && let Some(link) = self.links.get_mut(&worker)
+        {
+            link.drop_blocks(blocks);
+        }
+        self.reception.is_answered(request);
     }
 
     /// How many there are to compute, for whoever wants to know.

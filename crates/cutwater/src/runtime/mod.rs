@@ -3,6 +3,7 @@
 //! - [`engine`]: what datasets call to have themselves computed;
 //! - [`master`]: the loop that feeds the scheduler and carries out its commands; [`link`]: how it
 //!   reaches a worker, in this process or another; [`holding`]: received blocks on their way to workers;
+//! - [`receive`]: what workers receive from clients; [`reception`]: how the master makes intervals of it;
 //! - [`worker`]: compute threads that run tasks;
 //! - [`cluster`]: workers in other processes;
 //! - [`driver`]: the loop over intervals; [`event_times`]: what it tells of event time;
@@ -22,8 +23,12 @@ mod journal;
 mod link;
 mod master;
 mod progress;
+mod receive;
+mod reception;
 mod resume;
 mod signals;
 mod worker;
 
+pub use engine::ClientAccess;
 pub(crate) use engine::{Engine, Urgency};
+pub(crate) use reception::Received;

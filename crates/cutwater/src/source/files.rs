@@ -16,8 +16,8 @@ use crate::{
     task::{Finding, OperatorSpec},
 };
 
-/// Records of files, read where they are by the tasks that need them: an interval is a list of ranges
-/// of bytes, and nothing is copied.
+/// Records that the tasks which need them read where they are: an interval is a list of ranges of files, or of
+/// blocks that workers hold, and nothing is copied.
 pub(crate) struct Ranges<T> {
     name: String,
     engine: Arc<Engine>,
@@ -44,15 +44,23 @@ impl<T: Record> Ranges<T> {
         &self.name
     }
 
-    /// Makes `splits` the interval's dataset.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Makes ranges of files the interval's dataset.
     pub fn put(&mut self, to: Time, splits: Vec<LineSplit>) -> Result<(), Error> {
-        let splits = splits.into_iter().map(LineSplit::into_split).collect::<Result<_, _>>()?;
+        self.put_splits(to, splits.into_iter().map(LineSplit::into_split).collect::<Result<_, _>>()?);
+        Ok(())
+    }
+
+    /// Makes whatever `splits` say the interval's dataset.
+    pub fn put_splits(&mut self, to: Time, splits: Vec<Split>) {
         let rdd = DatasetNode::source(&self.engine, splits, &self.spec.any).of(&self.spec);
         let stream = &self.stream;
         self.datasets.retain(|_, time| stream.generated(*time).is_some());
         self.datasets.insert(rdd.node().dataset.id, to);
         stream.put(to, Some(rdd));
-        Ok(())
     }
 
     /// What the dataset of an interval is made of.

@@ -2,7 +2,8 @@
 //!
 //! A *received* source (socket, HTTP, channel, generator) has a thread that puts records into an
 //! [`Intake`]; at the end of an interval what is there becomes its blocks. A *replayable* source
-//! (files) reads when the interval is cut and copies nothing it need not. Either way the input of an
+//! (files) reads when the interval is cut and copies nothing it need not. What clients send is received by
+//! workers, two of which hold each record before it is acknowledged; the driver has only names of blocks. Either way the input of an
 //! interval is fixed before the interval runs.
 //!
 //! Records are in the interval in which they arrive, or, with [event time](SourceBuilder::event_time) and
@@ -18,6 +19,7 @@
 //! | [`channel`](SourceBuilder::channel), [`rate`](SourceBuilder::rate) | received | records | none |
 //! | [`socket_lines`](SourceBuilder::socket_lines), [`listen_lines`](SourceBuilder::listen_lines) | received | records, bytes | in the connection |
 //! | [`http_json`](SourceBuilder::http_json) | received | records, bytes | in the answer |
+//! | [`client_lines`](SourceBuilder::client_lines), [`client_json`](SourceBuilder::client_json) | received by workers | records, bytes | in the batch |
 //! | [`tail`](SourceBuilder::tail) | received | records, bytes | in the file |
 //! | [`queue`](SourceBuilder::queue) | datasets of the program's own | nothing | none |
 //! | [`watch_folder`](SourceBuilder::watch_folder) | replayable | bytes | in the file |
@@ -28,6 +30,7 @@
 
 mod builder;
 mod channel;
+mod clients;
 mod dating;
 mod decode;
 mod files;

@@ -243,6 +243,17 @@ impl<'a> Node<'a> {
         Flow::Continue(())
     }
 
+    /// The one block of a source's split.
+    pub fn received_block<B: Record>(&self, partition: u32, read: impl FnOnce(&B) -> Flow) -> Flow {
+        match &*self.split(partition)?.blocks {
+            [id] => read(or_stop(or_stop(self.run.read(*id))?.get())?),
+            blocks => {
+                let message = format!("{} has {} blocks in a split of one", self.label(), blocks.len());
+                ControlFlow::Break(TaskError::Internal(message).into())
+            }
+        }
+    }
+
     /// How many parents there are.
     pub fn parents(&self) -> usize {
         self.dataset().parents.len()

@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// What this process runs. The kernel's own link is followed, so that a file that was replaced since the
 /// start is not taken for what is running.
-pub(super) fn executable() -> Result<ExecutableHash, Error> {
+pub(crate) fn executable() -> Result<ExecutableHash, Error> {
     static HASH: OnceLock<ExecutableHash> = OnceLock::new();
     if let Some(hash) = HASH.get() {
         return Ok(*hash);
@@ -23,7 +23,7 @@ pub(super) fn executable() -> Result<ExecutableHash, Error> {
 }
 
 /// The memory of this machine in bytes, or 0 if it does not say.
-pub(super) fn memory_bytes() -> u64 {
+pub(crate) fn memory_bytes() -> u64 {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|line| line.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse().ok());

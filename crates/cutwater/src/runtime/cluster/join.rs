@@ -22,7 +22,7 @@ use super::{
     host_of, identity,
     outbox::{receive_some, send_all},
     plans::Plans,
-    serve::serve,
+    serve::{Served, serve},
     wanted::Wanted,
 };
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     error::Error,
     runtime::{
         clock,
+        receive::{Inbox, replicate},
         worker::{self, Work, Worker},
     },
     task::{Attempts, Fetched, Outcome},
@@ -111,12 +112,18 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         Err(_) => return Err(Error::external(format_args!("cannot join {master}: no answer"))),
     };
     let blocks = Arc::new(BlockStore::default());
-    tokio::spawn(serve(listener, credentials.clone(), blocks.clone()));
-
     // Neither needs a bound of its own. The master is sent one answer for each task and each block it has
     // sent; compute threads have as many tasks as the master sends to a worker (`runtime/link.rs`).
     let (to_master, messages) = mpsc::unbounded_channel();
     let (to_compute, work) = crossbeam_channel::unbounded();
+    let reports = to_master.clone();
+    let inbox = Arc::new(Inbox::new(joined.worker, blocks.clone(), move |request, report| {
+        // Without a master there is no interval that the blocks could be in.
+        let _ = reports.send(ToMaster::Reported(request, report));
+    })?);
+    let served = Served { blocks: blocks.clone(), inbox: inbox.clone() };
+    tokio::spawn(serve(listener, credentials.clone(), served));
+    tokio::spawn(replicate(inbox.clone(), credentials.clone()));
     let attempts = Arc::new(Attempts::default());
     let shared = Arc::new(Worker {
         me: joined.worker,
@@ -139,6 +146,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         me: joined.worker,
         blocks,
         attempts,
+        inbox,
         fetcher: Arc::new(Fetcher::new(credentials.clone(), master)),
         to_compute,
         to_master,
@@ -245,6 +253,7 @@ struct Hands {
     me: WorkerId,
     blocks: Arc<BlockStore>,
     attempts: Arc<Attempts>,
+    inbox: Arc<Inbox>,
     fetcher: Arc<Fetcher>,
     to_compute: crossbeam_channel::Sender<Work>,
     to_master: UnboundedSender<ToMaster>,
@@ -286,7 +295,6 @@ impl Hands {
             },
             ToWorker::Locate(shuffle, located) => self.wanted.locate(shuffle, &located),
             ToWorker::ForgetShuffles(shuffles) => self.wanted.forget(&shuffles),
-            ToWorker::Peers(addresses) => self.fetcher.note(addresses),
             ToWorker::Cancel(attempt) => self.attempts.cancel(attempt),
             ToWorker::Copy(from, names) => {
                 let (fetcher, blocks) = (self.fetcher.clone(), self.blocks.clone());
@@ -308,6 +316,14 @@ impl Hands {
                     }
                 });
             }
+            ToWorker::Peers(addresses) => {
+                self.inbox.note_peers(&addresses);
+                self.fetcher.note(addresses);
+            }
+            ToWorker::Receive(receive) => self.inbox.receive(receive),
+            ToWorker::ReportBlocks(request, source) => self.inbox.report(request, source),
+            ToWorker::ReportReplicas(request, lost) => self.inbox.report_replicas(request, lost),
+            ToWorker::Settled { source, through, keep } => self.inbox.settled(source, through, &keep),
             ToWorker::Ping => {}
             other => tracing::error!(me = %self.me, ?other, "not for here"),
         }

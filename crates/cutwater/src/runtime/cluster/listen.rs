@@ -1,7 +1,8 @@
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     thread,
@@ -13,6 +14,7 @@ use cutwater_core::{BlockId, Event, TaskError, Time, WorkerId, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
+    client::Welcome,
     credentials::Credentials,
     message::{self, Introduction, Joined, Ran, ToWorker},
     names::Blocks,
@@ -80,6 +82,8 @@ struct Door {
     /// Workers whose connections have not ended.
     connected: AtomicUsize,
     handshakes: Handshakes,
+    /// Where they are, for clients.
+    workers: Mutex<BTreeMap<WorkerId, String>>,
     /// What this process has received, for workers to read.
     received: Arc<BlockStore>,
 }
@@ -119,6 +123,7 @@ impl Listener {
             next_worker: AtomicU32::new(0),
             connected: AtomicUsize::new(0),
             handshakes: Handshakes::default(),
+            workers: Mutex::default(),
             received,
         });
         runtime.spawn(accept_all(listener, door.clone()));
@@ -140,7 +145,10 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
                         }
                         Ok(Ok(Some(Guest::Worker(worker)))) => {
                             door.connected.fetch_add(1, Ordering::AcqRel);
+                            let id = worker.id;
+                            door.workers().insert(id, worker.address.clone());
                             worker.serve(&door.to_master).await;
+                            door.workers().remove(&id);
                             door.connected.fetch_sub(1, Ordering::AcqRel);
                         }
                         Ok(Ok(None)) => {}
@@ -159,10 +167,25 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
 }
 
 impl Door {
+    fn workers(&self) -> MutexGuard<'_, BTreeMap<WorkerId, String>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The handshake; `None` if the other end was sent away.
     async fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Result<Option<Guest>, WireError> {
         stream.set_nodelay(true)?;
-        let (mut stream, introduction, accepting) = self.credentials.accept(stream, &[Role::Worker]).await?;
+        let roles = [Role::Worker, Role::Client];
+        let (mut stream, introduction, accepting) = self.credentials.accept(stream, &roles).await?;
+        if let Introduction::Client { .. } = introduction {
+            // Records go to workers; here a client learns where they are.
+            let receivers = self.workers().values().cloned().collect();
+            accepting.welcome(&mut stream, &Welcome { takes: false, receivers }).await?;
+            return Ok(None);
+        }
+        if let Some(why) = self.credentials.wrong_role(&stream, &[Role::Worker]) {
+            accepting.refuse(&mut stream, &why).await?;
+            return Err(WireError::Certificate(why));
+        }
         let Introduction::Worker { executable, slots, memory_bytes, data_address, clock_ms } = introduction
         else {
             return match introduction {
@@ -273,6 +296,7 @@ fn copied(
 fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
     match message {
         message::ToMaster::Ping | message::ToMaster::Clock(_) => None,
+        message::ToMaster::Reported(request, report) => Some(ToMaster::Reported { worker, request, report }),
         message::ToMaster::Held(block) => Some(ToMaster::Held { worker, block }),
         message::ToMaster::Copied(blocks) => {
             copied(worker, &blocks, |blocks| Event::BlocksCopied { worker, blocks })

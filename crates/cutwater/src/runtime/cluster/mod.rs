@@ -14,7 +14,7 @@
 mod clocks;
 mod fetch;
 mod handshakes;
-mod identity;
+pub(super) mod identity;
 mod join;
 mod listen;
 mod outbox;
@@ -31,6 +31,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) use join::work;
 pub(crate) use listen::Listener;
 pub(crate) use role::Role;
+pub(crate) use serve::{Served, serve};
 pub(crate) use spawn::{Children, Start};
 pub(crate) use token::{Token, TokenFile};
 pub(crate) use told::tell_address;
@@ -44,7 +45,7 @@ pub(crate) fn dialled(host: &str, port: u16) -> String {
 }
 
 /// The host of an address `HOST:PORT`, as certificates name it.
-fn host_of(address: &str) -> &str {
+pub(super) fn host_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')
 }

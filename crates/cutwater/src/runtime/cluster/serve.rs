@@ -1,11 +1,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use cutwater_core::{BlockId, limits};
+use cutwater_core::{BlockId, ClientId, WorkerId, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
     credentials::Credentials,
     frame,
+    handshake::Accepting,
     message::{Fetch, Fetched, Introduction},
     names::Blocks,
     tls::Role,
@@ -13,24 +14,38 @@ use cutwater_wire::{
 use tokio::{
     io::{BufReader, split},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     task::spawn_blocking,
     time::sleep,
 };
 
 use super::{handshakes::Handshakes, identity};
-use crate::block::BlockStore;
+use crate::{
+    block::BlockStore,
+    runtime::receive::{Inbox, serve_client, serve_receiver},
+};
 
-/// Lets other workers of the run read this worker's blocks.
-pub(super) async fn serve(listener: TcpListener, credentials: Credentials, blocks: Arc<BlockStore>) {
+/// What a worker has that others come for.
+#[derive(Clone)]
+pub(crate) struct Served {
+    /// Blocks that other workers read.
+    pub blocks: Arc<BlockStore>,
+    /// Where clients bring records, and other workers what they have received.
+    pub inbox: Arc<Inbox>,
+}
+
+/// Lets other workers of the run, and clients, in at this worker's door.
+pub(crate) async fn serve(listener: TcpListener, credentials: Credentials, served: Served) {
     let handshakes = Handshakes::default();
+    let clients = Arc::new(Semaphore::new(limits::CLIENT_CONNECTIONS_MAX));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (credentials, blocks, handshakes) =
-                    (credentials.clone(), blocks.clone(), handshakes.clone());
+                let (credentials, served, clients) = (credentials.clone(), served.clone(), clients.clone());
+                let handshakes = handshakes.clone();
                 tokio::spawn(async move {
                     let served = match handshakes.run(enter(stream, &credentials)).await {
-                        Ok(Ok(stream)) => answer_all(stream, &blocks).await,
+                        Ok(Ok(entered)) => entered.serve(&served, &clients).await,
                         Ok(Err(error)) => Err(error),
                         Err(why) => return tracing::warn!(%peer, "{why}"),
                     };
@@ -50,24 +65,64 @@ pub(super) async fn serve(listener: TcpListener, credentials: Credentials, block
 fn log_end(peer: SocketAddr, error: &WireError) {
     match error {
         // A reader that is gone is the master's business.
-        WireError::Io(error) => tracing::debug!(%peer, %error, "a reader is gone"),
-        other => tracing::warn!(%peer, error = %other, "refused a reader"),
+        WireError::Io(error) => tracing::debug!(%peer, %error, "a connection is gone"),
+        other => tracing::warn!(%peer, error = %other, "refused a connection"),
     }
 }
 
-async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Channel<TcpStream>, WireError> {
+/// Who is behind the door.
+enum Entered {
+    /// Another worker, or the master, that reads blocks.
+    Reader(Channel<TcpStream>),
+    /// Another worker, of which this one is to hold replicas.
+    Receiver(WorkerId, Channel<TcpStream>),
+    /// A client, which was not answered yet.
+    Client { client: ClientId, source: String, stream: Channel<TcpStream>, accepting: Accepting },
+}
+
+async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, WireError> {
     stream.set_nodelay(true)?;
-    let (mut stream, introduction, accepting) = credentials.accept(stream, &[Role::Worker]).await?;
+    let roles = [Role::Worker, Role::Client];
+    let (mut stream, introduction, accepting) = credentials.accept(stream, &roles).await?;
     let own = identity::executable().ok();
-    match introduction {
-        Introduction::Reader { executable } if Some(executable) == own => {
+    // Who may send records may not therefore read blocks.
+    let wrong = credentials.wrong_role(&stream, &[Role::Worker]);
+    match (introduction, wrong) {
+        (Introduction::Client { client, source }, _) => {
+            Ok(Entered::Client { client, source, stream, accepting })
+        }
+        (_, Some(why)) => {
+            accepting.refuse(&mut stream, &why).await?;
+            Err(WireError::Certificate(why))
+        }
+        (Introduction::Reader { executable }, None) if Some(executable) == own => {
             accepting.welcome(&mut stream, &()).await?;
-            Ok(stream)
+            Ok(Entered::Reader(stream))
+        }
+        (Introduction::Receiver { executable, worker }, None) if Some(executable) == own => {
+            accepting.welcome(&mut stream, &()).await?;
+            Ok(Entered::Receiver(worker, stream))
         }
         _ => {
             let why = "blocks are for workers of the same run";
             accepting.refuse(&mut stream, why).await?;
             Err(WireError::Refused(why.to_owned()))
+        }
+    }
+}
+
+impl Entered {
+    async fn serve(self, served: &Served, clients: &Semaphore) -> Result<(), WireError> {
+        match self {
+            Self::Reader(stream) => answer_all(stream, &served.blocks).await,
+            Self::Receiver(worker, stream) => serve_receiver(stream, worker, &served.inbox).await,
+            Self::Client { client, source, mut stream, accepting } => match clients.try_acquire() {
+                Ok(_permit) => serve_client(stream, accepting, (client, &source), &served.inbox).await,
+                Err(_) => {
+                    let why = format!("{} clients are connected", limits::CLIENT_CONNECTIONS_MAX);
+                    accepting.refuse(&mut stream, &format!("{why} here; try another worker")).await
+                }
+            },
         }
     }
 }

@@ -1,0 +1,268 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use cutwater_core::{ClientId, WorkerId};
+use cutwater_wire::{
+    WireError,
+    client::{BatchReport, BlocksReport, Receive, ReplicaHead, new_client},
+};
+use tokio::sync::{Notify, watch};
+
+use super::{
+    own::{Entry, Holder, Own, Refused},
+    replicas::{OwnerLost, Replicas},
+};
+use crate::{
+    block::{Block, BlockStore},
+    error::Error,
+};
+
+/// What a worker has received from clients, and replicas of what others have.
+///
+/// Properties:
+/// - it holds as much as the master has said for each source; then clients wait, and with them whoever sends;
+/// - a batch is acknowledged when another worker holds it too, unless there is no other;
+/// - each block is reported to the master once, here or, if this worker is lost, by the other.
+///
+/// Connections put in and wait on the network thread; whoever hears the master asks for reports. If the process
+/// dies, everything acknowledged is held elsewhere, and clients send the rest to others.
+pub(crate) struct Inbox {
+    me: WorkerId,
+    blocks: Arc<BlockStore>,
+    own: Mutex<Own>,
+    replicas: Mutex<Replicas>,
+    /// Reports to the master.
+    answer: Box<Answer>,
+    /// The ticket up to which batches are safe.
+    acknowledged: watch::Sender<u64>,
+    /// Some source has room again, or takes no more.
+    room: watch::Sender<()>,
+    peers: watch::Sender<Peers>,
+    /// There are entries for the holder of replicas.
+    pub(super) entries: Notify,
+    began: Instant,
+    /// Who sends what comes without a name.
+    nobody: ClientId,
+    nobodys: Mutex<u64>,
+}
+
+/// Tells the master the answer to a request.
+type Answer = dyn Fn(u64, BlocksReport) + Send + Sync;
+
+/// Where the other workers are.
+pub(super) type Peers = Arc<BTreeMap<WorkerId, String>>;
+
+impl Inbox {
+    pub fn new(
+        me: WorkerId,
+        blocks: Arc<BlockStore>,
+        answer: impl Fn(u64, BlocksReport) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            me,
+            blocks,
+            own: Mutex::new(Own::new(me)),
+            replicas: Mutex::default(),
+            answer: Box::new(answer),
+            acknowledged: watch::Sender::new(0),
+            room: watch::Sender::new(()),
+            peers: watch::Sender::default(),
+            entries: Notify::new(),
+            began: Instant::now(),
+            nobody: new_client().map_err(|error: WireError| Error::external(error))?,
+            nobodys: Mutex::new(0),
+        })
+    }
+
+    pub fn me(&self) -> WorkerId {
+        self.me
+    }
+
+    /// A source takes records from now on, or takes them otherwise than before.
+    pub fn receive(&self, receive: Receive) {
+        let mut own = self.own();
+        if own.source_named(&receive.name).is_none() && own.holder() == Holder::Alone {
+            tracing::info!(
+                source = receive.name,
+                "there is no other worker: records are acknowledged when this one holds them"
+            );
+        }
+        own.receive(receive);
+        drop(own);
+        self.room.send_replace(());
+    }
+
+    /// The master asks for the blocks of a source.
+    pub fn report(&self, request: u64, source: u32) {
+        let mut own = self.own();
+        own.request(request, source);
+        self.settle(own);
+        self.entries.notify_one();
+    }
+
+    /// That worker is lost; the master asks for the replicas of its blocks.
+    pub fn report_replicas(&self, request: u64, owner: WorkerId) {
+        let report = self.replicas().report(owner, &self.blocks);
+        self.peers.send_modify(|peers| {
+            Arc::make_mut(peers).remove(&owner);
+        });
+        (self.answer)(request, report);
+    }
+
+    pub fn settled(&self, source: u32, through: u64, keep: &[u64]) {
+        self.replicas().settled(source, through, keep, &self.blocks);
+    }
+
+    pub fn note_peers(&self, addresses: &[(WorkerId, String)]) {
+        if addresses.is_empty() {
+            return;
+        }
+        let mut own = self.own();
+        if own.holder() == Holder::Alone {
+            // From the first moment on nothing is acknowledged that only we hold.
+            own.hand_to(Holder::Sought);
+        }
+        drop(own);
+        self.peers.send_modify(|peers| Arc::make_mut(peers).extend(addresses.iter().cloned()));
+    }
+
+    pub(super) fn peers(&self) -> watch::Receiver<Peers> {
+        self.peers.subscribe()
+    }
+
+    /// Which source a client means.
+    pub(super) fn source_named(&self, name: &str) -> Result<u32, String> {
+        let own = self.own();
+        own.source_named(name).ok_or_else(|| match own.names() {
+            names if names.is_empty() => "no source takes records from clients yet".to_owned(),
+            names => format!("no source is called {name:?}; those that take records are {names:?}"),
+        })
+    }
+
+    /// Waits until there is room for a batch.
+    pub(super) async fn has_room(&self, source: u32) -> Result<(), Refused> {
+        let mut changed = self.room.subscribe();
+        let mut waited = false;
+        loop {
+            {
+                let mut own = self.own();
+                if own.has_room(source)? {
+                    return Ok(());
+                }
+                if !std::mem::replace(&mut waited, true) {
+                    own.deferred(source);
+                }
+            }
+            // The sender is our own, so it is there.
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// Whether there is room at this moment.
+    pub(super) fn has_room_now(&self, source: u32) -> Result<bool, Refused> {
+        self.own().has_room(source)
+    }
+
+    /// Takes a batch; answers with the ticket that has to be safe before it is acknowledged.
+    pub(super) fn put(&self, source: u32, batch: BatchReport, content: Bytes) -> Result<u64, Refused> {
+        let mut own = self.own();
+        let ticket = own.put(source, batch, content, self.now_ms())?;
+        self.settle(own);
+        self.entries.notify_one();
+        Ok(ticket)
+    }
+
+    /// The same for records that come without the name of a client.
+    pub(super) fn put_nobodys(&self, source: u32, records: u32, content: Bytes) -> Result<u64, Refused> {
+        let mut next = self.nobodys.lock().unwrap_or_else(PoisonError::into_inner);
+        // No body is longer than `BATCH_BYTES_MAX`, so nothing is cut off.
+        let bytes = content.len() as u32;
+        let batch = BatchReport { client: self.nobody, sequence: *next, records, bytes };
+        let ticket = self.put(source, batch, content)?;
+        *next += 1;
+        Ok(ticket)
+    }
+
+    pub(super) fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.subscribe()
+    }
+
+    /// From now on that worker, or nobody, holds replicas.
+    pub(super) fn hand_to(&self, holder: Holder) {
+        let mut own = self.own();
+        if own.holder() != holder || holder != Holder::Sought {
+            own.hand_to(holder);
+        }
+        self.settle(own);
+    }
+
+    pub(super) fn entry(&self, sent: u64) -> Option<Entry> {
+        self.own().entry(sent)
+    }
+
+    pub(super) fn held(&self, count: u64) {
+        let mut own = self.own();
+        own.held(count);
+        self.settle(own);
+    }
+
+    /// What another worker has received and tells us of.
+    pub(super) fn replica(
+        &self,
+        owner: WorkerId,
+        head: ReplicaHead,
+        content: Bytes,
+    ) -> Result<(), OwnerLost> {
+        match head {
+            ReplicaHead::Batch { source, block, batch } => {
+                self.replicas().put(owner, source, block, (batch, content))
+            }
+            ReplicaHead::Sealed { source, block } => self.replicas().seal(owner, source, block, &self.blocks),
+            ReplicaHead::Ping => Ok(()),
+        }
+    }
+
+    /// Says whatever there is to say after something has changed.
+    fn settle(&self, mut own: MutexGuard<'_, Own>) {
+        let (ready, acknowledged) = (own.ready(), own.acknowledged());
+        drop(own);
+        if !ready.is_empty() {
+            self.room.send_replace(());
+        }
+        for ready in ready {
+            for (id, batches) in ready.blocks {
+                self.blocks.put(id, Block::new(batches));
+            }
+            (self.answer)(ready.request, ready.report);
+        }
+        self.acknowledged.send_if_modified(|before| {
+            let more = acknowledged > *before;
+            *before = acknowledged.max(*before);
+            more
+        });
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        // Every change is complete before the lock is let go, so a panic elsewhere spoils nothing.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replicas(&self) -> MutexGuard<'_, Replicas> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inbox({})", self.me)
+    }
+}

@@ -1,0 +1,28 @@
+//! What workers receive from clients.
+//!
+//! ```text
+//! client ── batches ──▶ door ──▶ inbox ── entries ──▶ peer's replicas
+//!        ◀─ acknowledged ──────────┘  ◀── held ───────────┘
+//!                                  │
+//!                    master: report your blocks ──▶ the interval's input
+//! ```
+//!
+//! - [`own`]: the blocks that this worker fills, and who holds them too; [`replicas`]: what it holds of others;
+//! - [`inbox`]: both, shared by the connections and by whoever hears the master;
+//! - [`clients`]: connections of clients;
+//! - [`door`]: where they come in if the worker is in the program's own process;
+//! - [`replicate`]: the stream of entries between two workers.
+//!
+//! Nothing here looks at records.
+
+mod clients;
+mod door;
+mod inbox;
+mod own;
+mod replicas;
+mod replicate;
+
+pub(crate) use clients::serve_client;
+pub(crate) use door::Door;
+pub(crate) use inbox::Inbox;
+pub(crate) use replicate::{replicate, serve_receiver};

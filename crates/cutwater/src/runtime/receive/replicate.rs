@@ -1,0 +1,190 @@
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use cutwater_core::{WorkerId, limits};
+use cutwater_wire::{
+    WireError,
+    channel::Channel,
+    client::{REPLICA_MESSAGE_BYTES_MAX, ReplicaHead, ToOwner},
+    credentials::Credentials,
+    frame,
+    message::Introduction,
+    tls::Role,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter, split},
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Inbox,
+    inbox::Peers,
+    own::{Entry, Holder},
+};
+use crate::runtime::cluster::{host_of, identity};
+
+type Connection = Channel<TcpStream>;
+
+/// Has another worker hold what this one receives: the next by number, and the one after it when that one is
+/// gone, so that all have as much to hold. It never ends.
+pub(crate) async fn replicate(inbox: Arc<Inbox>, credentials: Credentials) {
+    let mut peers = inbox.peers();
+    let mut turn = inbox.me();
+    loop {
+        let known = peers.borrow_and_update().clone();
+        let next =
+            known.range(turn..).find(|(worker, _)| **worker > turn).or_else(|| known.first_key_value());
+        let Some((worker, address)) = next.map(|(worker, address)| (*worker, address.clone())) else {
+            inbox.hand_to(Holder::Alone);
+            if peers.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        inbox.hand_to(Holder::Sought);
+        match connect(&address, &credentials, inbox.me()).await {
+            Ok(connection) => {
+                tracing::debug!(%worker, address, "another worker holds replicas");
+                inbox.hand_to(Holder::Peer(worker));
+                let ended = tokio::select! {
+                    ended = stream(connection, &inbox) => ended,
+                    () = is_gone(worker, &mut peers) => Ok(()),
+                };
+                inbox.hand_to(Holder::Sought);
+                let why = ended.err().map(|error| error.to_string()).unwrap_or_default();
+                tracing::info!(%worker, address, %why, "a worker holds replicas no longer");
+            }
+            Err(error) => {
+                tracing::warn!(%worker, address, %error, "cannot have a worker hold replicas");
+                // Meanwhile we may be told that it is gone.
+                tokio::select! {
+                    _ = peers.changed() => {}
+                    () = sleep(Duration::from_millis(limits::RECONNECT_MS_MIN)) => {}
+                }
+            }
+        }
+        turn = worker;
+    }
+}
+
+async fn is_gone(worker: WorkerId, peers: &mut watch::Receiver<Peers>) {
+    // The sender is the inbox's, which is there as long as this runs.
+    let _ = peers.wait_for(|peers| !peers.contains_key(&worker)).await;
+}
+
+async fn connect(
+    address: &str,
+    credentials: &Credentials,
+    worker: WorkerId,
+) -> Result<Connection, WireError> {
+    let connected = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX), async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let executable = identity::executable().map_err(io::Error::other)?;
+        let introduction = Introduction::Receiver { executable, worker };
+        let (stream, ()) = credentials.connect(stream, host_of(address), Role::Worker, &introduction).await?;
+        Ok(stream)
+    });
+    connected.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
+/// Tells the holder of everything, and hears what it holds, until one of them fails.
+async fn stream(connection: Connection, inbox: &Inbox) -> Result<(), WireError> {
+    let (from, to) = split(connection);
+    tokio::select! {
+        ended = tell(BufWriter::with_capacity(limits::GATHER_BYTES, to), inbox) => ended,
+        ended = hear(BufReader::new(from), inbox) => ended,
+    }
+}
+
+async fn tell(mut to: impl AsyncWrite + Unpin, inbox: &Inbox) -> Result<(), WireError> {
+    let mut sent = 0;
+    loop {
+        let Some(entry) = inbox.entry(sent) else {
+            to.flush().await?;
+            tokio::select! {
+                () = inbox.entries.notified() => {}
+                () = sleep(Duration::from_millis(limits::PING_MS)) => {
+                    frame::send_parts(&mut to, &ReplicaHead::Ping.encode()?, &[]).await?;
+                }
+            }
+            continue;
+        };
+        sent += 1;
+        match entry {
+            Entry::Batch { source, block, report, content } => {
+                let head = ReplicaHead::Batch { source, block, batch: report }.encode()?;
+                frame::send_parts(&mut to, &head, &content).await?;
+            }
+            Entry::Sealed { source, block } => {
+                let head = ReplicaHead::Sealed { source, block }.encode()?;
+                frame::send_parts(&mut to, &head, &[]).await?;
+            }
+        }
+    }
+}
+
+async fn hear(mut from: impl AsyncRead + Unpin, inbox: &Inbox) -> Result<(), WireError> {
+    let silence = Duration::from_millis(limits::SILENCE_MS_MAX);
+    loop {
+        let heard = timeout(silence, frame::receive(&mut from, frame::FRAME_BYTES_MAX)).await;
+        match heard.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??.ok_or(WireError::NotCutwater)? {
+            ToOwner::Held(count) => inbox.held(count),
+            ToOwner::Ping => {}
+        }
+    }
+}
+
+/// Holds replicas of what the worker at the other end receives, until it is gone.
+pub(crate) async fn serve_receiver(
+    connection: Connection,
+    owner: WorkerId,
+    inbox: &Inbox,
+) -> Result<(), WireError> {
+    let (from, to) = split(connection);
+    let (held, counts) = watch::channel(0);
+    tokio::select! {
+        ended = hold(BufReader::with_capacity(limits::GATHER_BYTES, from), owner, inbox, &held) => ended,
+        ended = count(to, counts) => ended,
+    }
+}
+
+async fn hold(
+    mut from: impl AsyncRead + Unpin,
+    owner: WorkerId,
+    inbox: &Inbox,
+    held: &watch::Sender<u64>,
+) -> Result<(), WireError> {
+    let silence = Duration::from_millis(limits::SILENCE_MS_MAX);
+    loop {
+        // A batch stays where it was read to.
+        let mut message = Vec::new();
+        let read = timeout(silence, frame::read(&mut from, REPLICA_MESSAGE_BYTES_MAX, &mut message)).await;
+        if !read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            return Ok(());
+        }
+        let (head, begin) = ReplicaHead::split(&message)?;
+        let content = Bytes::from(message).split_off(begin);
+        let lost = |_| WireError::Refused(format!("{owner} counts as lost"));
+        inbox.replica(owner, head, content).map_err(lost)?;
+        if head != ReplicaHead::Ping {
+            held.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// Says how much is held, whenever that has changed: not for each entry, if they come quickly.
+async fn count(mut to: impl AsyncWrite + Unpin, mut counts: watch::Receiver<u64>) -> Result<(), WireError> {
+    loop {
+        let told = tokio::select! {
+            changed = counts.changed() => match changed {
+                Ok(()) => ToOwner::Held(*counts.borrow_and_update()),
+                Err(_) => return Ok(()),
+            },
+            () = sleep(Duration::from_millis(limits::PING_MS)) => ToOwner::Ping,
+        };
+        frame::send(&mut to, &told).await?;
+    }
+}
