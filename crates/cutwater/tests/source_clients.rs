@@ -20,7 +20,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 fn client(ctx: &Context, source: &str) -> Builder {
     let ClientAccess { address, token_file } = ctx.client_access().unwrap();
-    Client::builder(&address.to_string(), source).token_file(token_file).patience(PATIENCE)
+    Client::builder(&address.to_string(), source).token_file(token_file.unwrap()).patience(PATIENCE)
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn what_is_sent_again_counts_once() {
     let seen = Watch::of(&ctx.source("lines").client_lines());
     let running = run(&ctx);
     let ClientAccess { address, token_file } = ctx.client_access().unwrap();
-    let secret = Secret::of(&std::fs::read_to_string(token_file).unwrap());
+    let secret = Secret::of(&std::fs::read_to_string(token_file.unwrap()).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let id = new_client().unwrap();
     for last in [2, 3, 1, 4] {

@@ -146,7 +146,7 @@ impl Engine {
         let inbox = Arc::new(Inbox::new(EMBEDDED, blocks.clone(), move |request, report| {
             // The master may be gone already; then nobody waits for the report.
             let _ = reports.send(ToMaster::Reported { worker: EMBEDDED, request, report });
-        })?);
+        }));
         let here = Workers::Here { blocks: blocks.clone(), inbox: inbox.clone(), door: Mutex::default() };
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
         let engine = Self::with(here, settings, slots, (to_master, events))?;

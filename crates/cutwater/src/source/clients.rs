@@ -199,7 +199,8 @@ impl SourceBuilder<'_> {
     ///     Ok::<(), Error>(())
     /// });
     /// let access = ctx.client_access()?;
-    /// let client = Client::builder(&access.address.to_string(), "clicks").token_file(access.token_file).build();
+    /// let token_file = access.token_file.unwrap_or_default();
+    /// let client = Client::builder(&access.address.to_string(), "clicks").token_file(token_file).build();
     /// let client = client.map_err(Error::external)?;
     /// client.send("a click").map_err(Error::external)?;
     /// ctx.run()?;

@@ -18,7 +18,9 @@ use crate::{harness, programs::kill, sorted};
 fn client(harness: &Harness) -> Builder {
     let access = harness.ctx().client_access().unwrap();
     let address = access.address.to_string();
-    Client::builder(&address, "lines").token_file(access.token_file).patience(Duration::from_secs(60))
+    Client::builder(&address, "lines")
+        .token_file(access.token_file.unwrap())
+        .patience(Duration::from_secs(60))
 }
 
 /// Clients that send as much as they can, each on a thread of its own.

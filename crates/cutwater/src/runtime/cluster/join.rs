@@ -120,7 +120,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
     let inbox = Arc::new(Inbox::new(joined.worker, blocks.clone(), move |request, report| {
         // Without a master there is no interval that the blocks could be in.
         let _ = reports.send(ToMaster::Reported(request, report));
-    })?);
+    }));
     let served = Served { blocks: blocks.clone(), inbox: inbox.clone() };
     tokio::spawn(serve(listener, credentials.clone(), served));
     tokio::spawn(replicate(inbox.clone(), credentials.clone()));

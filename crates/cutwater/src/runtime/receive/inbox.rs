@@ -6,21 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use cutwater_core::{ClientId, WorkerId};
-use cutwater_wire::{
-    WireError,
-    client::{BatchReport, BlocksReport, Receive, ReplicaHead, new_client},
-};
+use cutwater_core::WorkerId;
+use cutwater_wire::client::{BatchReport, BlocksReport, Receive, ReplicaHead};
 use tokio::sync::{Notify, watch};
 
 use super::{
     own::{Entry, Holder, Own, Refused},
     replicas::{OwnerLost, Replicas},
 };
-use crate::{
-    block::{Block, BlockStore},
-    error::Error,
-};
+use crate::block::{Block, BlockStore};
 
 /// What a worker has received from clients, and replicas of what others have.
 ///
@@ -46,9 +40,6 @@ pub(crate) struct Inbox {
     /// There are entries for the holder of replicas.
     pub(super) entries: Notify,
     began: Instant,
-    /// Who sends what comes without a name.
-    nobody: ClientId,
-    nobodys: Mutex<u64>,
 }
 
 /// Tells the master the answer to a request.
@@ -62,8 +53,8 @@ impl Inbox {
         me: WorkerId,
         blocks: Arc<BlockStore>,
         answer: impl Fn(u64, BlocksReport) + Send + Sync + 'static,
-    ) -> Result<Self, Error> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             me,
             blocks,
             own: Mutex::new(Own::new(me)),
@@ -74,9 +65,7 @@ impl Inbox {
             peers: watch::Sender::default(),
             entries: Notify::new(),
             began: Instant::now(),
-            nobody: new_client().map_err(|error: WireError| Error::external(error))?,
-            nobodys: Mutex::new(0),
-        })
+        }
     }
 
     pub fn me(&self) -> WorkerId {
@@ -163,28 +152,12 @@ impl Inbox {
         }
     }
 
-    /// Whether there is room at this moment.
-    pub(super) fn has_room_now(&self, source: u32) -> Result<bool, Refused> {
-        self.own().has_room(source)
-    }
-
     /// Takes a batch; answers with the ticket that has to be safe before it is acknowledged.
     pub(super) fn put(&self, source: u32, batch: BatchReport, content: Bytes) -> Result<u64, Refused> {
         let mut own = self.own();
         let ticket = own.put(source, batch, content, self.now_ms())?;
         self.settle(own);
         self.entries.notify_one();
-        Ok(ticket)
-    }
-
-    /// The same for records that come without the name of a client.
-    pub(super) fn put_nobodys(&self, source: u32, records: u32, content: Bytes) -> Result<u64, Refused> {
-        let mut next = self.nobodys.lock().unwrap_or_else(PoisonError::into_inner);
-        // No body is longer than `BATCH_BYTES_MAX`, so nothing is cut off.
-        let bytes = content.len() as u32;
-        let batch = BatchReport { client: self.nobody, sequence: *next, records, bytes };
-        let ticket = self.put(source, batch, content)?;
-        *next += 1;
         Ok(ticket)
     }
 
