@@ -13,7 +13,7 @@ use std::{
 use cutwater::testing::{Harness, Watched};
 use cutwater_client::{Builder, Client};
 
-use crate::{harness, programs::kill, sorted};
+use crate::{harness, kill, sorted};
 
 fn client(harness: &Harness) -> Builder {
     let access = harness.ctx().client_access().unwrap();
