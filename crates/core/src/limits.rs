@@ -57,14 +57,23 @@ pub const TAIL_POLL_MS: u64 = 50;
 /// more of them waiting than this is a program that pushes and never runs.
 pub const QUEUE_DATASETS_MAX: usize = 10_000;
 
-/// Calls of a sink's commit for one interval, if it fails for reasons outside. Enough for an answer that was lost on its
+/// Calls of a sink's open, or of its commit for one interval, if they fail for reasons outside. Enough for an answer that was lost on its
 /// way; an outage is longer than all of them, and left to whoever starts the program again.
-pub const SINK_COMMIT_ATTEMPTS_MAX: u32 = 4;
+pub const SINK_ATTEMPTS_MAX: u32 = 4;
 
 /// Intervals after whose commit their leftovers in a sink are discarded a second time, counted in intervals: what an
 /// attempt that did not count was still staging after the first time. Far longer than tasks run; each is remembered
 /// with its tokens until then.
 pub const SINK_RECENT_INTERVALS_MAX: usize = 16;
+
+/// How long a sink's connection may hold a transaction open and say nothing, in milliseconds; then the server ends it.
+/// Between its statements a sink waits for nobody, so its process is paused or gone, and whoever takes over waits for
+/// its locks.
+pub const SINK_TRANSACTION_IDLE_MS_MAX: u64 = 2_000;
+
+/// Connections to servers of sinks that a process keeps while nobody uses them. A server has some hundred for all its
+/// users; more compute threads than this connect anew.
+pub const SINK_IDLE_CONNECTIONS_MAX: usize = 32;
 
 /// Versions of a state in a row that were described and not computed, because no output looked at
 /// them. At so many the newest is computed: all that they are made from is held until then, and the

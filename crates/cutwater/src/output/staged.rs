@@ -78,7 +78,7 @@ struct StagedOutput<T, S: Sink<T>> {
     committed: Option<Time>,
     /// What waits to be committed.
     staged: Option<(Time, Vec<S::Token>)>,
-    /// An interval of which the commit failed: it may be committed all the same.
+    /// An interval whose commit failed in a way that leaves open whether it is committed.
     in_doubt: Option<Time>,
     /// The newest intervals, oldest first, in case something is still being staged for them.
     recent: VecDeque<Recent<S::Token>>,
@@ -126,10 +126,25 @@ impl<T: Record, S: Sink<T>> StagedOutput<T, S> {
     }
 }
 
+/// Calls again, a bounded number of times, what failed for reasons outside. It may have been the answer that failed: that
+/// is why these calls may be repeated.
+fn again_if_outside<R>(what: &str, call: impl Fn() -> Result<R, Error>) -> Result<R, Error> {
+    let mut attempt = 1;
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::External && attempt < limits::SINK_ATTEMPTS_MAX => {
+                tracing::warn!(%error, attempt, "the {what} of a sink failed and is tried again");
+                attempt += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
 impl<T: Record, S: Sink<T>> Act for StagedOutput<T, S> {
     fn open(&mut self, epoch: u64) -> Result<(), Error> {
         self.epoch = epoch;
-        self.committed = self.sink.open(epoch)?;
+        self.committed = again_if_outside("open", || self.sink.open(epoch))?;
         if let Some(committed) = self.committed {
             tracing::info!(%committed, sink = &*self.stage.any.label, "opened; the interval is its last");
         }
@@ -149,16 +164,13 @@ impl<T: Record, S: Sink<T>> Act for StagedOutput<T, S> {
     fn commit(&mut self, t: Time) -> Result<(), Error> {
         let Some((_, tokens)) = self.staged.take_if(|(staged, _)| *staged == t) else { return Ok(()) };
         let commit = Commit { interval: t, epoch: self.epoch, tokens: &tokens };
-        let mut attempt = 1;
-        // The first failure may have been the answer's, and not the commit's: that is why it may be repeated.
-        while let Err(error) = self.sink.commit(&commit) {
-            if error.kind() != ErrorKind::External || attempt == limits::SINK_COMMIT_ATTEMPTS_MAX {
-                self.in_doubt = Some(t);
-                return Err(error);
-            }
-            tracing::warn!(interval = %t, %error, attempt, "a commit failed and is tried again");
-            attempt += 1;
+        // Until the sink has said otherwise; it may panic.
+        self.in_doubt = Some(t);
+        let done = again_if_outside("commit", || self.sink.commit(&commit));
+        if !done.as_ref().is_err_and(|error| error.kind() != ErrorKind::User) {
+            self.in_doubt = None;
         }
+        done?;
         self.committed = Some(t);
         self.recent.push_back(Recent { interval: t, committed: tokens, was_discarded: false });
         self.tidy(t);
