@@ -1,7 +1,8 @@
 use std::{
     env,
     io::{BufRead, BufReader, Write},
-    process::{self, Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{self, Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -17,6 +18,10 @@ use crate::{Context, Error, Record, output::Sink};
 const VARIABLE: &str = "CUTWATER_SINK_KIT";
 
 const PARTITIONS: u32 = 2;
+
+/// How long a program may say nothing. Far longer than any step takes; a sink that is waited for so long keeps the next
+/// master out.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tests whether a [`Sink`] holds to its contract, by killing a program between every two of its steps.
 ///
@@ -163,14 +168,12 @@ impl SinkKit {
             .map_err(failed)?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.ok_or_else(|| Error::internal("a process has no pipes"))?;
-        Ok(Process {
-            child,
-            stdin: Some(stdin),
-            out: BufReader::new(stdout),
-            steps: Vec::new(),
-            failed: None,
-            done: false,
-        })
+        // Bounded by the steps of the program. The thread ends with the process.
+        let (to, out) = mpsc::channel();
+        thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| to.send(line))
+        });
+        Ok(Process { child, stdin: Some(stdin), out, steps: Vec::new(), failed: None, done: false })
     }
 }
 
@@ -178,7 +181,7 @@ impl SinkKit {
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    out: BufReader<ChildStdout>,
+    out: mpsc::Receiver<String>,
     steps: Vec<String>,
     failed: Option<String>,
     done: bool,
@@ -187,9 +190,18 @@ struct Process {
 impl Process {
     /// Reads what it says until it has paused, or until its end.
     fn listen(&mut self) {
-        let mut line = String::new();
-        while self.out.read_line(&mut line).is_ok_and(|length| length > 0) {
-            let said = line.trim_end().strip_prefix(MARK).unwrap_or_default();
+        loop {
+            let line = match self.out.recv_timeout(PATIENCE) {
+                Ok(line) => line,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let after = self.steps.last().map_or("its start", |step| step);
+                    self.failed = Some(format!("it hangs: nothing happened for {PATIENCE:?} after {after}"));
+                    let _ = self.child.kill();
+                    return;
+                }
+            };
+            let said = line.strip_prefix(MARK).unwrap_or_default();
             if let Some((_, name)) = said.strip_prefix("step ").and_then(|step| step.split_once(' ')) {
                 self.steps.push(name.to_owned());
             } else if let Some(why) = said.strip_prefix("failed ") {
@@ -199,7 +211,6 @@ impl Process {
             if said == "paused" {
                 return;
             }
-            line.clear();
         }
     }
 
