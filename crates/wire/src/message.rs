@@ -211,6 +211,19 @@ mod tests {
         assert!(postcard::to_allocvec(&said).unwrap().len() < 6000);
     }
 
+    /// Which block, and of whom: the scheduler answers it differently from all other failures, so it may never
+    /// become a text on the way.
+    #[test]
+    fn failure_2_a_fetch_failure_keeps_its_type_on_the_way() {
+        let attempt = Attempt { stage: StageId(1), partition: 2, number: 3 };
+        let block = BlockId::Piece { dataset: DatasetId(4), map: 5, reduce: 6 };
+        let failed = TaskError::FetchFailed { block, worker: WorkerId(7) };
+        let told = vec![ToMaster::Ran(attempt, Err(failed.clone()))];
+        let bytes = postcard::to_allocvec(&told).unwrap();
+        let heard: Vec<ToMaster> = postcard::from_bytes(&bytes).unwrap();
+        assert!(matches!(&heard[..], [ToMaster::Ran(a, Err(e))] if *a == attempt && *e == failed));
+    }
+
     proptest! {
         /// Whatever arrives is a message or an error: no panic, and no memory for what is only announced.
         #[test]

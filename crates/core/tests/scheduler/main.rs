@@ -3,6 +3,7 @@
 mod failure;
 mod flow;
 mod loss;
+mod nine;
 mod placement;
 mod retention;
 mod script;

@@ -202,3 +202,47 @@ fn received_blocks_are_held_by_two_again_after_a_loss() {
         assert_eq!(sorted(records.unwrap()), sorted(expected), "interval {t}");
     }
 }
+
+/// A process that is stopped keeps its connection and says nothing: it is lost all the same, and ends when it goes
+/// on and finds that it is not wanted any more.
+#[test]
+fn failure_3_a_worker_that_falls_silent_is_lost_like_one_that_dies() {
+    let program = Open::new(2, 4);
+    let mut silent = program.one_more();
+    let harness = &program.harness;
+    let seen = harness
+        .watch(&harness.input((0..100).map(numbers)).map(|n| (n % 17, n)).running_reduce(|a, b| a + b));
+    harness.advance(2).unwrap();
+    silent.signal("-STOP");
+    harness.advance(2).unwrap();
+    wait_until("its silence was not noticed", || harness.joined() == 2);
+    silent.signal("-CONT");
+    harness.advance(2).unwrap();
+    wait_until("it does not end", || silent.ended().is_some());
+    for (t, records) in (0..).zip(seen.all()) {
+        assert_eq!(sorted(records.unwrap()), sums(t), "interval {t}");
+    }
+}
+
+#[test]
+fn failure_5_without_any_worker_the_program_waits_for_one() {
+    let program = Open::new(1, 2);
+    let harness = &program.harness;
+    let seen = harness
+        .watch(&harness.input((0..100).map(numbers)).map(|n| (n % 17, n)).running_reduce(|a, b| a + b));
+    harness.advance(2).unwrap();
+    crate::kill(harness.workers()[0]);
+    wait_until("its loss was not noticed", || harness.joined() == 0);
+    // The next interval waits, until there is somebody to run it.
+    let joined = std::thread::scope(|scope| {
+        let advancing = scope.spawn(|| harness.advance(1));
+        let joined = program.one_more();
+        advancing.join().unwrap().unwrap();
+        joined
+    });
+    harness.advance(1).unwrap();
+    for (t, records) in (0..).zip(seen.all()) {
+        assert_eq!(sorted(records.unwrap()), sums(t), "interval {t}");
+    }
+    drop(joined);
+}
