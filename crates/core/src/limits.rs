@@ -9,7 +9,7 @@ pub const TASK_ATTEMPTS_MAX: u32 = 4;
 /// dataset that hold anything. Many more than cores, so that a lost worker's groups spread over all the others.
 pub const KEY_GROUPS: u32 = 256;
 
-/// Runs of one task that failed because a block could not be read, before its job fails. Such a
+/// Runs of one task that failed because the same block could not be read, before its job fails. Such a
 /// failure is no fault of the task and is answered by making the block again, so there may be
 /// many in a storm of losses; a block that cannot be read after so many tries never will be.
 pub const FETCH_ATTEMPTS_MAX: u32 = 16;

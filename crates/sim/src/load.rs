@@ -130,8 +130,9 @@ impl Cluster {
         self.step(Event::JobSubmitted { job: JobId(interval), datasets: all, target: state_id });
         let (mut tasks, mut stored) = (0, HashMap::new());
         while let Some((worker, task)) = self.launched.pop_front() {
-            // The time passes while tasks run.
-            let now_ms = begins_ms + 1 + tasks * 900 / u64::from(shape.maps + shape.reduces);
+            // All tasks of a stage take about as long, and the time passes while they do.
+            let all_ms = if task.target == pieces_id { 300 } else { 600 };
+            let now_ms = begins_ms + all_ms + tasks * 60 / u64::from(shape.maps + shape.reduces);
             self.step(Event::Clock { now_ms });
             let partition = task.attempt.partition;
             let made: Vec<BlockId> = if task.target == pieces_id {

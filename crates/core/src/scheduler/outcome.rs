@@ -82,7 +82,7 @@ impl Scheduler {
                 }
             }
             TaskError::FetchFailed { block, worker: holder } => {
-                if run.count_fetch_failure(attempt.partition) >= limits::FETCH_ATTEMPTS_MAX {
+                if run.count_fetch_failure(attempt.partition, block) >= limits::FETCH_ATTEMPTS_MAX {
                     let error = unreadable(&run.stage, &error);
                     return self.fail_run(attempt.stage, &error);
                 }

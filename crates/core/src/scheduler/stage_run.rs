@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{balance::Moves, history::Took};
-use crate::{Attempt, JobId, Stage, StageId, WorkerId};
+use crate::{Attempt, BlockId, JobId, Stage, StageId, WorkerId};
 
 /// A stage and the partitions of its target that are wanted now.
 ///
@@ -50,7 +50,8 @@ pub(super) enum Told {
 struct TaskRun {
     attempts: u32,
     failures: u32,
-    fetch_failures: u32,
+    /// By block: who is out of reach holds many, each of which is found out by itself.
+    fetch_failures: BTreeMap<BlockId, u32>,
     /// In the order in which they were launched: one, and perhaps a copy.
     running: Vec<Running>,
     done: bool,
@@ -159,11 +160,11 @@ impl StageRun {
         task.failures
     }
 
-    /// Counts a block that could not be read and answers how many there were.
-    pub(super) fn count_fetch_failure(&mut self, partition: u32) -> u32 {
-        let task = self.tasks.entry(partition).or_default();
-        task.fetch_failures += 1;
-        task.fetch_failures
+    /// Counts a block that could not be read and answers how often that was so.
+    pub(super) fn count_fetch_failure(&mut self, partition: u32, block: BlockId) -> u32 {
+        let failures = self.tasks.entry(partition).or_default().fetch_failures.entry(block).or_default();
+        *failures += 1;
+        *failures
     }
 
     /// The attempts that run, in order.

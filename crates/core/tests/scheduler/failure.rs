@@ -191,3 +191,23 @@ fn a_kept_partition_that_its_own_worker_misses_is_not_counted_on_again() {
     let again = ["define s0 for d4", "w1 runs s0.0#1 d2[0→0]@w2"];
     s.fails(1, (0, 0, 0), unreadable(part(3, 0), 1), &again);
 }
+
+/// The simulator found it: a worker was dead, and the master not told for some seconds. A task that read more
+/// blocks of it than tries are allowed found out about one with each try.
+#[test]
+fn many_blocks_that_cannot_be_read_once_are_no_block_that_never_can() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 0)]);
+    let pieces: Vec<_> = (0..20).map(|map| piece(2, map, 0)).collect();
+    s.holds(2, &pieces, &[]);
+    let read: String = (0..20).map(|map| format!(" d2[{map}→0]@w2")).collect();
+    s.submit(1, &two_stages(20, 1), 3, &["define s0 for d3", &format!("w1 runs s0.0#0{read}")]);
+    for map in 0..20_u32 {
+        let stage = u64::from(map) + 1;
+        let (define, run) = (format!("define s{stage} for d2"), format!("w1 runs s{stage}.{map}#0"));
+        s.fails(1, (0, 0, map), unreadable(piece(2, map, 0), 2), &[&define, &run]);
+        let read: String = (map + 1..20).map(|map| format!(" d2[{map}→0]@w2")).collect();
+        let (retire, run) = (format!("retire s{stage}"), format!("w1 runs s0.0#{}{read}", map + 1));
+        s.finishes(1, (stage, map, 0), &[piece(2, map, 0)], &[&retire, &run]);
+    }
+    s.finishes(1, (0, 0, 20), &[], &["j1[0] is s0.0#20", "j1 finished", "retire s0"]);
+}
