@@ -137,8 +137,8 @@ impl Simulation {
             }
             Command::CopyBlocks { from, to, blocks } => self.tell_worker(to, ToWorker::Copy { from, blocks }),
             Command::ReleaseWorker { worker } => {
-                let alone =
-                    self.needed_of(worker).any(|holders| holders.iter().all(|holder| *holder == worker));
+                // What it has not said that it holds is waited for, and is given to another.
+                let alone = self.needed_of(worker).any(|holders| holders.iter().eq([&worker]));
                 let checked = self.invariants.needed.released(worker, alone, self.now_ms);
                 self.check(checked);
                 self.doomed.insert(worker);

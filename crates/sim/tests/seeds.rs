@@ -55,6 +55,13 @@ fn seed_2048_a_block_that_came_two_ways_is_let_go_once_and_for_all() {
     must_hold([167, 2048, 2178]);
 }
 
+/// A worker was dead, and nothing told the master for some seconds. A state was made again from more of its blocks
+/// than a task may try to fetch, and each try found out about one. Now tries are counted block by block.
+#[test]
+fn seed_9711_many_blocks_of_one_dead_worker_are_no_reason_to_give_up() {
+    must_hold([8114, 8840, 9083, 9384, 9711]);
+}
+
 /// Two workers could not reach each other for some seconds. Received blocks that one could not read from the
 /// other were taken for lost, one holder after the other, until nobody was left. Now the last holder is asked again.
 #[test]
