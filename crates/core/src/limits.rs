@@ -243,6 +243,22 @@ pub const FETCHES_MAX: usize = 32;
 /// memory and a task; more than this is a mistake, or an attack.
 pub const PARTITIONS_MAX: u32 = 1 << 24;
 
+/// Bytes of blocks that a worker has on their way to it at a time, all connections together: announced and not
+/// yet handed to the tasks that wait for them. More stay where they are, and their senders wait. A block that is
+/// larger than this travels alone.
+pub const FETCH_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes sent together below which nothing is compressed: a few packets, which are on their way sooner than
+/// they are compressed.
+pub const COMPRESS_BYTES_MIN: usize = 16 << 10;
+
+/// Bytes from the middle of a message that are compressed first, to see whether it pays for all of it.
+pub const COMPRESS_SAMPLE_BYTES: usize = 8 << 10;
+
+/// How many percent of a message may be left of it, compressed. What shrinks less is not worth the work at
+/// the other end.
+pub const COMPRESS_PERCENT_MAX: usize = 80;
+
 /// Bytes of small blocks that are gathered into one message of the data connection.
 pub const GATHER_BYTES: usize = 64 << 10;
 

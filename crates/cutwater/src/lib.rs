@@ -60,6 +60,7 @@ pub use context::{
     Builder, Context, Event, EventTimeReport, IntervalReport, OnFailure, OutputReport, Running, SourceReport,
 };
 pub use cutwater_core::{Time, TimeError, rate::Pid};
+pub use cutwater_wire::compression::Compression;
 pub use error::{Error, ErrorKind};
 pub use rdd::{Estimate, Rdd, Stats, StorageLevel};
 pub use record::{Key, Record};

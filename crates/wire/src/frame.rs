@@ -10,6 +10,7 @@
 //! …       payload
 //! ```
 
+use bytes::BufMut;
 pub use cutwater_core::limits::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,10 +27,7 @@ pub fn encode(message: &[u8], into: &mut Vec<u8>) {
     let mut rest = message;
     loop {
         let (payload, after) = rest.split_at(rest.len().min(FRAME_BYTES_MAX));
-        let more = if after.is_empty() { 0 } else { CONTINUES };
-        // No payload is longer than `FRAME_BYTES_MAX`, so nothing is cut off.
-        into.extend((payload.len() as u32 | more).to_le_bytes());
-        into.extend(crc32fast::hash(payload).to_le_bytes());
+        into.extend(head(payload, !after.is_empty()));
         into.extend(payload);
         rest = after;
         if rest.is_empty() {
@@ -75,6 +73,14 @@ pub async fn send_parts(
     Ok(())
 }
 
+fn head(payload: &[u8], continues: bool) -> [u8; HEAD_BYTES] {
+    let more = if continues { CONTINUES } else { 0 };
+    // No payload is longer than `FRAME_BYTES_MAX`, so nothing is cut off.
+    let [l0, l1, l2, l3] = (payload.len() as u32 | more).to_le_bytes();
+    let [c0, c1, c2, c3] = crc32fast::hash(payload).to_le_bytes();
+    [l0, l1, l2, l3, c0, c1, c2, c3]
+}
+
 /// Reads the next message, of at most `max` bytes, into `into`, whose contents it replaces. Says
 /// whether there was one: at the end of the stream there is none.
 ///
@@ -87,28 +93,78 @@ pub async fn read(
 ) -> Result<bool, WireError> {
     into.clear();
     loop {
-        let mut head = [0; HEAD_BYTES];
-        if into.is_empty() && from.read(&mut head[..1]).await? == 0 {
-            return Ok(false);
+        match read_frame(from, max, into).await? {
+            Read::Nothing => return Ok(false),
+            Read::Some => {}
+            Read::All => return Ok(true),
         }
-        let rest = if into.is_empty() { 1 } else { 0 };
-        from.read_exact(&mut head[rest..]).await?;
-        let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
-        let announced = u32::from_le_bytes([l0, l1, l2, l3]);
-        let length = (announced & !CONTINUES) as usize;
-        let continues = announced & CONTINUES != 0;
-        // An empty frame that continues would let a message have no end.
-        if length > FRAME_BYTES_MAX || into.len() + length > max || (continues && length == 0) {
-            return Err(WireError::TooLong { max });
+    }
+}
+
+/// What [`read_frame`] has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Nothing: the stream has ended.
+    Nothing,
+    /// A part of a message, which goes on.
+    Some,
+    /// All of a message, or the last part of it.
+    All,
+}
+
+/// Reads one frame, and appends it to the part of its message in `into`, of which all is to be at most `max`
+/// bytes. Who reads a long message by its frames can tell one that is slow from one that has stopped.
+///
+/// # Errors
+/// Those of [`read`].
+pub async fn read_frame(
+    from: &mut (impl AsyncRead + Unpin),
+    max: usize,
+    into: &mut Vec<u8>,
+) -> Result<Read, WireError> {
+    let mut head = [0; HEAD_BYTES];
+    if into.is_empty() && from.read(&mut head[..1]).await? == 0 {
+        return Ok(Read::Nothing);
+    }
+    let rest = if into.is_empty() { 1 } else { 0 };
+    from.read_exact(&mut head[rest..]).await?;
+    let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
+    let announced = u32::from_le_bytes([l0, l1, l2, l3]);
+    let length = (announced & !CONTINUES) as usize;
+    let continues = announced & CONTINUES != 0;
+    // An empty frame that continues would let a message have no end.
+    if length > FRAME_BYTES_MAX || into.len() + length > max || (continues && length == 0) {
+        return Err(WireError::TooLong { max });
+    }
+    let begin = into.len();
+    into.reserve(length);
+    // Read into memory that nobody has filled with zeros before.
+    let mut payload = (&mut *into).limit(length);
+    while payload.has_remaining_mut() {
+        if from.read_buf(&mut payload).await? == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
         }
-        let begin = into.len();
-        into.resize(begin + length, 0);
-        from.read_exact(&mut into[begin..]).await?;
-        if crc32fast::hash(&into[begin..]) != u32::from_le_bytes([c0, c1, c2, c3]) {
-            return Err(WireError::Damaged);
-        }
-        if !continues {
-            return Ok(true);
+    }
+    if crc32fast::hash(&into[begin..]) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        return Err(WireError::Damaged);
+    }
+    Ok(if continues { Read::Some } else { Read::All })
+}
+
+/// Sends `message` as it is, without a copy of it. `to` had better have a buffer for the heads of its frames,
+/// and is not flushed.
+///
+/// # Errors
+/// The connection fails.
+pub async fn write(to: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> Result<(), WireError> {
+    let mut rest = message;
+    loop {
+        let (payload, after) = rest.split_at(rest.len().min(FRAME_BYTES_MAX));
+        to.write_all(&head(payload, !after.is_empty())).await?;
+        to.write_all(payload).await?;
+        rest = after;
+        if rest.is_empty() {
+            return Ok(());
         }
     }
 }
@@ -157,8 +213,12 @@ mod tests {
         let messages: Vec<Vec<u8>> = [0, 1, 7, FRAME_BYTES_MAX, FRAME_BYTES_MAX + 1, 3 * FRAME_BYTES_MAX]
             .map(|n| (0..n).map(|i| (i % 251) as u8).collect())
             .into();
-        let mut bytes = Vec::new();
-        messages.iter().for_each(|message| encode(message, &mut bytes));
+        let (mut bytes, mut written) = (Vec::new(), Vec::new());
+        for message in &messages {
+            encode(message, &mut bytes);
+            write(&mut written, message).await.unwrap();
+        }
+        assert!(bytes == written, "both ways to send it are the same bytes");
         assert_eq!(read_all(&bytes, MESSAGE_BYTES_MAX).await.unwrap(), messages);
     }
 

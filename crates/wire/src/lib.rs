@@ -5,7 +5,7 @@
 //! - [`tls`]: encryption and certificates, with their roles; [`channel`]: a stream that has them or not;
 //! - [`handshake`]: who is at the other end, and whether it may be; [`credentials`]: all that is needed for it;
 //! - [`plan`]: stages, sent once as templates and filled in each interval;
-//! - [`names`]: many blocks in few bytes;
+//! - [`names`]: many blocks in few bytes; [`fetched`]: blocks on their way, [`compression`] among it;
 //! - [`client`]: records from clients, and who holds them;
 //! - [`message`]: everything else that master and workers tell each other;
 //! - [`agent`]: what is said to the standing processes that start them.
@@ -20,7 +20,9 @@
 pub mod agent;
 pub mod channel;
 pub mod client;
+pub mod compression;
 pub mod credentials;
+pub mod fetched;
 pub mod frame;
 pub mod handshake;
 pub mod message;

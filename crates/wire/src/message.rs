@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cutwater_core::{
     Attempt, BlockId, ClientId, DatasetId, Located, OpId, StageId, Task, TaskError, WorkerId,
 };
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     client::{BlocksReport, Receive},
+    compression::Compression,
     handshake::ExecutableHash,
     names::Blocks,
     plan::{OperatorDef, StageDef, Template},
@@ -63,6 +65,8 @@ pub struct Joined {
     pub program: String,
     /// Whether every task is run twice and compared.
     pub run_twice: bool,
+    /// Whether blocks are compressed for other workers.
+    pub compression: Compression,
 }
 
 /// From the master to a worker.
@@ -93,7 +97,7 @@ pub enum ToWorker {
     /// all the same.
     Cancel(Attempt),
     /// A block to hold, and to say so.
-    Hold(BlockId, Vec<u8>),
+    Hold(BlockId, Bytes),
     /// Blocks of that worker to hold too, and to say so.
     Copy(WorkerId, Vec<Blocks>),
     /// Nobody will read these blocks again.
@@ -149,20 +153,17 @@ pub struct Ran {
     /// Blocks that the worker has stored.
     pub stored: Vec<Blocks>,
     /// The records of the partition, if the job wants them.
-    pub result: Option<Vec<u8>>,
+    pub result: Option<Bytes>,
     /// What was found on the way, encoded.
     pub findings: Vec<u8>,
     /// How many records it read, as far as that is counted.
     pub read: u64,
 }
 
-/// From a reader to the worker that holds blocks: these, in this order.
+/// From a reader to the worker that holds blocks: these, in this order. The answer is as many
+/// [`Fetched`](crate::fetched::Fetched) as it takes, each followed by what it announces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetch(pub Vec<Blocks>);
-
-/// The answer: each block in bytes, or `None` for one that is not held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetched(pub Vec<Option<Vec<u8>>>);
 
 #[cfg(test)]
 mod tests {
@@ -170,6 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fetched::Fetched;
 
     #[test]
     fn messages_survive_the_journey() {
@@ -183,7 +185,7 @@ mod tests {
         };
         let told = vec![
             ToWorker::Run(task.clone()),
-            ToWorker::Hold(piece, vec![9; 100]),
+            ToWorker::Hold(piece, vec![9; 100].into()),
             ToWorker::Drop(Blocks::short(&[piece])),
             ToWorker::Locate(DatasetId(4), Located::runs([(0, WorkerId(8)), (1, WorkerId(8))]).into()),
             ToWorker::Peers(vec![(WorkerId(0), "127.0.0.1:1".to_owned())]),

@@ -1,6 +1,7 @@
 //! Blocks: immutable pieces of data that any task may read, and where a worker keeps them.
 
 mod batches;
+mod encode;
 mod packed;
 mod store;
 
@@ -10,6 +11,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use bytes::Bytes;
 use cutwater_core::TaskError;
 
 use crate::Record;
@@ -31,28 +33,44 @@ pub(crate) use store::BlockStore;
 pub(crate) struct Block(Arc<Content>);
 
 enum Content {
-    Made { value: Value, encode: fn(&(dyn Any + Send + Sync)) -> Result<Vec<u8>, TaskError> },
-    Arrived { bytes: Vec<u8>, value: OnceLock<Value> },
+    Made { value: Value, append: Append },
+    Arrived { bytes: Bytes, value: OnceLock<Value> },
 }
+
+type Append = fn(&(dyn Any + Send + Sync), &mut Vec<u8>) -> Result<(), TaskError>;
 
 type Value = Box<dyn Any + Send + Sync>;
 
 impl Block {
     pub fn new<T: Record>(value: T) -> Self {
-        Self(Arc::new(Content::Made { value: Box::new(value), encode: encode::<T> }))
+        Self(Arc::new(Content::Made { value: Box::new(value), append: encode::append::<T> }))
     }
 
     /// A block that another process sent.
-    pub fn arrived(bytes: Vec<u8>) -> Self {
+    pub fn arrived(bytes: Bytes) -> Self {
         Self(Arc::new(Content::Arrived { bytes, value: OnceLock::new() }))
     }
 
     /// Its value in bytes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, TaskError> {
+    pub fn to_bytes(&self) -> Result<Bytes, TaskError> {
         match &*self.0 {
-            Content::Made { value, encode } => encode(&**value),
+            Content::Made { value, append } => {
+                let mut bytes = Vec::new();
+                append(&**value, &mut bytes)?;
+                Ok(bytes.into())
+            }
             Content::Arrived { bytes, .. } => Ok(bytes.clone()),
         }
+    }
+
+    /// Appends its value in bytes to others, and answers how many they are. If it fails, nothing is appended.
+    pub fn append_to(&self, into: &mut Vec<u8>) -> Result<usize, TaskError> {
+        let before = into.len();
+        match &*self.0 {
+            Content::Made { value, append } => append(&**value, into)?,
+            Content::Arrived { bytes, .. } => into.extend_from_slice(bytes),
+        }
+        Ok(into.len() - before)
     }
 
     /// The value inside, which whoever wrote the block said would be a `T`.
@@ -63,7 +81,7 @@ impl Block {
                 Some(value) => value,
                 // Should two threads read it at the same time, one value is for nothing.
                 None => {
-                    let decoded = decode::<T>(bytes)?;
+                    let decoded = encode::decode::<T>(bytes)?;
                     value.get_or_init(|| Box::new(decoded))
                 }
             },
@@ -79,7 +97,7 @@ impl Block {
             }
             Ok(Content::Arrived { bytes, value }) => match value.into_inner() {
                 Some(value) => value.downcast().map(|value| *value).map_err(|_| Self::mistaken::<T>()),
-                None => decode(&bytes),
+                None => encode::decode(&bytes),
             },
             Err(shared) => Self(shared).get::<T>().cloned(),
         }
@@ -88,21 +106,6 @@ impl Block {
     fn mistaken<T>() -> TaskError {
         TaskError::Internal(format!("a block does not hold {}", std::any::type_name::<T>()))
     }
-}
-
-fn encode<T: Record>(value: &(dyn Any + Send + Sync)) -> Result<Vec<u8>, TaskError> {
-    let value = value.downcast_ref::<T>().ok_or_else(Block::mistaken::<T>)?;
-    postcard::to_allocvec(value).map_err(|error| TaskError::User {
-        operator: std::any::type_name::<T>().into(),
-        message: format!("its records cannot be serialised: {error}"),
-    })
-}
-
-fn decode<T: Record>(bytes: &[u8]) -> Result<T, TaskError> {
-    postcard::from_bytes(bytes).map_err(|error| TaskError::User {
-        operator: std::any::type_name::<T>().into(),
-        message: format!("its records did not survive the journey to another process: {error}"),
-    })
 }
 
 impl fmt::Debug for Block {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use cutwater_core::{limits, rate::Pid};
+use cutwater_wire::compression::Compression;
 
 use super::{
     Checkpoints,
@@ -103,6 +104,7 @@ pub(crate) struct Settings {
     /// What distinguishes this run from those before: larger than theirs.
     pub epoch: Option<u64>,
     pub speculation: bool,
+    pub compression: Compression,
     pub progress: bool,
     pub arguments: Vec<String>,
     pub role: Role,
@@ -169,6 +171,7 @@ impl Builder {
             run_twice: false,
             epoch: None,
             speculation: true,
+            compression: Compression::Auto,
             progress: true,
             arguments: Vec::new(),
             role: Role::Embedded,
@@ -429,6 +432,21 @@ impl Builder {
     #[must_use]
     pub fn speculation(mut self, on: bool) -> Self {
         self.settings.speculation = on;
+        self
+    }
+
+    /// Whether blocks are compressed (LZ4) on their way from worker to worker. If nothing is said, they are on
+    /// their way to another machine. Few bytes, and those that do not become much fewer, never are.
+    ///
+    /// ```
+    /// use cutwater::{Compression, Context};
+    ///
+    /// let ctx = Context::builder("clicks").compression(Compression::On).build()?;
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.settings.compression = compression;
         self
     }
 

@@ -187,6 +187,19 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         "cluster",
+        "compression",
+        "C",
+        "compress what workers send each other: auto (to other machines), on or off",
+        Kind::Text(|mut b, text| {
+            match text.parse() {
+                Ok(compression) => b.settings.compression = compression,
+                Err(why) => b.faults.push(why),
+            }
+            b
+        }),
+    ),
+    row(
+        "cluster",
         "role",
         "R",
         "what this process is: embedded, master or worker",

@@ -372,7 +372,7 @@ impl Engine {
 
     /// Has blocks held that were received by a process before this one.
     pub fn hold_again(&self, blocks: Vec<(BlockId, Vec<u8>)>) -> Result<(), Error> {
-        self.hold(blocks.into_iter().map(|(id, bytes)| (id, Block::arrived(bytes))).collect())
+        self.hold(blocks.into_iter().map(|(id, bytes)| (id, Block::arrived(bytes.into()))).collect())
     }
 
     /// A block that this process has received and holds.

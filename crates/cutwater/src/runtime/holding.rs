@@ -1,8 +1,6 @@
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bytes::Bytes;
 use crossbeam_channel::Sender;
 use cutwater_core::{BlockId, WorkerId, limits};
 use cutwater_wire::message::ToWorker;
@@ -34,7 +32,7 @@ pub(super) struct Holding {
 }
 
 struct Block {
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
     /// Who has been sent it and has not answered.
     asked: BTreeSet<WorkerId>,
     held: BTreeSet<WorkerId>,
@@ -44,7 +42,7 @@ struct Block {
 impl Holding {
     pub fn begin(
         &mut self,
-        blocks: Vec<(BlockId, Vec<u8>)>,
+        blocks: Vec<(BlockId, Bytes)>,
         reply: Sender<()>,
         links: &BTreeMap<WorkerId, Link>,
     ) {
@@ -56,7 +54,7 @@ impl Holding {
         self.waiting.insert(self.begun, (blocks.len(), reply));
         for (id, bytes) in blocks {
             let (asked, held) = Default::default();
-            let mut block = Block { bytes: bytes.into(), asked, held, for_whom: self.begun };
+            let mut block = Block { bytes, asked, held, for_whom: self.begun };
             self.turn += 1;
             block.ask(id, self.turn, links, &self.leaving, &self.released);
             self.blocks.insert(id, block);
@@ -153,7 +151,7 @@ impl Block {
         let begin = turn % candidates.len().max(1);
         for worker in candidates.iter().cycle().skip(begin).take(missing.min(candidates.len())) {
             if let Some(link) = links.get(worker) {
-                link.tell_away(ToWorker::Hold(id, self.bytes.to_vec()));
+                link.tell_away(ToWorker::Hold(id, self.bytes.clone()));
                 self.asked.insert(*worker);
             }
         }

@@ -4,6 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use cutwater_core::{
     Attempt, BlockId, Command, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId, limits,
@@ -38,7 +39,7 @@ pub(crate) enum ToMaster {
         reply: Sender<Result<Vec<Block>, TaskError>>,
     },
     /// A thread waits until these blocks are held by workers in other processes.
-    Hold { blocks: Vec<(BlockId, Vec<u8>)>, reply: Sender<()> },
+    Hold { blocks: Vec<(BlockId, Bytes)>, reply: Sender<()> },
     /// A worker holds a block that it was sent.
     Held { worker: WorkerId, block: BlockId },
     /// A dataset is made in this way from now on.

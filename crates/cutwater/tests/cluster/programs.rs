@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cutwater::{ErrorKind, testing::Harness};
+use cutwater::{Compression, ErrorKind, testing::Harness};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{builder, harness, kill, sorted};
@@ -52,13 +52,13 @@ fn datasets_without_streams_travel_too() {
 }
 
 #[test]
-fn large_blocks_arrive_whole() {
-    let harness = harness(2);
-    let texts = (0..8u32).map(|n| (n, n.to_string().repeat(1 << 20))).collect::<Vec<_>>();
-    let texts = harness.ctx().parallelize_into(4, texts).partition_by(3);
-    let lengths: BTreeMap<u32, usize> =
-        texts.collect().unwrap().into_iter().map(|(n, text)| (n, text.len())).collect();
-    assert_eq!(lengths, (0..8).map(|n| (n, 1 << 20)).collect());
+fn large_blocks_arrive_whole_compressed_or_not() {
+    for compression in [Compression::On, Compression::Off] {
+        let harness = Harness::with(builder(2).compression(compression), 4);
+        let texts = (0..8u32).map(|n| (n, n.to_string().repeat(1 << 20))).collect::<Vec<_>>();
+        let arrived = harness.ctx().parallelize_into(4, texts.clone()).partition_by(3);
+        assert!(sorted(arrived.collect().unwrap()) == texts);
+    }
 }
 
 #[test]

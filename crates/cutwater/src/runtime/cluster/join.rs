@@ -121,7 +121,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         // Without a master there is no interval that the blocks could be in.
         let _ = reports.send(ToMaster::Reported(request, report));
     }));
-    let served = Served { blocks: blocks.clone(), inbox: inbox.clone() };
+    let served = Served { blocks: blocks.clone(), inbox: inbox.clone(), compression: joined.compression };
     tokio::spawn(serve(listener, credentials.clone(), served));
     tokio::spawn(replicate(inbox.clone(), credentials.clone()));
     let attempts = Arc::new(Attempts::default());
@@ -147,7 +147,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         blocks,
         attempts,
         inbox,
-        fetcher: Arc::new(Fetcher::new(credentials.clone(), master)),
+        fetcher: Arc::new(Fetcher::new(credentials.clone(), master, limits::FETCH_BYTES_MAX)),
         to_compute,
         to_master,
         wanted: Wanted::default(),

@@ -15,6 +15,7 @@ use cutwater_wire::{
     WireError,
     channel::Channel,
     client::Welcome,
+    compression::Compression,
     credentials::Credentials,
     message::{self, Introduction, Joined, Ran, ToWorker},
     names::Blocks,
@@ -77,6 +78,7 @@ struct Door {
     credentials: Credentials,
     program: String,
     run_twice: bool,
+    compression: Compression,
     to_master: Sender<ToMaster>,
     next_worker: AtomicU32,
     /// Workers whose connections have not ended.
@@ -119,6 +121,7 @@ impl Listener {
             credentials,
             program: settings.name.clone(),
             run_twice: settings.run_twice,
+            compression: settings.compression,
             to_master,
             next_worker: AtomicU32::new(0),
             connected: AtomicUsize::new(0),
@@ -139,7 +142,7 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
                 tokio::spawn(async move {
                     match door.handshakes.run(door.enter(stream, peer)).await {
                         Ok(Ok(Some(Guest::Reader(stream)))) => {
-                            if let Err(error) = answer_all(stream, &door.received).await {
+                            if let Err(error) = answer_all(stream, &door.received, door.compression).await {
                                 tracing::debug!(%peer, %error, "a reader is gone");
                             }
                         }
@@ -220,7 +223,12 @@ impl Door {
             return Ok(None);
         }
         let id = WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed));
-        let joined = Joined { worker: id, program: self.program.clone(), run_twice: self.run_twice };
+        let joined = Joined {
+            worker: id,
+            program: self.program.clone(),
+            run_twice: self.run_twice,
+            compression: self.compression,
+        };
         accepting.welcome(&mut stream, &joined).await?;
         // A port alone is on the machine that the connection comes from.
         let address = match data_address.strip_prefix(':') {

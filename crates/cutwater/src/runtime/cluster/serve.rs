@@ -4,15 +4,17 @@ use cutwater_core::{BlockId, ClientId, WorkerId, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
+    compression::Compression,
     credentials::Credentials,
+    fetched::Fetched,
     frame,
     handshake::Accepting,
-    message::{Fetch, Fetched, Introduction},
+    message::{Fetch, Introduction},
     names::Blocks,
     tls::Role,
 };
 use tokio::{
-    io::{BufReader, split},
+    io::{AsyncWriteExt, BufReader, BufWriter, split},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::spawn_blocking,
@@ -32,6 +34,8 @@ pub(crate) struct Served {
     pub blocks: Arc<BlockStore>,
     /// Where clients bring records, and other workers what they have received.
     pub inbox: Arc<Inbox>,
+    /// Whether blocks are compressed for who reads them.
+    pub compression: Compression,
 }
 
 /// Lets other workers of the run, and clients, in at this worker's door.
@@ -114,7 +118,7 @@ async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, 
 impl Entered {
     async fn serve(self, served: &Served, clients: &Semaphore) -> Result<(), WireError> {
         match self {
-            Self::Reader(stream) => answer_all(stream, &served.blocks).await,
+            Self::Reader(stream) => answer_all(stream, &served.blocks, served.compression).await,
             Self::Receiver(worker, stream) => serve_receiver(stream, worker, &served.inbox).await,
             Self::Client { client, source, mut stream, accepting } => match clients.try_acquire() {
                 Ok(_permit) => serve_client(stream, accepting, (client, &source), &served.inbox).await,
@@ -132,37 +136,65 @@ impl Entered {
 pub(super) async fn answer_all(
     stream: Channel<TcpStream>,
     blocks: &Arc<BlockStore>,
+    compression: Compression,
 ) -> Result<(), WireError> {
-    let (from, mut to) = split(stream);
-    let mut from = BufReader::new(from);
+    let may_compress = compression.applies(is_same_machine(stream.get_ref())?);
+    let (from, to) = split(stream);
+    let (mut from, mut to) = (BufReader::new(from), BufWriter::new(to));
     while let Some(Fetch(names)) = frame::receive::<Fetch>(&mut from, frame::MESSAGE_BYTES_MAX).await? {
         let mut rest = Blocks::long(&names)?;
         while !rest.is_empty() {
             let blocks = blocks.clone();
             // Turning records into bytes is work, and must not hold up other connections.
-            let gathered = spawn_blocking(move || gather(rest, &blocks)).await;
-            let (fetched, left) = gathered.map_err(std::io::Error::other)?;
-            frame::send(&mut to, &fetched).await?;
+            let gathered = spawn_blocking(move || {
+                let (lengths, bytes) = gather(&rest, &blocks);
+                let left = rest.split_off(lengths.len());
+                (Fetched::new(lengths, bytes, may_compress), left)
+            });
+            let ((fetched, payload), left) = gathered.await.map_err(std::io::Error::other)?;
+            frame::write(&mut to, &postcard::to_allocvec(&fetched)?).await?;
+            frame::write(&mut to, &payload).await?;
+            to.flush().await?;
             rest = left;
         }
     }
     Ok(())
 }
 
-fn gather(mut wanted: Vec<BlockId>, blocks: &BlockStore) -> (Fetched, Vec<BlockId>) {
-    let (mut fetched, mut bytes) = (Vec::new(), 0);
-    for id in &wanted {
+fn is_same_machine(stream: &TcpStream) -> std::io::Result<bool> {
+    let (here, there) = (stream.local_addr()?.ip(), stream.peer_addr()?.ip());
+    Ok(there.is_loopback() || here == there)
+}
+
+/// The first of the wanted blocks, as many as go into one message: how long each is, and their bytes.
+fn gather(wanted: &[BlockId], blocks: &BlockStore) -> (Vec<Option<u32>>, Vec<u8>) {
+    let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
+    for id in wanted {
+        let before = bytes.len();
         // A block that cannot be turned into bytes is as good as none; whoever wants it makes it anew
         // and meets the error in its own name.
         let block = blocks.get(*id).and_then(|block| {
-            block.to_bytes().inspect_err(|error| tracing::error!(block = %id, %error, "cannot be sent")).ok()
+            let appended = block.append_to(&mut bytes);
+            appended.inspect_err(|error| tracing::error!(block = %id, %error, "cannot be sent")).ok()
         });
-        bytes += block.as_ref().map_or(0, Vec::len);
-        fetched.push(block);
-        if bytes >= limits::GATHER_BYTES {
+        match block.map(u32::try_from) {
+            Some(Ok(length)) if bytes.len() <= limits::MESSAGE_BYTES_MAX => lengths.push(Some(length)),
+            Some(_) if lengths.is_empty() => {
+                let max = limits::MESSAGE_BYTES_MAX;
+                tracing::error!(block = %id, "a block of more than {max} bytes cannot be sent");
+                bytes.clear();
+                lengths.push(None);
+            }
+            // Alone it may be sent, with the next message.
+            Some(_) => {
+                bytes.truncate(before);
+                break;
+            }
+            None => lengths.push(None),
+        }
+        if bytes.len() >= limits::GATHER_BYTES {
             break;
         }
     }
-    let left = wanted.split_off(fetched.len());
-    (Fetched(fetched), left)
+    (lengths, bytes)
 }
