@@ -59,7 +59,7 @@ impl Fault {
 
 impl Simulation {
     pub(crate) fn strike(&mut self, fault: Fault) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let ids: Vec<WorkerId> = self.workers.keys().copied().filter(|id| *id != WorkerId::MASTER).collect();
         let Some(id) = self.dice.pick(&ids) else { return };
         let (master, worker) = (Node::Master, Node::Worker(id));
         let now_ms = self.now_ms;

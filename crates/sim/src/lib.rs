@@ -10,7 +10,7 @@
 //! - `simulation`: the clock, and everything that will happen.
 //! - `load`: how much of a core the scheduler takes when there are a thousand workers.
 //!
-//! A second master would be another [`Node`](network), with a store that fences the first; the processes are
+//! A second master would be another node of the network, with a store that fences the first; the processes are
 //! kept apart for that.
 
 mod dice;
@@ -27,4 +27,4 @@ mod worker;
 
 pub mod load;
 
-pub use simulation::{Outcome, Simulation};
+pub use simulation::{Outcome, Setting, Simulation};

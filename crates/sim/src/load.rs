@@ -52,6 +52,12 @@ impl Load {
         taken.sort_unstable();
         taken.get(taken.len() / 2).map_or(0.0, Duration::as_secs_f64)
     }
+
+    /// The share of the interval that took least. Time is measured by the clock, so on a machine with other work
+    /// this is nearer to what the scheduler needs.
+    pub fn least(&self) -> f64 {
+        self.taken.iter().min().map_or(0.0, Duration::as_secs_f64)
+    }
 }
 
 impl fmt::Display for Load {
@@ -60,11 +66,13 @@ impl fmt::Display for Load {
         write!(
             f,
             "{{\"workers\": {workers}, \"slots\": {slots}, \"tasks_per_interval\": {}, \"intervals\": {intervals}, \
-             \"tasks\": {}, \"moved_partitions\": {}, \"core_percent\": {:.1}}}",
+             \"tasks\": {}, \"moved_partitions\": {}, \"core_percent\": {:.1}, \
+             \"core_percent_least\": {:.1}}}",
             maps + reduces,
             self.tasks,
             self.moved,
             100.0 * self.share(),
+            100.0 * self.least(),
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use cutwater_sim::{Outcome, Simulation, load};
+use cutwater_sim::{Outcome, Setting, Simulation, load};
 
 /// The scheduler of cutwater among simulated workers: each seed is a program, a cluster and what fails in it.
 #[derive(Parser)]
@@ -20,29 +20,34 @@ struct Options {
     /// Run each seed twice and compare: the same seed must give the same log.
     #[arg(long)]
     meta: bool,
+    /// Set clusters up so that the master holds what it has received, and all workers may be lost.
+    #[arg(long)]
+    master_holds: bool,
     /// Measure how much of a core the scheduler takes with a thousand workers.
     #[arg(long)]
     scheduler_load: bool,
 }
 
 fn main() -> ExitCode {
-    let Options { seeds, seed, log, meta, scheduler_load } = Options::parse();
+    let Options { seeds, seed, log, meta, master_holds, scheduler_load } = Options::parse();
+    let run = |seed, print| Simulation::run_in(Setting { master_holds }, seed, print);
     if scheduler_load {
         println!("{}", load::measure(&load::Shape::default()));
         return ExitCode::SUCCESS;
     }
     if log {
-        let outcome = Simulation::run(seed, true);
+        let outcome = run(seed, true);
         println!("seed {seed}: {outcome}");
         return if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let mut failed = 0u64;
     let (mut intervals, mut events) = (0u64, 0u64);
     for seed in seed..seed.saturating_add(seeds) {
-        let outcome = Simulation::run(seed, false);
+        let outcome = run(seed, false);
         intervals += outcome.intervals;
         events += outcome.events;
-        if let Some(why) = fault(seed, &outcome, meta) {
+        let again = meta.then(|| run(seed, false));
+        if let Some(why) = fault(&outcome, again.as_ref()) {
             failed += 1;
             println!("seed {seed}: {why}; `--seed {seed} --log` tells how it came to it");
         }
@@ -51,10 +56,11 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn fault(seed: u64, outcome: &Outcome, meta: bool) -> Option<String> {
+/// What is wrong with what came of a seed, and of the same seed once more if it was run twice.
+fn fault(outcome: &Outcome, again: Option<&Outcome>) -> Option<String> {
     if let Some(violation) = &outcome.violation {
         return Some(violation.clone());
     }
-    let differs = meta && Simulation::run(seed, false) != *outcome;
+    let differs = again.is_some_and(|again| again != outcome);
     differs.then(|| "run twice, it went two ways".to_owned())
 }

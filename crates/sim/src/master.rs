@@ -13,8 +13,9 @@ use cutwater_core::{
 use crate::{
     message::{Ran, ToMaster, ToWorker},
     network::Node,
-    program::interval_of,
+    program::{self, interval_of},
     simulation::{Simulation, What},
+    worker::Worker,
 };
 
 /// Blocks that an interval has of one source at most.
@@ -134,6 +135,9 @@ impl Simulation {
                     self.check(checked);
                 }
                 self.tell_worker(worker, ToWorker::Drop(blocks));
+            }
+            Command::CopyBlocks { to: WorkerId::MASTER, .. } => {
+                self.check(Err("the master is to copy blocks, and is no worker".to_owned()));
             }
             Command::CopyBlocks { from, to, blocks } => self.tell_worker(to, ToWorker::Copy { from, blocks }),
             Command::ReleaseWorker { worker } => {
@@ -265,6 +269,14 @@ impl Simulation {
         self.send(Node::Master, Node::Worker(id), What::Ended(id));
     }
 
+    /// The master is one more that holds blocks; it is no worker, and nothing that happens to those happens to it.
+    pub(crate) fn let_master_hold(&mut self) {
+        self.workers.insert(WorkerId::MASTER, Worker::new(0, 0));
+        let link = Link { heard_ms: 0, leaving: false, draining: false, released: false };
+        self.master.links.insert(WorkerId::MASTER, link);
+        self.step(Event::WorkerJoined { worker: WorkerId::MASTER, slots: 0 });
+    }
+
     /// Records of the next interval have arrived from outside.
     pub(crate) fn receive(&mut self, interval: u64) {
         let mut received = Vec::new();
@@ -276,16 +288,23 @@ impl Simulation {
         for block in received.iter().flatten() {
             self.master.holding.insert(*block, Holding::default());
         }
+        if self.setting.master_holds {
+            let blocks: Vec<BlockId> = received.iter().flatten().copied().collect();
+            if let Some(master) = self.workers.get_mut(&WorkerId::MASTER) {
+                master.blocks.extend(blocks.iter().map(|block| (*block, program::received(block))));
+            }
+            blocks.iter().for_each(|block| self.holds(WorkerId::MASTER, *block));
+            self.step(Event::BlocksHeld { worker: WorkerId::MASTER, blocks });
+        }
         self.master.received.insert(interval, received);
         self.hold_more();
     }
 
     /// Sends received blocks to as many workers as are to hold them, and runs the intervals that have all theirs.
     fn hold_more(&mut self) {
-        let all = self.master.links.iter().filter(|(_, link)| !link.released);
-        let all: Vec<WorkerId> = all.map(|(id, _)| *id).collect();
-        let staying: Vec<WorkerId> =
-            self.master.links.iter().filter(|(_, link)| !link.leaving).map(|(id, _)| *id).collect();
+        let links = || self.master.links.iter().filter(|(id, _)| **id != WorkerId::MASTER);
+        let all: Vec<WorkerId> = links().filter(|(_, link)| !link.released).map(|(id, _)| *id).collect();
+        let staying: Vec<WorkerId> = links().filter(|(_, link)| !link.leaving).map(|(id, _)| *id).collect();
         let workers = if staying.is_empty() { &all } else { &staying };
         let mut told = Vec::new();
         for (block, holding) in &mut self.master.holding {

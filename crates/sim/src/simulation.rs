@@ -48,6 +48,7 @@ pub struct Simulation {
     pub(crate) requests: u64,
     /// How many intervals may run at the same time.
     pub(crate) ahead: u64,
+    pub(crate) setting: Setting,
     intervals: u64,
     pub(crate) faults_last: bool,
     /// Workers that will be lost, as nothing gets through to them for long.
@@ -113,6 +114,13 @@ impl PartialEq for Scheduled {
 
 impl Eq for Scheduled {}
 
+/// How a cluster is set up, beside what follows from the seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setting {
+    /// The master holds what it has received itself, besides two workers: then all workers may be lost.
+    pub master_holds: bool,
+}
+
 /// What came of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -138,6 +146,11 @@ impl fmt::Display for Outcome {
 impl Simulation {
     /// Runs `seed` to its end, printing what happens if `print` is set.
     pub fn run(seed: u64, print: bool) -> Outcome {
+        Self::run_in(Setting::default(), seed, print)
+    }
+
+    /// The same in a cluster that is set up in another way.
+    pub fn run_in(setting: Setting, seed: u64, print: bool) -> Outcome {
         let mut dice = Dice::new(seed);
         let program = Program::draw(&mut dice);
         let (ahead, intervals) = (dice.between(1..4), dice.between(8..20));
@@ -157,6 +170,7 @@ impl Simulation {
             next_worker: 1,
             requests: 0,
             ahead,
+            setting,
             intervals,
             faults_last: true,
             doomed: BTreeSet::new(),
@@ -174,6 +188,9 @@ impl Simulation {
     }
 
     fn live(&mut self) {
+        if self.setting.master_holds {
+            self.let_master_hold();
+        }
         for _ in 0..self.dice.between(2..5) {
             self.start_worker();
         }
@@ -298,7 +315,7 @@ impl Simulation {
     fn beat(&mut self) {
         let now_ms = self.now_ms;
         let silent = |heard_ms: u64| now_ms - heard_ms > limits::SILENCE_MS_MAX;
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let ids: Vec<WorkerId> = self.workers.keys().copied().filter(|id| *id != WorkerId::MASTER).collect();
         for id in ids {
             if self.workers.get(&id).is_some_and(|worker| silent(worker.heard_ms)) {
                 self.ends(id, "hears nothing from its master");
@@ -306,8 +323,8 @@ impl Simulation {
                 self.tell_master(id, ToMaster::Ping);
             }
         }
-        let links: Vec<(WorkerId, u64)> =
-            self.master.links.iter().map(|(id, link)| (*id, link.heard_ms)).collect();
+        let links = self.master.links.iter().filter(|(id, _)| **id != WorkerId::MASTER);
+        let links: Vec<(WorkerId, u64)> = links.map(|(id, link)| (*id, link.heard_ms)).collect();
         for (id, heard_ms) in links {
             if silent(heard_ms) {
                 self.lost(id);

@@ -1,6 +1,6 @@
 //! Seeds that are run whenever tests are: some hundreds, and those that have found a fault.
 
-use cutwater_sim::Simulation;
+use cutwater_sim::{Setting, Simulation};
 
 fn must_hold(seeds: impl IntoIterator<Item = u64>) {
     for seed in seeds {
@@ -12,6 +12,15 @@ fn must_hold(seeds: impl IntoIterator<Item = u64>) {
 #[test]
 fn whatever_fails_every_output_is_that_of_an_undisturbed_run() {
     must_hold(0..300);
+}
+
+/// Then no loss of workers is unfair, not even of all of them.
+#[test]
+fn where_the_master_holds_what_it_has_received_every_worker_may_be_lost() {
+    for seed in 0..200 {
+        let outcome = Simulation::run_in(Setting { master_holds: true }, seed, false);
+        assert_eq!(outcome.violation, None, "`cutwater-sim --master-holds --seed {seed} --log` tells of it");
+    }
 }
 
 /// Hash maps have seeds of their own each time, so an order that escapes from one of them shows.
