@@ -19,13 +19,13 @@ pub struct Access {
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// The certificate of the authority, for connections beyond loopback.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "CUTWATER_TLS_AUTHORITY")]
     pub tls_authority: Option<PathBuf>,
     /// The certificate of this machine.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "CUTWATER_TLS_CERTIFICATE")]
     pub tls_certificate: Option<PathBuf>,
     /// The private key of that certificate.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "CUTWATER_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
 }
 

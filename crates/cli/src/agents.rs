@@ -16,10 +16,10 @@ pub const USUAL: &str = "127.0.0.1:7078";
 #[derive(Args, Clone, Debug)]
 pub struct Agents {
     /// The agents, `HOST:PORT`, separated by commas.
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', env = "CUTWATER_AGENTS")]
     agents: Vec<String>,
-    /// A file with the agents, one a line; what follows a `#` is a comment.
-    #[arg(long, value_name = "FILE", conflicts_with = "agents")]
+    /// A file with the agents instead, one a line; what follows a `#` is a comment.
+    #[arg(long, value_name = "FILE")]
     agents_file: Option<PathBuf>,
     #[command(flatten)]
     access: Access,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! # Layout
-//! - [`submit`], [`jobs`], [`stop`], [`follow`]: what a person asks for, one sub-command each;
+//! - [`submit`], [`jobs`], [`stop`], [`follow`], [`probe`]: what a person asks for, one sub-command each;
 //! - [`agents`]: the set of agents that is meant; [`caller`]: a connection to one of them;
 //! - [`agent`]: the standing process of a machine; [`launch`]: the step between it and a program;
 //!   [`variables`]: what the program is told by its environment;
@@ -25,6 +25,7 @@ pub mod executable;
 pub mod follow;
 pub mod jobs;
 pub mod launch;
+pub mod probe;
 pub mod stop;
 pub mod submit;
 pub mod token;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use cutwater_cli::{access::Access, agent, certs, follow, jobs, launch, stop, submit};
+use cutwater_cli::{access::Access, agent, certs, follow, jobs, launch, probe, stop, submit};
 
 /// Runs programs of cutwater on a set of machines.
 #[derive(Parser)]
@@ -49,6 +49,8 @@ enum Command {
     /// Makes a private authority, and certificates for masters, workers and clients, for connections beyond
     /// loopback.
     Certs(certs::Certs),
+    /// Asks a master or worker whether it answers.
+    Probe(probe::Probe),
     /// Becomes a program that ends with its agent.
     #[command(hide = true)]
     Launch {
@@ -93,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Jobs(jobs) => jobs::run(jobs).await?,
             Command::Stop(stop) => stop::run(stop).await?,
             Command::Logs(logs) => follow::run(logs).await?,
+            Command::Probe(probe) => probe::run(probe).await?,
             Command::Certs(_) | Command::Launch { .. } => {}
         }
         Ok(ExitCode::SUCCESS)

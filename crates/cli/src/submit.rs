@@ -14,6 +14,7 @@ use cutwater_wire::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
+    access::host_of,
     agents::{self, Agents},
     caller::Connection,
     executable::{Executable, machine_name},
@@ -73,12 +74,13 @@ pub async fn run(submit: Submit) -> anyhow::Result<ExitCode> {
     hand_over(&mut agents, &submit.program, &executable).await?;
 
     let token = JobToken(Secret::new()?.to_text());
-    let part = |part| Start {
+    let part = |agent: &Connection, part| Start {
         job: name.clone(),
         executable: executable.hash,
         arguments: submit.arguments.clone(),
         environment: submit.environment.clone(),
         token: token.clone(),
+        host: host_of(&agent.address).to_owned(),
         part,
     };
     start(&mut agents, master, &shares, part).await?;
@@ -185,10 +187,10 @@ async fn start(
     agents: &mut [Connection],
     master: usize,
     shares: &[u32],
-    part: impl Fn(Part) -> Start,
+    part: impl Fn(&Connection, Part) -> Start,
 ) -> anyhow::Result<()> {
     let workers = shares.iter().sum();
-    let begin = part(Part::Master { workers });
+    let begin = part(&agents[master], Part::Master { workers });
     let job = begin.job.clone();
     let listens = match agents[master].ask(&Request::Start(begin)).await? {
         Answer::Started { master: Some(listens) } => listens,
@@ -199,7 +201,7 @@ async fn start(
     for (place, count) in shares.iter().enumerate().filter(|(_, count)| **count > 0) {
         let agent = &mut agents[place];
         let threads = (agent.hello.slots / count).max(1);
-        let workers = part(Part::Workers { join: join.clone(), count: *count, threads });
+        let workers = part(agent, Part::Workers { join: join.clone(), count: *count, threads });
         if let Err(error) = agent.ask(&Request::Start(workers)).await {
             for place in begun {
                 // What went wrong first is what is to be told.

@@ -97,6 +97,8 @@ pub struct Start {
     pub environment: Vec<(String, String)>,
     /// The secret of the run.
     pub token: JobToken,
+    /// The name by which the agent's machine was reached. The processes of the job reach each other by it.
+    pub host: String,
     /// Which part.
     pub part: Part,
 }
@@ -342,6 +344,7 @@ mod tests {
             arguments: vec!["--batch".to_owned(), "a file".to_owned()],
             environment: vec![("RUST_LOG".to_owned(), "info".to_owned())],
             token: JobToken("a secret".to_owned()),
+            host: "10.0.0.2".to_owned(),
             part: Part::Workers { join: "10.0.0.1:7077".to_owned(), count: 2, threads: 4 },
         })
     }

@@ -35,6 +35,8 @@ pub enum Introduction {
         /// Its clock in milliseconds since 1970, to be compared with the master's.
         clock_ms: i64,
     },
+    /// To either: somebody who wants to know whether it answers, and nothing else.
+    Probe,
     /// To a worker: another one, or the master, that reads blocks.
     Reader {
         /// What it runs.

@@ -52,7 +52,7 @@ async fn enter(stream: TcpStream, agent: &Agent) -> Result<(Channel<TcpStream>, 
     // Whoever starts jobs hands out code, as a master does. An agent on a machine for workers may ask another
     // agent for an executable, and is given nothing else (`session`).
     let wrong = match caller {
-        Caller::Person => agent.tls.as_ref().and_then(|tls| tls.wrong_role(&stream, &[Role::Master])),
+        Caller::Person => agent.credentials.wrong_role(&stream, &[Role::Master]),
         Caller::Agent => None,
     };
     if let Some(why) = wrong {

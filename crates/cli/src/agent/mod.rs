@@ -38,7 +38,6 @@ use cutwater_core::limits;
 use cutwater_wire::{
     agent::{self, Hello, Part, ProcessId, Start, State},
     credentials::Credentials,
-    tls::Tls,
 };
 use rustix::process::Signal;
 use tokio::{
@@ -76,7 +75,6 @@ type Key = (String, ProcessId);
 pub struct Agent {
     options: Options,
     credentials: Credentials,
-    tls: Option<Tls>,
     store: Arc<Store>,
     began: Instant,
     work: Mutex<Work>,
@@ -154,7 +152,6 @@ impl Agent {
         let store = Arc::new(Store::open(folder)?);
         let agent = Self {
             credentials: options.access.of_agent()?,
-            tls: options.access.tls()?,
             store,
             began: Instant::now(),
             work: Mutex::default(),
@@ -353,7 +350,7 @@ impl Agent {
         let folder = self.folder_of(job);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let output = self.output(key, &folder)?;
-        let environment = variables::of(start, self.options.listen, &folder);
+        let environment = variables::of(start, &self.options, &folder);
         let program = self.store.path(start.executable);
         let child = process::spawn(&program, &start.arguments, &environment, &folder)?;
         let pid = child.id().unwrap_or_default();

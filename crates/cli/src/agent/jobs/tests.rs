@@ -9,7 +9,8 @@ const WORKER: ProcessId = ProcessId::Worker(0);
 fn start(job: &str, part: Part) -> Start {
     let token = JobToken("secret".to_owned());
     let (arguments, environment) = (Vec::new(), Vec::new());
-    Start { job: job.to_owned(), executable: ExecutableHash([1; 32]), arguments, environment, token, part }
+    let (job, executable, host) = (job.to_owned(), ExecutableHash([1; 32]), "localhost".to_owned());
+    Start { job, executable, arguments, environment, token, host, part }
 }
 
 fn workers(count: u32) -> Part {

@@ -174,7 +174,7 @@ impl Door {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The handshake; `None` if the other end was sent away.
+    /// The handshake; `None` if the other end was sent away, or only wanted to know something.
     async fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Result<Option<Guest>, WireError> {
         stream.set_nodelay(true)?;
         let roles = [Role::Worker, Role::Client];
@@ -188,6 +188,10 @@ impl Door {
         if let Some(why) = self.credentials.wrong_role(&stream, &[Role::Worker]) {
             accepting.refuse(&mut stream, &why).await?;
             return Err(WireError::Certificate(why));
+        }
+        if introduction == Introduction::Probe {
+            accepting.welcome(&mut stream, &()).await?;
+            return Ok(None);
         }
         let Introduction::Worker { executable, slots, memory_bytes, data_address, clock_ms } = introduction
         else {

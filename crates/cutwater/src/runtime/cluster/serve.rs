@@ -80,6 +80,8 @@ enum Entered {
     Reader(Channel<TcpStream>),
     /// Another worker, of which this one is to hold replicas.
     Receiver(WorkerId, Channel<TcpStream>),
+    /// Somebody who wanted to know whether this worker answers, and has heard.
+    Nobody,
     /// A client, which was not answered yet.
     Client { client: ClientId, source: String, stream: Channel<TcpStream>, accepting: Accepting },
 }
@@ -107,6 +109,10 @@ async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, 
             accepting.welcome(&mut stream, &()).await?;
             Ok(Entered::Receiver(worker, stream))
         }
+        (Introduction::Probe, None) => {
+            accepting.welcome(&mut stream, &()).await?;
+            Ok(Entered::Nobody)
+        }
         _ => {
             let why = "blocks are for workers of the same run";
             accepting.refuse(&mut stream, why).await?;
@@ -120,6 +126,7 @@ impl Entered {
         match self {
             Self::Reader(stream) => answer_all(stream, &served.blocks, served.compression).await,
             Self::Receiver(worker, stream) => serve_receiver(stream, worker, &served.inbox).await,
+            Self::Nobody => Ok(()),
             Self::Client { client, source, mut stream, accepting } => match clients.try_acquire() {
                 Ok(_permit) => serve_client(stream, accepting, (client, &source), &served.inbox).await,
                 Err(_) => {
