@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod door;
+mod encrypted;
 mod processes;
 mod set;
 mod submit;

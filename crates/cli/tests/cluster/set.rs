@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{self, ChildStdout, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +16,9 @@ pub struct Set {
     pub dir: TempDir,
     pub agents: Vec<Agent>,
 }
+
+/// A process that ends with the test.
+pub struct Child(pub process::Child);
 
 pub struct Agent {
     child: Child,
@@ -68,7 +71,7 @@ impl Set {
         out.read_line(&mut line).unwrap();
         let address = line.strip_prefix("agent listens on ").and_then(|rest| rest.split(' ').next());
         let address = address.unwrap_or_else(|| panic!("{}", self.log(number))).to_owned();
-        Agent { child, address, _out: out }
+        Agent { child: Child(child), address, _out: out }
     }
 
     pub fn folder(&self, number: usize) -> PathBuf {
@@ -140,21 +143,21 @@ impl Set {
 
 impl Agent {
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Sends a signal, and waits for the end.
     pub fn end(&mut self, with: &str) {
         signal(self.pid(), with);
-        self.child.wait().unwrap();
+        self.child.0.wait().unwrap();
     }
 }
 
-impl Drop for Agent {
+impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended already; what it runs ends with it, however that may be.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended already; what an agent runs ends with it, however that may be.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
