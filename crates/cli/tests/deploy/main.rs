@@ -14,6 +14,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use cutwater_wire::tls::{Tls, TlsFiles};
 use serde_json::Value;
 use set::{Child, command, embedded, is_there, readings, said, sensors, wait_for};
 
@@ -74,6 +75,10 @@ fn certificates(dir: &Path, role: &str) -> PathBuf {
     if !made.exists() {
         let mut make = command(&["certs", "--master", "localhost", "--worker", "localhost", "--dir"]);
         assert!(make.arg(&made).output().unwrap().status.success());
+    }
+    if folder.exists() {
+        // Somebody may be reading it.
+        return folder;
     }
     fs::create_dir_all(&folder).unwrap();
     let name = format!("{role}-localhost");
@@ -206,6 +211,34 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
+/// The certificates that the README has made are for the names that the manifests give to pods.
+#[test]
+fn certificates_of_the_readme_are_for_the_names_of_pods() {
+    let readme = fs::read_to_string(deploy().join("README.md")).unwrap();
+    let made = "cutwater certs --master flights-master --worker '*.flights-workers.default.svc'\n";
+    assert!(readme.contains(made));
+    let workers = fs::read_to_string(deploy().join("kubernetes/workers.yaml")).unwrap();
+    assert!(workers.contains("value: $(POD_NAME).flights-workers.$(POD_NAMESPACE).svc\n"));
+    let dir = tempfile::tempdir().unwrap();
+    let mut make = command(&["certs", "--dir", "certs"]);
+    make.args(made.trim().replace('\'', "").split(' ').skip(2)).current_dir(dir.path());
+    assert!(make.output().unwrap().status.success());
+    let names = [
+        ("master-flights-master", "flights-master"),
+        ("worker-any.flights-workers.default.svc", "flights-worker-0.flights-workers.default.svc"),
+    ];
+    for (stem, host) in names {
+        let file = |name: &str| dir.path().join("certs").join(name);
+        assert!(readme.contains(stem.split_once('-').unwrap().1));
+        let files = TlsFiles {
+            authority: file("authority.pem"),
+            certificate: file(&format!("{stem}.pem")),
+            key: file(&format!("{stem}-key.pem")),
+        };
+        assert!(Tls::read(&files).unwrap().is_for(host), "{host}");
+    }
+}
+
 #[test]
 fn what_the_pods_run_is_a_cluster_and_their_probes_mean_something() {
     // It installs what reads the manifests, if it can.
@@ -235,7 +268,7 @@ fn what_the_pods_run_is_a_cluster_and_their_probes_mean_something() {
             ("/usr/local/bin/cutwater", env!("CARGO_BIN_EXE_cutwater")),
             ("/etc/cutwater/config", config.to_str().unwrap()),
             ("/etc/cutwater/tls", tls.to_str().unwrap()),
-            ("$(POD_NAME).flights-workers", "localhost"),
+            ("$(POD_NAME).flights-workers.$(POD_NAMESPACE).svc", "localhost"),
             ("flights-master", "localhost"),
             ("0.0.0.0:7100", &format!("127.0.0.1:{}", ports[number])),
             ("127.0.0.1:7100", &at(ports[number])),
@@ -263,7 +296,7 @@ fn what_the_pods_run_is_a_cluster_and_their_probes_mean_something() {
             match (name, variable["value"].as_str()) {
                 (_, Some(value)) => command.env(name, here(places, value)),
                 // Where Kubernetes fills in what a pod is called and has.
-                ("POD_NAME", None) => command.env(name, "flights-worker-0"),
+                ("POD_NAME" | "POD_NAMESPACE", None) => command.env(name, "filled in"),
                 ("CUTWATER_THREADS", None) => command.env(name, "1"),
                 _ => panic!("{variable}"),
             };
@@ -277,9 +310,12 @@ fn what_the_pods_run_is_a_cluster_and_their_probes_mean_something() {
     };
 
     // Long enough to be probed; what is compared afterwards is a run of its own.
-    let (master_places, worker_places) = (places("master", 0), places("worker", 1));
+    // All files are written before anybody reads them.
+    let all: Vec<_> =
+        (0..4).map(|number| places(if number == 0 { "master" } else { "worker" }, number)).collect();
+    let (master_places, worker_places) = (&all[0], &all[1]);
     let kinds = ["startupProbe", "readinessProbe", "livenessProbe"];
-    assert!(!probe(&master, &master_places, kinds[0]).status.success(), "nobody is there yet");
+    assert!(!probe(&master, master_places, kinds[0]).status.success(), "nobody is there yet");
     {
         let long = sensors(dir.path(), 600);
         let begin = |container: &Value, places: &BTreeMap<String, String>| {
@@ -290,10 +326,10 @@ fn what_the_pods_run_is_a_cluster_and_their_probes_mean_something() {
             command.stdout(Stdio::null()).stderr(Stdio::null());
             Child(command.spawn().unwrap())
         };
-        let running: Vec<_> = std::iter::once(begin(&master, &master_places))
-            .chain((1..4).map(|number| begin(&worker, &places("worker", number))))
+        let running: Vec<_> = std::iter::once(begin(&master, master_places))
+            .chain((1..4).map(|number| begin(&worker, &all[number])))
             .collect();
-        for (container, places) in [(&master, &master_places), (&worker, &worker_places)] {
+        for (container, places) in [(&master, master_places), (&worker, worker_places)] {
             for kind in kinds {
                 let said_at_last = || said(&probe(container, places, kind));
                 wait_for(said_at_last, || probe(container, places, kind).status.success());
@@ -302,10 +338,10 @@ fn what_the_pods_run_is_a_cluster_and_their_probes_mean_something() {
         // A process that is stopped does not answer, though its port is open.
         set::signal(running[1].0.id(), "-STOP");
         assert!(is_there(running[1].0.id()));
-        let output = probe(&worker, &worker_places, "livenessProbe");
+        let output = probe(&worker, worker_places, "livenessProbe");
         assert!(!output.status.success() && said(&output).contains("does not answer"), "{}", said(&output));
         set::signal(running[1].0.id(), "-CONT");
     }
-    let mut workers: Vec<_> = (1..4).map(|number| pod(&worker, &places("worker", number))).collect();
-    prints_what_one_process_prints(&mut pod(&master, &master_places), &mut workers, &arguments);
+    let mut workers: Vec<_> = (1..4).map(|number| pod(&worker, &all[number])).collect();
+    prints_what_one_process_prints(&mut pod(&master, master_places), &mut workers, &arguments);
 }
