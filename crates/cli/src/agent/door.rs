@@ -36,8 +36,11 @@ async fn receive(stream: TcpStream, peer: SocketAddr, agent: &Arc<Agent>) {
     let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
     match timeout(wait, enter(stream, agent)).await {
         Ok(Ok((stream, caller))) => {
-            if let Err(error) = session::serve(stream, caller, agent).await {
-                tracing::warn!(%peer, %error, "a connection has ended");
+            match session::serve(stream, caller, agent).await {
+                Ok(()) => {}
+                // Callers hang up when they like.
+                Err(WireError::Io(error)) => tracing::debug!(%peer, %error, "a caller is gone"),
+                Err(error) => tracing::warn!(%peer, %error, "a connection has ended"),
             }
         }
         Ok(Err(error)) => tracing::warn!(%peer, %error, "refused a connection"),
