@@ -36,6 +36,8 @@ pub(super) struct Workers {
     best: Option<Class>,
     /// The slots of that class.
     slots: usize,
+    /// Whether somebody is to be given another chance in time; else nobody has to be looked at for that.
+    any_slow: bool,
     now_ms: u64,
 }
 
@@ -186,6 +188,7 @@ impl Workers {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if worker.slowness.strike(self.now_ms) && worker.class == Class::Usual && slow < (usual + slow) / 2 {
             worker.class = Class::Slow;
+            self.any_slow = true;
             self.classify();
         }
     }
@@ -193,9 +196,15 @@ impl Workers {
     /// It is that late: whoever was slow is given another chance in time.
     pub(super) fn clock(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        if !self.any_slow {
+            return;
+        }
+        self.any_slow = false;
         let mut changed = false;
-        for worker in self.workers.values_mut() {
-            if worker.class == Class::Slow && !worker.slowness.is_avoided(now_ms) {
+        for worker in self.workers.values_mut().filter(|worker| worker.class == Class::Slow) {
+            if worker.slowness.is_avoided(now_ms) {
+                self.any_slow = true;
+            } else {
                 worker.class = Class::Usual;
                 changed = true;
             }
