@@ -435,10 +435,14 @@ impl Simulation {
     /// Lets go of everything that no interval to come can need.
     fn forget(&mut self) {
         // Whatever is after the last checkpoint that no open interval is before may have to be made again, with
-        // all that it looks back at, which again is made from no more than a checkpoint.
+        // all that it looks back at. That may be states, each made again from the checkpoint before it, and
+        // they look back in their turn.
         let last = self.master.checkpoints.range(..=self.master.first_open).next_back().copied().unwrap_or(0);
-        let reach = (last + 2).saturating_sub(self.program.looks_back()).min(last);
-        let whole = self.master.checkpoints.range(..=reach).next_back();
+        let behind = |checkpoint: u64| {
+            let reach = (checkpoint + 2).saturating_sub(self.program.looks_back()).min(checkpoint);
+            self.master.checkpoints.range(..=reach).next_back()
+        };
+        let whole = behind(behind(last).copied().unwrap_or(0));
         let horizon = whole.copied().unwrap_or(0);
         if horizon <= self.master.horizon {
             return;
