@@ -26,17 +26,16 @@ pub async fn run(stop: Stop) -> anyhow::Result<()> {
         is_known |= runs(agent, &stop.job).await?.is_some();
     }
     ensure!(is_known, "no agent knows a job {}; `cutwater jobs` lists them", stop.job);
-    let processes = everywhere(&mut agents, &stop.job).await?;
-    println!("job {} is stopped: {processes} processes have ended", stop.job);
+    everywhere(&mut agents, &stop.job).await?;
+    println!("job {} is stopped", stop.job);
     Ok(())
 }
 
 /// Ends a job, where its master is first: it processes what was received, and for that it needs its workers.
-/// Answers with how many processes that ended.
 ///
 /// # Errors
 /// An agent is lost.
-pub async fn everywhere(agents: &mut [Connection], job: &str) -> anyhow::Result<u32> {
+pub async fn everywhere(agents: &mut [Connection], job: &str) -> anyhow::Result<()> {
     let mut order = Vec::new();
     for (place, agent) in agents.iter_mut().enumerate() {
         if let Some(has_master) = runs(agent, job).await? {
@@ -44,13 +43,10 @@ pub async fn everywhere(agents: &mut [Connection], job: &str) -> anyhow::Result<
         }
     }
     order.sort_unstable();
-    let mut all = 0;
     for (_, place) in order {
-        if let Answer::Stopped { processes } = agents[place].ask(&Request::Stop(job.to_owned())).await? {
-            all += processes;
-        }
+        agents[place].ask(&Request::Stop(job.to_owned())).await?;
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Whether the agent knows the job, and if so, whether it has its master.

@@ -28,7 +28,7 @@ use std::{
     io,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, MetadataExt},
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -66,6 +66,18 @@ pub struct Options {
     pub access: Access,
 }
 
+impl Options {
+    /// The same with paths from the root, since programs run in folders of their own.
+    fn absolute(mut self) -> io::Result<Self> {
+        self.folder = path::absolute(&self.folder)?;
+        let Access { tls_authority, tls_certificate, tls_key, .. } = &mut self.access;
+        for file in [tls_authority, tls_certificate, tls_key].into_iter().flatten() {
+            *file = path::absolute(&file)?;
+        }
+        Ok(self)
+    }
+}
+
 /// A process of a job.
 type Key = (String, ProcessId);
 
@@ -97,6 +109,7 @@ struct Work {
 /// # Errors
 /// It cannot begin: the folder or the address cannot be used.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    let options = options.absolute()?;
     let listen = options.listen;
     ensure!(
         listen.ip().is_loopback() || options.access.tls_files()?.is_some(),

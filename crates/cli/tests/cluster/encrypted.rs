@@ -25,8 +25,9 @@ fn certificates_let_in_who_may_hand_out_code_and_nobody_else() {
     let mut agents = Vec::new();
     for number in 0..2 {
         let mut agent = command(&["agent", "--listen", "127.0.0.1:0", "--slots", "1", "--dir"]);
-        agent.arg(dir.path().join(format!("agent-{number}")));
-        with_tls(&mut agent, &certs, "master-127.0.0.1");
+        // Paths from where the agent was started, which is not where its programs run.
+        agent.arg(format!("agent-{number}")).current_dir(dir.path());
+        with_tls(&mut agent, Path::new("certs"), "master-127.0.0.1");
         let log = fs::File::create(dir.path().join(format!("log-{number}"))).unwrap();
         let mut agent = Child(agent.stdout(Stdio::piped()).stderr(log).spawn().unwrap());
         let mut line = String::new();

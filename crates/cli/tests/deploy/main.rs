@@ -155,6 +155,7 @@ fn what_the_units_of_a_program_start_is_a_cluster() {
                 ("/opt/cutwater/%i", readings().to_str().unwrap()),
                 ("/etc/cutwater/%i.toml", etc.join("flights.toml").to_str().unwrap()),
                 ("$ARGUMENTS", &arguments.join(" ")),
+                ("%H", "localhost"),
             ],
         )
     };
