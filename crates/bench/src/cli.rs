@@ -82,6 +82,8 @@ pub enum Job {
     Empty,
     /// Let records arrive at a steady rate over a socket: how long until their interval is done?
     Latency(LatencyOptions),
+    /// Let clients send as fast as workers acknowledge: how much is taken in, and is anything lost?
+    Ingest(IngestOptions),
     /// Keep state for many keys of which each interval touches a few
     State(StateOptions),
 }
@@ -97,6 +99,7 @@ impl Job {
             Self::Topk(_) => "topk",
             Self::Empty => "empty",
             Self::Latency(_) => "latency",
+            Self::Ingest(_) => "ingest",
             Self::State(_) => "state",
         }
     }
@@ -178,6 +181,18 @@ pub struct LatencyOptions {
     pub seconds: u64,
 }
 
+/// Options of `ingest`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct IngestOptions {
+    /// For how long, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
+    pub seconds: u64,
+
+    /// Clients, each with a connection of its own
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u64).range(1..=99))]
+    pub clients: u64,
+}
+
 /// Options of `state`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct StateOptions {
@@ -228,7 +243,7 @@ mod tests {
             let mut arguments = vec![command.get_name()];
             match command.get_name() {
                 "generate" => arguments.extend(["--records", "1", "--out", "f"]),
-                "empty" | "state" | "latency" => {}
+                "empty" | "state" | "latency" | "ingest" => {}
                 _ => arguments.extend(["--input", "f"]),
             }
             assert_eq!(parse(&arguments).unwrap().job.name(), command.get_name());

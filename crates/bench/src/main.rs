@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> Result<Report, BenchError> {
         Job::Window(options) => jobs::window::run(&cli.common, options),
         Job::Topk(options) => jobs::topk::run(&cli.common, options),
         Job::Empty => jobs::empty::run(&cli.common),
+        Job::Ingest(options) => jobs::ingest::run(&cli.common, options),
         Job::Latency(options) => jobs::latency::run(&cli.common, options),
         Job::State(options) => jobs::state::run(&cli.common, options),
     }

@@ -90,6 +90,20 @@ fn latency_counts_every_record_and_says_whether_delay_grows() {
 }
 
 #[test]
+fn ingest_counts_what_was_acknowledged_in_one_process_and_in_workers() {
+    for workers in ["0", "2"] {
+        let job =
+            ["ingest", "--seconds", "1", "--interval-ms", "100", "--threads", "1", "--workers", workers];
+        let output = bench(&job);
+        assert!(output.status.success(), "{output:?}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&report["job"], &report["lost"]), (&"ingest".into(), &0.into()));
+        assert_eq!((&report["duplicated"], &report["acknowledged"]), (&0.into(), &report["records"]));
+        assert!(report["acknowledged"].as_u64() > Some(0) && report["mb_per_s"].as_f64() > Some(0.0));
+    }
+}
+
+#[test]
 fn state_touches_what_it_was_told_to_and_says_how_large_it_is() {
     let output =
         bench(&["state", "--keys", "50000", "--touched", "700", "--intervals", "9", "--warmup", "1"]);

@@ -34,6 +34,11 @@ impl Credentials {
         self.tls.is_some()
     }
 
+    /// Whether this text is the token that the secret was made of.
+    pub fn is_token(&self, token: &str) -> bool {
+        Secret::of(token) == self.secret
+    }
+
     /// What is wrong with the certificate at the other end, if only those roles are let in: for who decides after
     /// having heard what the other end wants to be. Without certificates nothing is.
     pub fn wrong_role<S>(&self, channel: &Channel<S>, roles: &[Role]) -> Option<String> {

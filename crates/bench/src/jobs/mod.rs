@@ -2,6 +2,7 @@
 
 pub mod empty;
 pub mod grep;
+pub mod ingest;
 pub mod latency;
 pub mod state;
 pub mod topk;

@@ -24,7 +24,7 @@ use tokio::{
 use super::{handshakes::Handshakes, identity};
 use crate::{
     block::BlockStore,
-    runtime::receive::{Inbox, serve_client, serve_receiver},
+    runtime::receive::{Inbox, serve_client, serve_http, serve_receiver},
 };
 
 /// What a worker has that others come for.
@@ -49,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, credentials: Credentials, serve
                 let handshakes = handshakes.clone();
                 tokio::spawn(async move {
                     let served = match handshakes.run(enter(stream, &credentials)).await {
-                        Ok(Ok(entered)) => entered.serve(&served, &clients).await,
+                        Ok(Ok(entered)) => entered.serve(&served, &clients, &credentials).await,
                         Ok(Err(error)) => Err(error),
                         Err(why) => return tracing::warn!(%peer, "{why}"),
                     };
@@ -76,6 +76,8 @@ fn log_end(peer: SocketAddr, error: &WireError) {
 
 /// Who is behind the door.
 enum Entered {
+    /// Somebody with requests of HTTP, who proves itself in each.
+    Http(TcpStream),
     /// Another worker, or the master, that reads blocks.
     Reader(Channel<TcpStream>),
     /// Another worker, of which this one is to hold replicas.
@@ -88,6 +90,11 @@ enum Entered {
 
 async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, WireError> {
     stream.set_nodelay(true)?;
+    // Our own protocol and TLS begin otherwise than any of its methods.
+    let mut first = [0];
+    if !credentials.has_tls() && stream.peek(&mut first).await? > 0 && first[0].is_ascii_uppercase() {
+        return Ok(Entered::Http(stream));
+    }
     let roles = [Role::Worker, Role::Client];
     let (mut stream, introduction, accepting) = credentials.accept(stream, &roles).await?;
     let own = identity::executable().ok();
@@ -122,8 +129,17 @@ async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, 
 }
 
 impl Entered {
-    async fn serve(self, served: &Served, clients: &Semaphore) -> Result<(), WireError> {
+    async fn serve(
+        self,
+        served: &Served,
+        clients: &Semaphore,
+        credentials: &Credentials,
+    ) -> Result<(), WireError> {
         match self {
+            Self::Http(stream) => match clients.try_acquire() {
+                Ok(_permit) => Ok(serve_http(stream, credentials, &served.inbox).await?),
+                Err(_) => Err(std::io::Error::other("too many clients are connected").into()),
+            },
             Self::Reader(stream) => answer_all(stream, &served.blocks, served.compression).await,
             Self::Receiver(worker, stream) => serve_receiver(stream, worker, &served.inbox).await,
             Self::Nobody => Ok(()),

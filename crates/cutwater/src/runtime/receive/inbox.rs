@@ -6,8 +6,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use cutwater_core::WorkerId;
-use cutwater_wire::client::{BatchReport, BlocksReport, Receive, ReplicaHead};
+use cutwater_core::{ClientId, WorkerId};
+use cutwater_wire::client::{BatchReport, BlocksReport, Receive, ReplicaHead, new_client};
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -40,6 +40,15 @@ pub(crate) struct Inbox {
     /// There are entries for the holder of replicas.
     pub(super) entries: Notify,
     began: Instant,
+    /// In whose name records are taken that come without one.
+    nobody: Mutex<Nobody>,
+}
+
+/// A client of this worker's own, with the next number for each source.
+#[derive(Default)]
+struct Nobody {
+    id: Option<ClientId>,
+    next: BTreeMap<u32, u64>,
 }
 
 /// Tells the master the answer to a request.
@@ -65,6 +74,7 @@ impl Inbox {
             peers: watch::Sender::default(),
             entries: Notify::new(),
             began: Instant::now(),
+            nobody: Mutex::default(),
         }
     }
 
@@ -152,12 +162,33 @@ impl Inbox {
         }
     }
 
+    /// Whether there is room at this moment.
+    pub(super) fn has_room_now(&self, source: u32) -> Result<bool, Refused> {
+        self.own().has_room(source)
+    }
+
     /// Takes a batch; answers with the ticket that has to be safe before it is acknowledged.
     pub(super) fn put(&self, source: u32, batch: BatchReport, content: Bytes) -> Result<u64, Refused> {
         let mut own = self.own();
         let ticket = own.put(source, batch, content, self.now_ms())?;
         self.settle(own);
         self.entries.notify_one();
+        Ok(ticket)
+    }
+
+    /// The same for records that come without the name of a client.
+    pub(super) fn put_nobodys(&self, source: u32, records: u32, content: Bytes) -> Result<u64, Refused> {
+        let mut nobody = self.nobody.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = match nobody.id {
+            Some(id) => id,
+            // Without random numbers nobody could prove anything here either.
+            None => *nobody.id.insert(new_client().map_err(|_| Refused::Closed)?),
+        };
+        let next = nobody.next.entry(source).or_default();
+        // No body is longer than `BATCH_BYTES_MAX`, so nothing is cut off.
+        let batch = BatchReport { client, sequence: *next, records, bytes: content.len() as u32 };
+        let ticket = self.put(source, batch, content)?;
+        *next += 1;
         Ok(ticket)
     }
 

@@ -9,7 +9,7 @@
 //!
 //! - [`own`]: the blocks that this worker fills, and who holds them too; [`replicas`]: what it holds of others;
 //! - [`inbox`]: both, shared by the connections and by whoever hears the master;
-//! - [`clients`]: connections of clients;
+//! - [`clients`]: connections of clients; [`http`]: the same for other languages;
 //! - [`door`]: where they come in if the worker is in the program's own process;
 //! - [`replicate`]: the stream of entries between two workers.
 //!
@@ -17,6 +17,7 @@
 
 mod clients;
 mod door;
+mod http;
 mod inbox;
 mod own;
 mod replicas;
@@ -24,5 +25,6 @@ mod replicate;
 
 pub(crate) use clients::serve_client;
 pub(crate) use door::Door;
+pub(crate) use http::serve_http;
 pub(crate) use inbox::Inbox;
 pub(crate) use replicate::{replicate, serve_receiver};

@@ -1,0 +1,182 @@
+use std::{convert::Infallible, io, time::Duration};
+
+use bytes::Bytes;
+use cutwater_core::{ClientId, limits};
+use cutwater_wire::{
+    client::{Batch, BatchReport},
+    credentials::Credentials,
+};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use super::{Inbox, own::Refused};
+
+/// Names the client, so that what it sends again counts once: any text.
+const CLIENT: &str = "cutwater-client";
+/// Numbers its requests, from 0.
+const SEQUENCE: &str = "cutwater-sequence";
+
+type Answer = Response<Full<Bytes>>;
+
+/// Takes records by HTTP, for languages that have no client of their own: `POST /SOURCE`, a record a line.
+///
+/// A request is answered when its records are held by as many workers as it takes, as the acknowledgement of a
+/// batch would be.
+pub(crate) async fn serve_http(
+    stream: TcpStream,
+    credentials: &Credentials,
+    inbox: &Inbox,
+) -> io::Result<()> {
+    let answer = service_fn(|request: Request<Incoming>| async {
+        Ok::<_, Infallible>(take(request, credentials, inbox).await.unwrap_or_else(|refused| refused))
+    });
+    let mut connection = http1::Builder::new();
+    connection.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX));
+    connection.serve_connection(TokioIo::new(stream), answer).await.map_err(io::Error::other)
+}
+
+async fn take(
+    request: Request<Incoming>,
+    credentials: &Credentials,
+    inbox: &Inbox,
+) -> Result<Answer, Answer> {
+    if !is_allowed(request.headers(), credentials) {
+        let mut refused =
+            said(StatusCode::UNAUTHORIZED, "send the token of the program: Authorization: Bearer TOKEN");
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        return Err(refused);
+    }
+    if request.method() != Method::POST {
+        return Err(said(StatusCode::METHOD_NOT_ALLOWED, "records are sent by POST /SOURCE, one a line"));
+    }
+    let name = request.uri().path().trim_matches('/').to_owned();
+    let source = inbox.source_named(&name).map_err(|why| said(StatusCode::NOT_FOUND, &why))?;
+    let named = named(request.headers()).map_err(|why| said(StatusCode::BAD_REQUEST, &why))?;
+    let sent = Limited::new(request.into_body(), limits::BATCH_BYTES_MAX).collect();
+    // Whoever sends a byte now and then holds a connection, but not for ever.
+    let body = match tokio::time::timeout(Duration::from_millis(limits::SILENCE_MS_MAX), sent).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(error)) => return Err(said(StatusCode::BAD_REQUEST, &error.to_string())),
+        Err(_) => return Err(said(StatusCode::REQUEST_TIMEOUT, "the body did not arrive")),
+    };
+    let (records, content) = records_of(&body);
+    if content.len() > limits::BATCH_BYTES_MAX {
+        return Err(too_large());
+    }
+    if records == 0 {
+        return Ok(said(StatusCode::OK, "0 records"));
+    }
+    match inbox.has_room_now(source) {
+        Ok(true) => {}
+        Ok(false) => return Err(later(StatusCode::TOO_MANY_REQUESTS, "the interval is full")),
+        Err(_) => return Err(closed()),
+    }
+    let ticket = match named {
+        Some((client, sequence)) => {
+            // No body is longer than `BATCH_BYTES_MAX`, so nothing is cut off.
+            let batch = BatchReport { client, sequence, records, bytes: content.len() as u32 };
+            inbox.put(source, batch, content)
+        }
+        None => inbox.put_nobodys(source, records, content),
+    };
+    let ticket = ticket.map_err(|_: Refused| closed())?;
+    let mut safe = inbox.acknowledged();
+    let safe = safe.wait_for(|through| *through >= ticket);
+    match tokio::time::timeout(Duration::from_millis(limits::SILENCE_MS_MAX), safe).await {
+        Ok(Ok(_)) => Ok(said(StatusCode::OK, &format!("{records} records"))),
+        // They may count or not; with a name and a number they can be sent again.
+        _ => Err(later(StatusCode::SERVICE_UNAVAILABLE, "no second worker holds the records yet")),
+    }
+}
+
+fn is_allowed(headers: &HeaderMap, credentials: &Credentials) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = given.and_then(|value| value.strip_prefix("Bearer "));
+    token.is_some_and(|token| credentials.is_token(token))
+}
+
+/// Who sends, and the how manieth request it is, if the request says so.
+fn named(headers: &HeaderMap) -> Result<Option<(ClientId, u64)>, String> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match (text(CLIENT), text(SEQUENCE).map(str::parse)) {
+        (None, None) => Ok(None),
+        (Some(client), Some(Ok(sequence))) if !client.is_empty() => {
+            Ok(Some((client_called(client), sequence)))
+        }
+        _ => Err(format!(
+            "{CLIENT} is any text and {SEQUENCE} a whole number, counted from 0; they go together"
+        )),
+    }
+}
+
+/// The client that calls itself so, wherever it goes.
+fn client_called(name: &str) -> ClientId {
+    let hash = blake3::derive_key("cutwater 2026 client by name", name.as_bytes());
+    ClientId(hash.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
+}
+
+/// The lines of a body as a batch has them. A line end at the end of it begins no further record.
+fn records_of(body: &[u8]) -> (u32, Bytes) {
+    let mut batch = Batch::new();
+    let lines = body.strip_suffix(b"\n").unwrap_or(body);
+    if !body.is_empty() {
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', lines).chain([lines.len()]) {
+            let line = &lines[begin..end];
+            batch.push(line.strip_suffix(b"\r").unwrap_or(line));
+            begin = end + 1;
+        }
+    }
+    (batch.records(), batch.into_content().into())
+}
+
+fn said(status: StatusCode, what: &str) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(format!("{what}\n"))));
+    *answer.status_mut() = status;
+    answer
+}
+
+/// The same request may be sent again in a second.
+fn later(status: StatusCode, why: &str) -> Answer {
+    let mut answer = said(status, why);
+    answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    answer
+}
+
+fn too_large() -> Answer {
+    let max = limits::BATCH_BYTES_MAX;
+    let why = format!("a request has at most {max} bytes, with 4 more counted for each line; send several");
+    said(StatusCode::PAYLOAD_TOO_LARGE, &why)
+}
+
+fn closed() -> Answer {
+    later(StatusCode::SERVICE_UNAVAILABLE, "the program takes no more records")
+}
+
+#[cfg(test)]
+mod tests {
+    use cutwater_wire::client::records;
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_records_by_its_lines() {
+        let lines = |body: &str| {
+            let (count, content) = records_of(body.as_bytes());
+            let all: Vec<String> =
+                records(&content).map(|r| String::from_utf8(r.unwrap().to_vec()).unwrap()).collect();
+            assert_eq!(count as usize, all.len());
+            all
+        };
+        assert!(lines("").is_empty());
+        assert_eq!(lines("\n"), [""]);
+        assert_eq!(lines("a"), ["a"]);
+        assert_eq!(lines("a\r\n\nb\n"), ["a", "", "b"]);
+    }
+}
