@@ -14,6 +14,7 @@
 //! - [`progress`]: which input each interval had, and which master may say so.
 //! - [`rate`]: how much an interval may take. [`allocation`]: how many workers there are.
 //!   [`receivers`]: on which of them receivers run. [`counted`]: which batches of clients were counted.
+//! - [`operators`]: what a changed program makes of the states that were written.
 //! - [`text`]: times as people read them.
 //! - [`limits`]: every bound of the engine, with its reason.
 //!
@@ -26,6 +27,7 @@ pub mod id;
 pub mod limits;
 pub mod lineage;
 pub mod located;
+pub mod operators;
 pub mod progress;
 pub mod rate;
 pub mod receivers;

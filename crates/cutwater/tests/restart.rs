@@ -236,3 +236,52 @@ fn old_files_go() {
     assert!(count("log") < 60 && count("input") < 60, "{} entries, {} inputs", count("log"), count("input"));
     assert!(count("state") <= 30, "{} folders of states", count("state"));
 }
+
+/// A program that keeps sums under the names it is given, of intervals in which each key has a 1.
+fn named_sums(
+    folder: &Path,
+    names: &[&str],
+    allow: &str,
+    intervals: u64,
+) -> Result<Vec<Vec<u64>>, cutwater::Error> {
+    let builder =
+        builder().checkpoint(folder.to_str().unwrap()).args(["", "--allow-drop", allow].map(str::to_owned));
+    let harness = Harness::with(builder, 1);
+    let input = harness.input((0..INTERVALS).map(|_| vec![('a', 1u64)]));
+    let sums = names.iter().map(|name| input.running_reduce(|a, b| a + b).named(name));
+    let watched: Vec<_> = sums.map(|sum| harness.watch(&sum)).collect();
+    harness.advance(intervals)?;
+    let last = |all: Vec<Option<Vec<(char, u64)>>>| {
+        all.into_iter().flatten().flatten().map(|(_, sum)| sum).collect()
+    };
+    Ok(watched.iter().map(|watched| last(watched.all())).collect())
+}
+
+/// What was changed is found before the program starts; what keeps its name keeps its state, in whichever order.
+#[test]
+fn a_changed_program_loses_no_state_unless_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(named_sums(dir.path(), &["one", "two"], "", 2).unwrap(), [[1, 2], [1, 2]]);
+    let error = named_sums(dir.path(), &["two"], "", 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().ends_with("kept          two\ndropped       one"), "{error}");
+    assert!(error.to_string().contains("--allow-drop one"), "{error}");
+    // Whoever was refused has changed nothing.
+    assert_eq!(named_sums(dir.path(), &["two", "one"], "", 1).unwrap(), [[3], [3]]);
+    assert_eq!(named_sums(dir.path(), &["two"], "zero, one", 1).unwrap(), [[4]]);
+    assert_eq!(named_sums(dir.path(), &["two"], "", 1).unwrap(), [[5]]);
+}
+
+/// The same name for a state of another type.
+#[test]
+fn a_state_of_another_type_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    named_sums(dir.path(), &["sum"], "", 1).unwrap();
+    let harness = Harness::with(builder().checkpoint(dir.path().to_str().unwrap()).allow_drop("sum"), 1);
+    let input = harness.input([vec![('a', 1u32)]]);
+    let error = harness.run(&input.running_reduce(|a, b| a + b).named("sum"), 1).unwrap_err().to_string();
+    assert!(
+        error.contains("incompatible  sum: was running_reduce of") && error.contains("<char, u64>"),
+        "{error}"
+    );
+}

@@ -16,6 +16,8 @@ pub(crate) struct Checkpoints {
     pub url: Option<String>,
     pub every: Duration,
     pub intervals_max: u64,
+    /// Names of streams whose states may be dropped.
+    pub droppable: Vec<String>,
 }
 
 impl Default for Checkpoints {
@@ -24,6 +26,7 @@ impl Default for Checkpoints {
             url: None,
             every: Duration::from_millis(limits::CHECKPOINT_MS),
             intervals_max: limits::LINEAGE_INTERVALS_MAX,
+            droppable: Vec::new(),
         }
     }
 }
@@ -77,6 +80,38 @@ impl Builder {
     #[must_use]
     pub fn checkpoint_every(mut self, every: Duration) -> Self {
         self.settings.checkpoints.every = every;
+        self
+    }
+
+    /// Allows the program to start although it has no stream any more for the state of this name that was written;
+    /// the state is dropped. A program that was changed is compared with what wrote its
+    /// [checkpoints](Self::checkpoint), and does not start if it would lose a state that nobody allows to be dropped,
+    /// or if one is of another kind or type now.
+    ///
+    /// The name of a stream is what [`named`](crate::DStream::named) gave it, or else its operation and how many of
+    /// these there are before it (`running_reduce-2`); give names to what is to outlive changes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::{Context, Error, testing::Harness};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let folder = dir.path().to_str().unwrap();
+    /// let start = |name: &str, dropped: Option<&str>| {
+    ///     let builder = Context::builder("counts").interval(Duration::from_secs(1)).threads(1).checkpoint(folder);
+    ///     let builder = dropped.into_iter().fold(builder, |builder, name| builder.allow_drop(name));
+    ///     let harness = Harness::with(builder, 1);
+    ///     let clicks = harness.input([vec![('a', 1)], vec![('a', 2)]]);
+    ///     harness.run(&clicks.running_reduce(|a, b| a + b).named(name), 1)
+    /// };
+    /// start("clicks", None)?;
+    /// let error = start("views", None).unwrap_err().to_string();
+    /// assert!(error.contains("dropped       clicks") && error.contains("--allow-drop clicks"), "{error}");
+    /// start("views", Some("clicks"))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn allow_drop(mut self, name: impl Into<String>) -> Self {
+        self.settings.checkpoints.droppable.push(name.into());
         self
     }
 

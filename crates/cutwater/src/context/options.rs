@@ -166,6 +166,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         "",
+        "allow_drop",
+        "NAMES",
+        "states that a changed program may drop, by the names of their streams, with commas between them",
+        Kind::Text(|b, names| names.split(',').map(str::trim).fold(b, Builder::allow_drop)),
+    ),
+    row(
+        "",
         "continue",
         "",
         "go on after an interval that failed",

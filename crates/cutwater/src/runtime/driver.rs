@@ -191,7 +191,7 @@ impl Driver {
             }
         };
         let eager = settings.batch || graph.inputs.iter().any(|input| input.is_eager());
-        let durable = Self::durable(ctx)?;
+        let durable = Self::durable(ctx, &graph)?;
         let zero = durable.as_ref().map_or(Ok(zero), |durable| durable.zero(ctx, zero))?;
         let mut driver = Self::begin(ctx, graph, durable, zero, if eager { Clock::Eager } else { clock })?;
         if driver.number > 0 && !eager {
@@ -270,8 +270,8 @@ impl Driver {
     }
 
     /// What the program writes down, if it does. Before it is asked there are no faults.
-    fn durable(ctx: &Context) -> Result<Option<Durable>, Error> {
-        ctx.settings().checkpoints.url.as_ref().map(|url| Durable::open(ctx, url)).transpose()
+    fn durable(ctx: &Context, graph: &Graph) -> Result<Option<Durable>, Error> {
+        ctx.settings().checkpoints.url.as_ref().map(|url| Durable::open(ctx, graph, url)).transpose()
     }
 
     /// Goes on where the program was when it ended: its streams get the states that were written and what they
@@ -328,7 +328,7 @@ impl Driver {
             ctx.graph().phase = Phase::Stopped;
             return Err(Error::config(&faults));
         }
-        let durable = Self::durable(ctx)?;
+        let durable = Self::durable(ctx, &graph)?;
         let zero = Time::from_ms(0);
         let zero = durable.as_ref().map_or(Ok(zero), |durable| durable.zero(ctx, zero))?;
         Self::begin(ctx, graph, durable, zero, Clock::Eager)

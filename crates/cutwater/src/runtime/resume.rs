@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{checkpointer::Checkpointer, journal, journal::Journal};
 use crate::{
-    checkpoint::{manifest::Manifest, program::ProgramRecord, store::Store},
+    checkpoint::{manifest::Manifest, operators, program::ProgramRecord, store::Store},
     context::{Context, Graph},
     error::Error,
     source::Recorded,
@@ -43,9 +43,11 @@ pub(super) struct Input(pub Vec<(String, Recorded)>);
 
 impl Durable {
     /// Claims what the program of `ctx` has written down before.
-    pub fn open(ctx: &Context, url: &str) -> Result<Self, Error> {
+    pub fn open(ctx: &Context, graph: &Graph, url: &str) -> Result<Self, Error> {
         let store = Store::open(url)?;
+        operators::check(graph, &store, &ctx.settings().checkpoints.droppable)?;
         let (journal, history, epoch) = Journal::claim(&store)?;
+        operators::write(graph, &store)?;
         let run = format!("{epoch:06}");
         let checkpointer = Checkpointer::start(&ctx.settings().checkpoints, store.clone(), &run, None)?;
         Ok(Self {

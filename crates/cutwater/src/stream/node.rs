@@ -132,6 +132,8 @@ pub(crate) trait AnyStream: Send + Sync {
     fn compute_held(&self) -> Result<(), Error>;
     /// Whether its dataset at a time is made from the one before.
     fn has_state(&self) -> bool;
+    /// What its records are: for a stream with state, the types of keys and states.
+    fn types(&self) -> &'static str;
     /// For a stream with state: what it was at `time`, to be saved, and before that as far back as somebody looks.
     fn states_until(self: Arc<Self>, time: Time) -> Vec<Box<dyn StateAt>>;
     /// Begins with a state that was saved.
@@ -408,6 +410,10 @@ impl<T: Record> AnyStream for StreamNode<T> {
 
     fn has_state(&self) -> bool {
         self.state.is_some()
+    }
+
+    fn types(&self) -> &'static str {
+        std::any::type_name::<T>()
     }
 
     fn states_until(self: Arc<Self>, time: Time) -> Vec<Box<dyn StateAt>> {
