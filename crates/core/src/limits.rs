@@ -369,3 +369,21 @@ pub const CLIENTS_REMEMBERED_MAX: usize = 65_536;
 /// Gaps in the numbers of a client's batches that are remembered. Batches overtake each other only where a client
 /// has gone from one receiver to another, so there is one gap or none; who leaves more has lost count.
 pub const CLIENT_GAPS_MAX: usize = 64;
+
+/// How often a master writes its lease, in milliseconds: a few small writes a second, also to an object store.
+pub const LEASE_BEAT_MS: u64 = 250;
+
+/// After so long without a new lease a master counts as gone, in milliseconds: four beats, so that one slow write
+/// does not make a standby try. If it tries all the same nothing goes wrong, since only one of them can write.
+pub const LEASE_LOST_MS: u64 = 1_000;
+
+/// How often a standby looks at the lease, in milliseconds. A part of what a takeover takes.
+pub const LEASE_POLL_MS: u64 = 50;
+
+/// How long a worker without a master waits for another one, in milliseconds, holding its blocks and taking records
+/// meanwhile. Long enough for a master to be started again by whoever looks after processes.
+pub const REJOIN_MS_MAX: u64 = 60_000;
+
+/// How long a master that takes over waits for the workers of the one before, in milliseconds. Those that are alive
+/// come at once; what the others held is made again.
+pub const TAKEOVER_MS_MAX: u64 = 1_500;

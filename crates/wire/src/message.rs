@@ -34,6 +34,17 @@ pub enum Introduction {
         data_address: String,
         /// Its clock in milliseconds since 1970, to be compared with the master's.
         clock_ms: i64,
+        /// What a master before called it.
+        was: Option<WorkerId>,
+    },
+    /// To a worker: a master that has taken the program over, and wants the worker to join it.
+    Takeover {
+        /// What it runs.
+        executable: ExecutableHash,
+        /// Larger than that of the master that the worker has.
+        epoch: u64,
+        /// Where to join.
+        master: String,
     },
     /// To either: somebody who wants to know whether it answers, and nothing else.
     Probe,
@@ -69,6 +80,8 @@ pub struct Joined {
     pub run_twice: bool,
     /// Whether blocks are compressed for other workers.
     pub compression: Compression,
+    /// Counts the masters of the program; 0 if nothing of it is written down.
+    pub epoch: u64,
 }
 
 /// From the master to a worker.
@@ -145,6 +158,8 @@ pub enum ToMaster {
     Clock(i64),
     /// The answer to a request for blocks.
     Reported(u64, BlocksReport),
+    /// Blocks that it holds, from when it worked for another master.
+    Holds(Vec<Blocks>),
     /// Nothing: the worker is alive.
     Ping,
 }

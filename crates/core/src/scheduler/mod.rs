@@ -135,6 +135,13 @@ impl Scheduler {
         }
     }
 
+    /// Names stages from `first` on, so that no attempt bears the name of one that a master before has launched.
+    #[must_use]
+    pub fn naming_from(mut self, first: u64) -> Self {
+        self.stages_named = first;
+        self
+    }
+
     /// Whether tasks that take too long are copied to other workers. They are if nothing is said, and if the
     /// scheduler is [told the time](Event::Clock).
     #[must_use]

@@ -40,7 +40,11 @@ impl Scheduler {
 
     pub(super) fn inputs_released(&mut self, blocks: Vec<BlockId>) {
         self.copies.released(&blocks);
-        self.drop_units(blocks.into_iter().map(|block| (Unit::of(&block), vec![block])).collect());
+        let mut units = BTreeMap::<Unit, Vec<BlockId>>::new();
+        for block in blocks {
+            units.entry(Unit::of(&block)).or_default().push(block);
+        }
+        self.drop_units(units.into_iter().collect());
     }
 
     /// What was behind the dataset may have been forgotten and kept only for its sake.

@@ -38,6 +38,14 @@ impl BlockStore {
         self.blocks.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
     }
 
+    /// The names of all that it holds, in order.
+    pub fn names(&self) -> Vec<BlockId> {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<BlockId> = blocks.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
     pub fn remove(&self, ids: &[BlockId]) {
         let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
         // Blocks are let go after the lock, since dropping a large one takes a while.

@@ -18,6 +18,8 @@ pub(crate) struct Checkpoints {
     pub intervals_max: u64,
     /// Names of streams whose states may be dropped.
     pub droppable: Vec<String>,
+    /// Wait until no other master runs the program.
+    pub standby: bool,
 }
 
 impl Default for Checkpoints {
@@ -27,6 +29,7 @@ impl Default for Checkpoints {
             every: Duration::from_millis(limits::CHECKPOINT_MS),
             intervals_max: limits::LINEAGE_INTERVALS_MAX,
             droppable: Vec::new(),
+            standby: false,
         }
     }
 }
@@ -34,6 +37,9 @@ impl Default for Checkpoints {
 impl Settings {
     /// A program that was started before goes on with as many partitions.
     pub fn take_up(&mut self, faults: &mut Vec<String>) -> Result<(), Error> {
+        if self.checkpoints.standby && self.checkpoints.url.is_none() {
+            faults.push("standby: a master is taken over by what it has written; say where with `checkpoint`, in both".to_owned());
+        }
         let Some(url) = self.checkpoints.url.as_ref().filter(|_| !matches!(self.role, Role::Worker { .. }))
         else {
             return Ok(());
@@ -72,6 +78,17 @@ impl Builder {
     #[must_use]
     pub fn checkpoint(mut self, url: impl Into<String>) -> Self {
         self.settings.checkpoints.url = Some(url.into());
+        self
+    }
+
+    /// Whether this process is a standby: where it builds its context, it waits until the master that runs the
+    /// program (the same executable, with the same [`checkpoint`](Self::checkpoint)) is gone, and then takes over
+    /// its workers and goes on where it was. If the program ends in good order, the standby ends too.
+    ///
+    /// A master that was only away for a while, and comes back when another has taken over, writes nothing any more.
+    #[must_use]
+    pub fn standby(mut self, standby: bool) -> Self {
+        self.settings.checkpoints.standby = standby;
         self
     }
 

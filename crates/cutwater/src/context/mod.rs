@@ -33,7 +33,7 @@ use crate::{
     error::Error,
     output::Act,
     rdd::Rdd,
-    runtime::{ClientAccess, Engine, driver},
+    runtime::{ClientAccess, Durable, Engine, driver},
     source::{Input, StandingAt},
     stream::{AnyStream, Parent, StreamNode, Timeline, window::Span},
     task::labelled,
@@ -60,6 +60,8 @@ pub(crate) struct WeakContext(Weak<Inner>);
 struct Inner {
     settings: Settings,
     engine: Arc<Engine>,
+    /// What was written down before, until the program runs.
+    durable: Mutex<Option<Durable>>,
     timeline: Arc<Timeline>,
     graph: Mutex<Graph>,
     /// Somebody wants the program to stop, gracefully.
@@ -127,9 +129,12 @@ impl Context {
 
     pub(crate) fn with(mut settings: Settings, mut faults: Vec<String>) -> Result<Self, Error> {
         settings.take_up(&mut faults)?;
-        let engine = Engine::start(&settings)?;
+        // What is wrongly set up must not take anything from one that is not.
+        let durable = if faults.is_empty() { Durable::open(&settings)? } else { None };
+        let engine = Engine::start(&settings, durable.as_ref().map(Durable::begins))?;
         let inner = Inner {
             engine,
+            durable: Mutex::new(durable),
             settings,
             timeline: Arc::default(),
             graph: Mutex::new(Graph { faults, ..Graph::default() }),
@@ -226,6 +231,11 @@ impl Context {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.inner.engine
+    }
+
+    /// What was written down before; asked once, by who runs the program.
+    pub(crate) fn take_durable(&self) -> Option<Durable> {
+        self.inner.durable.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) fn timeline(&self) -> &Arc<Timeline> {

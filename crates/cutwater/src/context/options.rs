@@ -173,6 +173,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         "",
+        "standby",
+        "",
+        "wait until the master that runs this program is gone, and take over",
+        Kind::Switch(Builder::standby),
+    ),
+    row(
+        "",
         "continue",
         "",
         "go on after an interval that failed",

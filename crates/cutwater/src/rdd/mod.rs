@@ -101,7 +101,7 @@ mod zip_with_unique_id;
 
 use std::{fmt, sync::Arc};
 
-use cutwater_core::{Parent, PartitionMap, Shape};
+use cutwater_core::{DatasetId, Parent, PartitionMap, Shape};
 
 pub(crate) use aggregate_by_key::FromZero;
 pub(crate) use binary_file::FixedRecords;
@@ -276,6 +276,14 @@ impl<T: Record> Rdd<T> {
     /// it. Has no effect on a dataset that somebody else holds already.
     pub(crate) fn relabel(&mut self, own: &str, label: &Arc<str>) {
         node::relabel(&mut self.node, own, label);
+    }
+
+    /// Gives a kept dataset the name under which workers may hold it already. Has no effect on one that somebody
+    /// else holds.
+    pub(crate) fn rename(&mut self, name: DatasetId) {
+        if let Some(node) = Arc::get_mut(&mut self.node) {
+            node.rename(name);
+        }
     }
 
     /// Computes every partition: a block of `Vec<T>` for each.

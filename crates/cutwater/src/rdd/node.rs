@@ -31,6 +31,8 @@ pub(crate) struct DatasetNode {
     /// Blocks that were received for it and go with it.
     inputs: Vec<BlockId>,
     described: AtomicBool,
+    /// It has the name of one that a master before has made.
+    is_renamed: bool,
 }
 
 /// How keyed records are spread over partitions. Datasets that agree are joined in place.
@@ -75,6 +77,7 @@ impl DatasetNode {
             parents: Mutex::new(nodes),
             inputs: Vec::new(),
             described: AtomicBool::new(false),
+            is_renamed: false,
         }
     }
 
@@ -114,6 +117,7 @@ impl DatasetNode {
             parents: Mutex::new(self.parents()),
             inputs: Vec::new(),
             described: AtomicBool::new(false),
+            is_renamed: false,
         }
     }
 
@@ -125,6 +129,15 @@ impl DatasetNode {
     /// The description, to be completed before anyone else sees it.
     pub fn dataset_mut(&mut self) -> &mut Dataset {
         Arc::make_mut(&mut self.dataset)
+    }
+
+    /// The dataset is called so, and workers may hold partitions of it though it was never described.
+    pub fn rename(&mut self, name: DatasetId) {
+        if self.dataset.keep {
+            self.dataset_mut().id = name;
+            self.counts_as = name;
+            self.is_renamed = true;
+        }
     }
 
     pub fn of<T: Record>(self, spec: &OperatorSpec<T>) -> Rdd<T> {
@@ -213,6 +226,10 @@ impl Drop for DatasetNode {
     fn drop(&mut self) {
         if *self.described.get_mut() {
             self.engine.tell(Event::Forgotten { datasets: vec![self.dataset.id] });
+        } else if self.is_renamed {
+            let partition = |partition| BlockId::Partition { dataset: self.dataset.id, partition };
+            let blocks = (0..self.dataset.partitions).map(partition).collect();
+            self.engine.tell(Event::InputsReleased { blocks });
         }
         if !self.inputs.is_empty() {
             let blocks = std::mem::take(&mut self.inputs);

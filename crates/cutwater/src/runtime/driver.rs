@@ -269,9 +269,13 @@ impl Driver {
         Ok(driver)
     }
 
-    /// What the program writes down, if it does. Before it is asked there are no faults.
+    /// What the program writes down, if it does, unless it was written by another that this one cannot go on from.
     fn durable(ctx: &Context, graph: &Graph) -> Result<Option<Durable>, Error> {
-        ctx.settings().checkpoints.url.as_ref().map(|url| Durable::open(ctx, graph, url)).transpose()
+        let durable = ctx.take_durable();
+        if let Some(durable) = &durable {
+            durable.compare(ctx, graph)?;
+        }
+        Ok(durable)
     }
 
     /// Goes on where the program was when it ended: its streams get the states that were written and what they
@@ -280,6 +284,7 @@ impl Driver {
     fn resume(&mut self) -> Result<(), Error> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         let Some((number, time)) = durable.last() else { return Ok(()) };
+        durable.name_kept(&self.graph)?;
         durable.restore(&self.ctx, &self.graph, self.now)?;
         (self.number, self.now) = durable.from();
         let mut known = durable.known(&self.ctx, &self.graph)?;
@@ -310,6 +315,8 @@ impl Driver {
         if self.again.is_empty() {
             (self.number, self.now) = (number, time);
         }
+        let named = self.graph.streams.iter().flat_map(|stream| stream.named());
+        self.ctx.engine().use_only(named.collect());
         tracing::info!(interval = %self.now, again = self.again.len(), "the program goes on");
         Ok(())
     }
@@ -435,7 +442,9 @@ impl Driver {
     /// Has the last states written down, so that the next start need not make them again.
     fn finish(&mut self) -> Result<(), Error> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
-        durable.checkpointer.finish((self.number, self.now), &self.graph.streams)
+        let finished = durable.checkpointer.finish((self.number, self.now), &self.graph.streams);
+        durable.keeper.program_is_over();
+        finished
     }
 
     /// Has the input of the interval written down.
@@ -449,7 +458,12 @@ impl Driver {
             let recorded = Recorded { splits, position: input.position(), standing: source.standing };
             sources.push((input.name().to_owned(), recorded));
         }
-        let input = postcard::to_allocvec(&resume::Input(sources)).map_err(Error::internal)?;
+        let before = report.time - self.ctx.interval();
+        let kept = (0..)
+            .zip(&self.graph.streams)
+            .filter_map(|(at, stream)| Some((at, before, stream.kept_at(before)?)));
+        let input = resume::Input { sources, kept: kept.collect() };
+        let input = postcard::to_allocvec(&input).map_err(Error::internal)?;
         durable.journal.interval(report.number, report.time, input, blocks);
         Ok(())
     }

@@ -15,7 +15,9 @@ use cutwater_core::{BlockId, DatasetId, Event, JobId, TaskError, WorkerId, limit
 use cutwater_wire::client::Receive;
 
 use super::{
+    Begins,
     cluster::{self, Children, Listener, Role, Token, TokenFile},
+    lease::Keeper,
     link::Link,
     master::{Master, ToMaster},
     receive::{Door, Inbox},
@@ -50,6 +52,8 @@ pub(crate) struct Engine {
     next_source: AtomicU32,
     /// Held while datasets are described to the master.
     describing: Mutex<()>,
+    /// Of the lease, if the program can be taken over.
+    keeper: Option<Arc<Keeper>>,
     shared: Arc<Shared>,
     clients: ClientSettings,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -127,10 +131,11 @@ const EMBEDDED: WorkerId = WorkerId(0);
 impl Engine {
     /// Starts what `settings` ask for. A process that is to be a worker becomes one here, and never
     /// returns.
-    pub fn start(settings: &Settings) -> Result<Arc<Self>, Error> {
+    pub fn start(settings: &Settings, begins: Option<Begins>) -> Result<Arc<Self>, Error> {
+        let begins = begins.unwrap_or_default();
         match &settings.role {
-            Role::Embedded => Self::embedded(settings),
-            Role::Master { listen, workers } => Self::master(settings, *listen, *workers),
+            Role::Embedded => Self::embedded(settings, &begins),
+            Role::Master { listen, workers } => Self::master(settings, *listen, *workers, &begins),
             Role::Worker { join } => {
                 let token = settings.token_for(join)?;
                 cluster::work(join, settings, &settings.network.credentials(token.as_ref())?)
@@ -138,7 +143,7 @@ impl Engine {
         }
     }
 
-    fn embedded(settings: &Settings) -> Result<Arc<Self>, Error> {
+    fn embedded(settings: &Settings, begins: &Begins) -> Result<Arc<Self>, Error> {
         let (blocks, threads) = (Arc::new(BlockStore::default()), settings.threads.max(1));
         // Bounded by what is asked: see `with`, which gets it.
         let (to_master, events) = unbounded();
@@ -149,7 +154,7 @@ impl Engine {
         }));
         let here = Workers::Here { blocks: blocks.clone(), inbox: inbox.clone(), door: Mutex::default() };
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
-        let engine = Self::with(here, settings, slots, (to_master, events))?;
+        let engine = Self::with(here, settings, begins, slots, (to_master, events))?;
         // The channel needs no bound of its own: to a worker go at most as many tasks as it has slots.
         let (to_worker, work) = unbounded();
         let attempts = Arc::new(Attempts::default());
@@ -166,7 +171,12 @@ impl Engine {
         Ok(Arc::new(engine))
     }
 
-    fn master(settings: &Settings, listen: SocketAddr, workers: usize) -> Result<Arc<Self>, Error> {
+    fn master(
+        settings: &Settings,
+        listen: SocketAddr,
+        workers: usize,
+        begins: &Begins,
+    ) -> Result<Arc<Self>, Error> {
         // Bounded by what is asked: see `with`, which gets it.
         let (to_master, events) = unbounded();
         let network = &settings.network;
@@ -183,7 +193,8 @@ impl Engine {
         };
         let credentials = network.credentials(token.as_ref())?;
         let received = Arc::<BlockStore>::default();
-        let listener = Listener::open(listen, credentials, settings, received.clone(), to_master.clone())?;
+        let listener =
+            Listener::open(listen, credentials, settings, begins, received.clone(), to_master.clone())?;
         // Who is started by hand has to find it.
         let token_file = match &token {
             Some(token) if given.is_none() && (workers == 0 || settings.token_file.is_some()) => {
@@ -206,15 +217,38 @@ impl Engine {
                 "waiting for workers: start this executable with --worker --join {address}{token}{tls}"
             );
         }
-        let children = Children::start(workers, &settings.start, &address, token.as_ref())?;
+        let takes_over = !begins.workers.is_empty();
+        let secret = token.clone();
+        let start = |count| Children::start(count, &settings.start, &address, secret.as_ref());
+        let children = start(if takes_over { 0 } else { workers })?;
+        listener.take_over(begins, &address);
         let holder = Link::Holder(received.clone());
         let away = Workers::Away { children, listener, received, token, token_file: Mutex::new(token_file) };
         // Workers that join have as many slots as they say; this is how many we count on.
-        let mut engine = Self::with(away, settings, 0, (to_master, events))?;
+        let mut engine = Self::with(away, settings, begins, 0, (to_master, events))?;
         engine.say(ToMaster::Joined { worker: WorkerId::MASTER, slots: 0, link: holder, address: None });
+        if takes_over && engine.wait_for_those_before(begins.workers.len()) == 0 {
+            tracing::warn!("none of the workers of the master before has come; new ones are waited for");
+            if let Workers::Away { children, .. } = &mut engine.workers {
+                *children = start(workers)?;
+            }
+        }
+        let workers = if takes_over { 1 } else { workers };
         engine.slots =
             engine.wait_for_workers(workers.max(network.min_workers).max(1), settings, &address)?;
         Ok(Arc::new(engine))
+    }
+
+    /// Waits until so many workers have come, and not for long; says how many have.
+    fn wait_for_those_before(&self, workers: usize) -> usize {
+        let until = Instant::now() + Duration::from_millis(limits::TAKEOVER_MS_MAX);
+        loop {
+            let (joined, _) = *self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner);
+            if joined >= workers || Instant::now() > until {
+                return joined;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits until there are so many workers and as many slots as are wanted; answers with the slots.
@@ -260,11 +294,15 @@ impl Engine {
     fn with(
         workers: Workers,
         settings: &Settings,
+        begins: &Begins,
         slots: u32,
         (to_master, events): (Sender<ToMaster>, Receiver<ToMaster>),
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
-        let master = Master::new(shared.clone(), settings.speculation);
+        let master = Master::new(shared.clone(), settings.speculation, begins);
+        if let Some(keeper) = &begins.keeper {
+            keeper.tell(to_master.clone());
+        }
         let thread = worker::spawn("cutwater-master", move || master.run(&events))?;
         Ok(Self {
             to_master,
@@ -272,10 +310,11 @@ impl Engine {
             slots,
             parallelism: settings.parallelism,
             key_groups: limits::KEY_GROUPS,
-            next_dataset: AtomicU64::new(0),
-            next_job: AtomicU64::new(0),
+            next_dataset: AtomicU64::new(begins.first_name()),
+            next_job: AtomicU64::new(begins.first_name()),
             next_source: AtomicU32::new(0),
             describing: Mutex::new(()),
+            keeper: begins.keeper.clone(),
             shared,
             clients: ClientSettings {
                 address: settings.clients_address,
@@ -482,6 +521,11 @@ impl Engine {
         stored.get(&dataset).map_or(0, HashSet::len) >= partitions as usize
     }
 
+    /// Of what workers of a master before still hold, only these datasets are used.
+    pub fn use_only(&self, datasets: HashSet<DatasetId>) {
+        self.say(ToMaster::UseOnly(datasets));
+    }
+
     /// From now on the dataset is made as `step` says.
     pub fn replace(&self, step: Step) {
         self.say(ToMaster::Replace(step));
@@ -500,6 +544,11 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if let Workers::Away { children, .. } = &mut self.workers
+            && self.keeper.as_ref().is_some_and(|keeper| keeper.is_overtaken())
+        {
+            children.disown();
+        }
         let _ = self.to_master.send(ToMaster::Shutdown);
         for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A thread that panicked has said so; there is nobody left to tell.

@@ -64,9 +64,10 @@ enum ToWriter {
 }
 
 impl Journal {
-    /// Claims the log of `store` for this process. Answers with what it says so far.
-    pub fn claim(store: &Store) -> Result<(Self, History, u64), Error> {
-        let epoch = new_epoch(store)?;
+    /// Claims the log of `store` for this process. Answers with what it says so far, the epoch of this process, and how many
+    /// there were before.
+    pub fn claim(store: &Store) -> Result<(Self, History, u64, u64), Error> {
+        let (epoch, ordinal) = new_epoch(store)?;
         let (mut history, mut entries) = (History::default(), Vec::new());
         let mut next = 0;
         for name in store.list(LOG)? {
@@ -104,7 +105,7 @@ impl Journal {
             state: state.clone(),
         };
         let thread = worker::spawn("cutwater-journal", move || thread.run(&work))?;
-        Ok((Self { to_writer: Some(to_writer), thread: Some(thread), state }, history, epoch))
+        Ok((Self { to_writer: Some(to_writer), thread: Some(thread), state }, history, epoch, ordinal))
     }
 
     /// Has the input of an interval written down: what its sources gave, and the blocks among it that this
@@ -277,17 +278,18 @@ fn number_of(entry: &Entry) -> Option<u64> {
     }
 }
 
-/// The number of this process among those that have run the program.
-fn new_epoch(store: &Store) -> Result<u64, Error> {
-    let last = store.list("epochs")?.pop();
-    let mut epoch = last.and_then(|name| name.rsplit('/').next()?.parse().ok()).unwrap_or(0u64);
+/// A number larger than that of any process that has run the program before, and how many have.
+fn new_epoch(store: &Store) -> Result<(u64, u64), Error> {
+    let before = store.list("epochs")?;
+    let ordinal = before.len() as u64;
+    let mut epoch = before.last().and_then(|name| name.rsplit('/').next()?.parse().ok()).unwrap_or(0u64);
     // Later than that of a run which claimed nothing, for sinks that have seen it.
     epoch = epoch.max(clock::epoch());
     loop {
         epoch += 1;
         let who = format!("process {}\n", std::process::id()).into_bytes();
         if store.create(&format!("epochs/{epoch:020}"), who)? {
-            return Ok(epoch);
+            return Ok((epoch, ordinal));
         }
     }
 }
@@ -307,5 +309,5 @@ fn damaged(store: &Store, name: &str, why: &str) -> Error {
 }
 
 fn fenced() -> Error {
-    Error::external("another master has taken the program over; this one stops and writes nothing any more")
+    Error::fenced("it has claimed the progress log, and this one writes nothing any more")
 }

@@ -16,8 +16,10 @@ use cutwater_wire::{
 };
 
 use super::{
+    Begins,
     engine::Shared,
     holding::Holding,
+    lease::Keeper,
     link::{Addresses, Defined, Link, LocatedShuffles},
     reception::{Consequences, Received, Reception},
 };
@@ -54,10 +56,16 @@ pub(crate) enum ToMaster {
     Ran { worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError> },
     /// A worker can be reached by `link`; in another process, its blocks are at `address`.
     Joined { worker: WorkerId, slots: u32, link: Link, address: Option<String> },
+    /// A worker that has joined holds these, from when it worked for another master.
+    Holds { worker: WorkerId, blocks: Vec<BlockId> },
+    /// Of what was held before this master began, only these datasets are used.
+    UseOnly(HashSet<DatasetId>),
     /// A worker wants to leave.
     Draining { worker: WorkerId },
     /// A worker cannot be reached any more.
     Lost { worker: WorkerId },
+    /// Another master runs the program now, and has the workers.
+    Overtaken,
     /// The program is over.
     Shutdown,
 }
@@ -91,6 +99,13 @@ pub(super) struct Master {
     counted: HashMap<DatasetId, Counted>,
     /// Forgotten while a job was running that might still need their operators.
     leaving: Vec<DatasetId>,
+    /// To be told where the workers are, for who takes over.
+    keeper: Option<Arc<Keeper>>,
+    /// What was held before this master began and is used; not known at first.
+    used: Option<HashSet<DatasetId>>,
+    is_overtaken: bool,
+    /// What was reported while it was not known.
+    reported: Vec<(WorkerId, Vec<BlockId>)>,
 }
 
 #[derive(Default)]
@@ -106,9 +121,9 @@ struct Waiting {
 }
 
 impl Master {
-    pub fn new(shared: Arc<Shared>, speculation: bool) -> Self {
+    pub fn new(shared: Arc<Shared>, speculation: bool, begins: &Begins) -> Self {
         Self {
-            scheduler: Scheduler::new().speculate(speculation),
+            scheduler: Scheduler::new().speculate(speculation).naming_from(begins.first_name()),
             began: Instant::now(),
             told_ms: 0,
             links: BTreeMap::new(),
@@ -124,6 +139,10 @@ impl Master {
             results: HashMap::new(),
             counted: HashMap::new(),
             leaving: Vec::new(),
+            keeper: begins.keeper.clone(),
+            used: None,
+            is_overtaken: false,
+            reported: Vec::new(),
         }
     }
 
@@ -134,6 +153,9 @@ impl Master {
                     self.links.values().for_each(|link| link.tell_away(ToWorker::Stop));
                     return;
                 }
+                ToMaster::Overtaken => self.overtaken(),
+                // Whoever waits for it hears that nobody answers.
+                ToMaster::Hold { .. } | ToMaster::Cut { .. } if self.is_overtaken => {}
                 ToMaster::Event(event) => {
                     if let Event::Forgotten { datasets } = &event {
                         self.leaving.extend(datasets);
@@ -161,6 +183,8 @@ impl Master {
                     self.holding.leaves(worker);
                     self.drain_ready();
                 }
+                ToMaster::Holds { worker, blocks } => self.holds(worker, blocks),
+                ToMaster::UseOnly(datasets) => self.use_only(datasets),
                 ToMaster::Lost { worker } => self.lost(worker),
             }
             if self.jobs.is_empty() {
@@ -189,6 +213,16 @@ impl Master {
         }
     }
 
+    /// Nothing that anyone waits for will come.
+    fn overtaken(&mut self) {
+        self.is_overtaken = true;
+        for (_, Waiting { reply, .. }) in self.jobs.drain() {
+            let _ = reply.send(Err(overtaken()));
+        }
+        self.holding = Holding::default();
+        self.reception = Reception::default();
+    }
+
     fn joined(&mut self, worker: WorkerId, slots: u32, link: Link, address: Option<String>) {
         if let Some(address) = address {
             // Everyone knows where everyone is before the first task that reads from another.
@@ -196,6 +230,7 @@ impl Master {
             let news = ToWorker::Peers(vec![(worker, address.clone())]);
             self.links.values().for_each(|link| link.tell_away(news.clone()));
             self.addresses.insert(worker, address);
+            self.tell_keeper();
         }
         if link.is_worker() {
             self.count(worker, Some(slots));
@@ -216,6 +251,7 @@ impl Master {
     fn lost(&mut self, worker: WorkerId) {
         if self.links.remove(&worker).is_some() {
             self.addresses.remove(&worker);
+            self.tell_keeper();
             self.holding.lost(worker, &self.links);
             self.step(Event::WorkerLost { worker });
             self.reception.lost(worker, &self.links);
@@ -242,6 +278,42 @@ impl Master {
         self.reception.is_answered(request);
     }
 
+    fn tell_keeper(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.workers(self.addresses.clone().into_iter().collect());
+        }
+    }
+
+    /// It may have been lost meanwhile.
+    fn holds(&mut self, worker: WorkerId, blocks: Vec<BlockId>) {
+        if !self.links.contains_key(&worker) {
+            return;
+        }
+        self.note_stored(&blocks);
+        self.step(Event::BlocksHeld { worker, blocks: blocks.clone() });
+        self.reported.push((worker, blocks));
+        self.drop_unused();
+    }
+
+    fn use_only(&mut self, datasets: HashSet<DatasetId>) {
+        self.used = Some(datasets);
+        self.drop_unused();
+    }
+
+    /// What nobody will ask for was made for jobs of the master before.
+    fn drop_unused(&mut self) {
+        let Some(used) = &self.used else { return };
+        let is_unused = |block: &BlockId| match block {
+            BlockId::Input { .. } => false,
+            BlockId::Partition { dataset, .. } => !used.contains(dataset),
+            BlockId::Piece { .. } => true,
+        };
+        let reported = std::mem::take(&mut self.reported).into_iter().flat_map(|(_, blocks)| blocks);
+        let blocks: Vec<BlockId> = reported.filter(is_unused).collect();
+        self.note_dropped(&blocks);
+        self.step(Event::InputsReleased { blocks });
+    }
+
     /// How many there are to compute, for whoever wants to know.
     fn count(&mut self, worker: WorkerId, slots: Option<u32>) {
         match slots {
@@ -259,6 +331,10 @@ impl Master {
         steps: Vec<Step>,
         reply: Sender<Result<Vec<Block>, TaskError>>,
     ) {
+        if self.is_overtaken {
+            let _ = reply.send(Err(overtaken()));
+            return;
+        }
         let datasets = steps.iter().map(|step| step.dataset.clone()).collect();
         for step in steps {
             self.counted.entry(step.counts_as).or_default().datasets += 1;
@@ -440,4 +516,9 @@ impl Master {
             self.links.values_mut().for_each(|link| link.forget_shuffles(&shuffles));
         }
     }
+}
+
+fn overtaken() -> TaskError {
+    let message = "another master has taken the program over".to_owned();
+    TaskError::External { operator: "the master".into(), message }
 }

@@ -8,6 +8,7 @@
 //! - [`cluster`]: workers in other processes;
 //! - [`driver`]: the loop over intervals; [`event_times`]: what it tells of event time;
 //! - [`resume`]: how a program goes on after a restart;
+//! - [`lease`]: which master runs the program, for those who wait to;
 //! - [`journal`]: which input each interval had, written before it runs;
 //! - [`checkpointer`]: states written behind the computation;
 //! - [`clock`]: when an interval ends; [`signals`]: when everything ends.
@@ -20,6 +21,7 @@ mod engine;
 mod event_times;
 mod holding;
 mod journal;
+mod lease;
 mod link;
 mod master;
 mod progress;
@@ -32,3 +34,5 @@ mod worker;
 pub use engine::ClientAccess;
 pub(crate) use engine::{Engine, Urgency};
 pub(crate) use reception::Received;
+use resume::Begins;
+pub(crate) use resume::Durable;

@@ -1,12 +1,18 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use cutwater_core::{Time, progress::History};
+use cutwater_core::{BlockId, DatasetId, Event, Time, WorkerId, progress::History};
 use serde::{Deserialize, Serialize};
 
-use super::{checkpointer::Checkpointer, journal, journal::Journal};
+use super::{
+    checkpointer::Checkpointer,
+    cluster::Role,
+    journal,
+    journal::Journal,
+    lease::{Keeper, Lease},
+};
 use crate::{
     checkpoint::{manifest::Manifest, operators, program::ProgramRecord, store::Store},
-    context::{Context, Graph},
+    context::{Context, Graph, Settings},
     error::Error,
     source::Recorded,
     stream::{AnyStream, ids},
@@ -15,17 +21,46 @@ use crate::{
 /// What a program writes down, and what it found written down when it started.
 ///
 /// The driver's thread has it. If the process dies, the next one begins here.
-pub(super) struct Durable {
-    pub journal: Journal,
-    pub checkpointer: Checkpointer,
-    /// The number of this process among those that have run the program.
-    pub epoch: u64,
+pub(crate) struct Durable {
+    pub(super) journal: Journal,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) keeper: Arc<Keeper>,
+    /// Larger than that of any process that has run the program before.
+    pub(super) epoch: u64,
+    /// How many have.
+    ordinal: u64,
+    /// Of the master that ran it last, if it did not end in good order.
+    before: Option<Lease>,
     store: Store,
     history: History,
     /// The moment of which the states are used; zero if there is none.
     from: (u64, Time),
     /// By the numbers of their intervals, the manifests that are held.
     held: Vec<(u64, Time)>,
+}
+
+/// How a master begins: what there was before it.
+#[derive(Clone, Default)]
+pub(crate) struct Begins {
+    /// How many masters there were. Whatever it names has a name that none of theirs has.
+    ordinal: u64,
+    pub(super) epoch: u64,
+    /// Workers of the one before, and where they are.
+    pub(super) workers: Vec<(WorkerId, String)>,
+    /// To be told who the workers are.
+    pub(super) keeper: Option<Arc<Keeper>>,
+}
+
+impl Begins {
+    /// Datasets, jobs and stages are named from here on.
+    pub fn first_name(&self) -> u64 {
+        self.ordinal << 40
+    }
+
+    /// And workers.
+    pub fn first_worker(&self) -> u32 {
+        (self.ordinal as u32) << 12
+    }
 }
 
 /// An interval whose input is known from the log.
@@ -37,28 +72,54 @@ pub(super) struct Known {
     pub is_aside: bool,
 }
 
-/// The input of an interval as it is written down: what each source gave, in the order of their declaration.
+/// The input of an interval as it is written down.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Input(pub Vec<(String, Recorded)>);
+pub(super) struct Input {
+    /// What each source gave, in the order of their declaration.
+    pub sources: Vec<(String, Recorded)>,
+    /// Kept datasets of the interval before, by the number of their stream: workers may still hold them when
+    /// another master takes over.
+    pub kept: Vec<(u32, Time, DatasetId)>,
+}
 
 impl Durable {
-    /// Claims what the program of `ctx` has written down before.
-    pub fn open(ctx: &Context, graph: &Graph, url: &str) -> Result<Self, Error> {
+    /// Claims what a program of these settings has written down before, if it writes anything down. Waits until no
+    /// other master runs it.
+    pub fn open(settings: &Settings) -> Result<Option<Self>, Error> {
+        let Some(url) = &settings.checkpoints.url else { return Ok(None) };
+        if matches!(settings.role, Role::Worker { .. }) {
+            return Ok(None);
+        }
         let store = Store::open(url)?;
-        operators::check(graph, &store, &ctx.settings().checkpoints.droppable)?;
-        let (journal, history, epoch) = Journal::claim(&store)?;
-        operators::write(graph, &store)?;
+        let before = Lease::await_free(&store, settings.checkpoints.standby)?;
+        let (journal, history, epoch, ordinal) = Journal::claim(&store)?;
+        let keeper = Arc::new(Keeper::start(&store, epoch)?);
         let run = format!("{epoch:06}");
-        let checkpointer = Checkpointer::start(&ctx.settings().checkpoints, store.clone(), &run, None)?;
-        Ok(Self {
+        let checkpointer = Checkpointer::start(&settings.checkpoints, store.clone(), &run, None)?;
+        Ok(Some(Self {
             journal,
             checkpointer,
+            keeper,
+            before,
             epoch,
+            ordinal,
             store,
             history,
             from: (0, Time::from_ms(0)),
             held: Vec::new(),
-        })
+        }))
+    }
+
+    /// Compares the program with the one that has written here.
+    pub fn compare(&self, ctx: &Context, graph: &Graph) -> Result<(), Error> {
+        operators::check(graph, &self.store, &ctx.settings().checkpoints.droppable)?;
+        operators::write(graph, &self.store)
+    }
+
+    /// What a master needs to know that begins.
+    pub fn begins(&self) -> Begins {
+        let workers = self.before.as_ref().map(|lease| lease.workers.clone()).unwrap_or_default();
+        Begins { ordinal: self.ordinal, epoch: self.epoch, workers, keeper: Some(self.keeper.clone()) }
     }
 
     /// The label before the first interval's: that of the first start, or `zero` if this is it.
@@ -133,23 +194,31 @@ impl Durable {
             };
             stream.restore(saved, ctx.engine(), &self.store)?;
         }
+        if self.takes_over() {
+            // Most of it is where it was; what is not is read when it is needed.
+            return Ok(());
+        }
         // Read now, so that a damaged file is known of while an older one can take its place.
         named.iter().try_for_each(|(_, stream)| stream.compute_held())
     }
 
     /// The intervals whose input is known, the oldest first: those that windows look back at, those from which
     /// states are made again, and those whose outputs may not be done. Blocks among their input are held again.
-    pub fn known(&self, ctx: &Context, graph: &Graph) -> Result<VecDeque<Known>, Error> {
+    pub(super) fn known(&self, ctx: &Context, graph: &Graph) -> Result<VecDeque<Known>, Error> {
         let oldest = self.needed_from(graph, self.from.1);
         let mut known = VecDeque::new();
         for (number, time, input) in &self.history.intervals {
             if *time <= oldest {
+                // Nobody will ask for it, and the master before may not have come to say so.
+                let sources = understood(*time, input)?.sources;
+                let splits = sources.iter().filter_map(|(_, recorded)| recorded.splits.as_ref()).flatten();
+                let blocks: Vec<BlockId> = splits.flat_map(|split| split.blocks.iter().copied()).collect();
+                if !blocks.is_empty() {
+                    ctx.engine().tell(Event::InputsReleased { blocks });
+                }
                 continue;
             }
-            let Input(sources) = postcard::from_bytes(input).map_err(|error| {
-                Error::external(format_args!("the input of interval {time} cannot be understood: {error}"))
-            })?;
-            let input = in_order(graph, sources, *time)?;
+            let input = in_order(graph, understood(*time, input)?.sources, *time)?;
             let blocks = journal::blocks_of(&self.store, *number)?;
             ctx.engine().hold_again(blocks)?;
             let is_aside = self.history.aside.contains(number);
@@ -161,6 +230,23 @@ impl Durable {
     /// The interval of which the states are used.
     pub fn from(&self) -> (u64, Time) {
         self.from
+    }
+
+    /// Gives the datasets to come the names that they had before, under which workers may hold them.
+    pub fn name_kept(&self, graph: &Graph) -> Result<(), Error> {
+        for (_, time, input) in &self.history.intervals {
+            for (stream, time, name) in understood(*time, input)?.kept {
+                if let Some(stream) = graph.streams.get(stream as usize) {
+                    stream.name_at(time, name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether workers of a master before may hold what they held.
+    pub fn takes_over(&self) -> bool {
+        self.before.as_ref().is_some_and(|lease| !lease.workers.is_empty())
     }
 
     /// Whether that interval's state is known without computing anything before.
@@ -193,6 +279,12 @@ impl Durable {
         let intervals = u128::from(before).div_ceil(interval_ms.max(1));
         self.journal.needed_from((number + 1).saturating_sub(u64::try_from(intervals).unwrap_or(u64::MAX)));
     }
+}
+
+fn understood(time: Time, input: &[u8]) -> Result<Input, Error> {
+    postcard::from_bytes(input).map_err(|error| {
+        Error::external(format_args!("the input of interval {time} cannot be understood: {error}"))
+    })
 }
 
 /// What each source of the program gave, in the order in which they are declared now.

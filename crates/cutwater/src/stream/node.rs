@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use cutwater_core::{Time, limits};
+use cutwater_core::{DatasetId, Time, limits};
 
 use super::{
     persist::Keep,
@@ -50,6 +50,8 @@ pub(crate) struct StreamNode<T> {
     timeline: Arc<Timeline>,
     compute: Box<Compute<T>>,
     generated: Mutex<BTreeMap<Time, Option<Rdd<T>>>>,
+    /// What its kept datasets are called that a master before has made.
+    names: Mutex<BTreeMap<Time, DatasetId>>,
     /// Times whose intervals failed.
     aside: Mutex<BTreeSet<Time>>,
     remember: Mutex<Duration>,
@@ -126,6 +128,12 @@ pub(crate) trait AnyStream: Send + Sync {
     fn is_source(&self) -> bool;
     /// For how long answers are kept.
     fn remembered(&self) -> Duration;
+    /// The name of its dataset at `time`, if that was made and is kept.
+    fn kept_at(&self, time: Time) -> Option<DatasetId>;
+    /// Its dataset at `time`, if that is kept, is to be called so: workers may hold it under that name.
+    fn name_at(&self, time: Time, name: DatasetId);
+    /// The names that were given so.
+    fn named(&self) -> Vec<DatasetId>;
     /// Lets go of all answers.
     fn begin_anew(&self);
     /// Computes the datasets that it holds.
@@ -175,6 +183,7 @@ impl<T: Record> StreamNode<T> {
             timeline,
             compute,
             generated: Mutex::default(),
+            names: Mutex::default(),
             aside: Mutex::default(),
             remember: Mutex::new(Duration::ZERO),
             operation: operation.into(),
@@ -282,8 +291,22 @@ impl<T: Record> StreamNode<T> {
         if let (Some(rdd), Some(name)) = (&mut rdd, self.named.get()) {
             rdd.relabel(&self.label, name);
         }
+        if let Some(rdd) = &mut rdd {
+            self.rename(time, rdd);
+        }
         self.lock().insert(time, rdd.clone());
         Ok(rdd)
+    }
+
+    /// Calls a dataset by the name under which workers may hold it.
+    pub fn rename(&self, time: Time, rdd: &mut Rdd<T>) {
+        if let Some(name) = self.names().get(&time) {
+            rdd.rename(*name);
+        }
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<Time, DatasetId>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Computes a state if nobody has looked at one for so long that what they are made from piles up.
@@ -354,6 +377,7 @@ impl<T: Record> AnyStream for StreamNode<T> {
             }
         }
         let before = now - remembered;
+        self.names().retain(|time, _| *time > before);
         self.aside().retain(|time| *time > before);
         let mut generated = self.lock();
         let kept = generated.split_off(&Time::from_ms(before.as_ms() + 1));
@@ -395,6 +419,19 @@ impl<T: Record> AnyStream for StreamNode<T> {
 
     fn remembered(&self) -> Duration {
         *self.remember.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept_at(&self, time: Time) -> Option<DatasetId> {
+        let rdd = self.generated(time)?;
+        rdd.node().dataset.keep.then(|| rdd.node().dataset.id)
+    }
+
+    fn name_at(&self, time: Time, name: DatasetId) {
+        self.names().insert(time, name);
+    }
+
+    fn named(&self) -> Vec<DatasetId> {
+        self.names().values().copied().collect()
     }
 
     fn begin_anew(&self) {

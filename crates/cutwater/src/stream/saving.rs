@@ -132,7 +132,8 @@ pub(crate) fn restore<T: Record>(
         node.partitioner = Some(Partitioner::KeyGroups { partitions: node.dataset.partitions });
     }
     node.dataset_mut().keep = true;
-    let state = node.of(read);
+    let mut state = node.of(read);
+    stream.rename(saved.time, &mut state);
     stream.put(saved.time, Some(state.clone()));
     stream.saved().push(LastSaved { time: saved.time, state, chains: chains.clone() });
     Ok(())

@@ -45,6 +45,11 @@ impl Attempts {
         }
     }
 
+    /// All of them stop.
+    pub fn cancel_all(&self) {
+        self.all().values().for_each(Cancel::raise);
+    }
+
     /// It is about to be reported.
     pub fn end(&self, attempt: Attempt) {
         self.all().remove(&attempt);

@@ -29,6 +29,7 @@ fn join(runtime: &Runtime, address: &str, off_ms: i64) -> Result<Channel<TcpStre
         memory_bytes: 0,
         data_address: ":1".to_owned(),
         clock_ms: now_ms() + off_ms,
+        was: None,
     };
     runtime.block_on(async {
         let stream = TcpStream::connect(address).await?;

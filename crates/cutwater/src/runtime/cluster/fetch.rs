@@ -61,6 +61,11 @@ impl Fetcher {
         }
     }
 
+    /// Another master is joined, there.
+    pub fn follow(&self, master: &str) {
+        self.note(vec![(WorkerId::MASTER, master.to_owned())]);
+    }
+
     pub fn note(&self, addresses: Vec<(WorkerId, String)>) {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.extend(addresses.into_iter().map(|(worker, address)| {
@@ -132,14 +137,23 @@ fn role_of(worker: WorkerId) -> Role {
 }
 
 async fn connect(address: &str, role: Role, credentials: &Credentials) -> Result<Connection, WireError> {
+    let executable = identity::executable().map_err(std::io::Error::other)?;
+    dial(address, role, credentials, &Introduction::Reader { executable }).await.map(BufReader::new)
+}
+
+/// A connection to who accepts such as bear this introduction.
+pub(super) async fn dial(
+    address: &str,
+    role: Role,
+    credentials: &Credentials,
+    introduction: &Introduction,
+) -> Result<Channel<TcpStream>, WireError> {
     let wait = Duration::from_millis(limits::HANDSHAKE_MS_MAX);
     let connected = timeout(wait, async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let executable = identity::executable().map_err(std::io::Error::other)?;
-        let introduction = Introduction::Reader { executable };
-        let (stream, ()) = credentials.connect(stream, host_of(address), role, &introduction).await?;
-        Ok(BufReader::new(stream))
+        let (stream, ()) = credentials.connect(stream, host_of(address), role, introduction).await?;
+        Ok(stream)
     });
     connected.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }

@@ -1,8 +1,13 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use cutwater_core::{Attempt, TaskError, WorkerId, limits};
 use cutwater_wire::{
     WireError,
+    channel::Channel,
     credentials::Credentials,
     message::{Introduction, Joined, Ran, ToMaster, ToWorker},
     names::Blocks,
@@ -12,7 +17,10 @@ use signal_hook::{consts::SIGTERM, iterator::Signals};
 use tokio::{
     io::split,
     net::{TcpListener, TcpStream},
-    sync::mpsc::{self, UnboundedSender},
+    sync::{
+        mpsc::{self, UnboundedSender},
+        watch,
+    },
     time::{Instant, sleep, timeout},
 };
 
@@ -22,7 +30,7 @@ use super::{
     host_of, identity,
     outbox::{receive_some, send_all},
     plans::Plans,
-    serve::{Served, serve},
+    serve::{Served, Takeover, serve},
     wanted::Wanted,
 };
 use crate::{
@@ -94,34 +102,28 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
             "others reach this worker at {reached}, and its certificate is not for that; make one that is with `cutwater certs`, or say by `--advertise` for what name it is"
         )]));
     }
-    let introduction = Introduction::Worker {
+    let blocks = Arc::new(BlockStore::default());
+    let (takeovers, mut takeover) = watch::channel(None);
+    let introduction = |was| Introduction::Worker {
         executable,
         slots: u32::try_from(threads).unwrap_or(u32::MAX),
         memory_bytes: network.memory_bytes.unwrap_or_else(identity::memory_bytes),
-        data_address,
+        data_address: data_address.clone(),
         clock_ms: clock::wall().as_ms(),
+        was,
     };
-    let joining = timeout(
-        Duration::from_millis(limits::HANDSHAKE_MS_MAX),
-        credentials.connect(stream, host_of(master), Role::Master, &introduction),
-    );
-    let (stream, joined): (_, Joined) = match joining.await {
-        Ok(joined) => {
-            joined.map_err(|error| Error::external(format_args!("cannot join {master}: {error}")))?
-        }
-        Err(_) => return Err(Error::external(format_args!("cannot join {master}: no answer"))),
-    };
-    let blocks = Arc::new(BlockStore::default());
-    // Neither needs a bound of its own. The master is sent one answer for each task and each block it has
+    let (stream, joined) = introduce(stream, master, &introduction(None), credentials).await?;
+
+    // Neither queue needs a bound of its own. The master is sent one answer for each task and each block it has
     // sent; compute threads have as many tasks as the master sends to a worker (`runtime/link.rs`).
-    let (to_master, messages) = mpsc::unbounded_channel();
     let (to_compute, work) = crossbeam_channel::unbounded();
+    let to_master = Arc::new(Current::default());
     let reports = to_master.clone();
-    let inbox = Arc::new(Inbox::new(joined.worker, blocks.clone(), move |request, report| {
-        // Without a master there is no interval that the blocks could be in.
-        let _ = reports.send(ToMaster::Reported(request, report));
-    }));
-    let served = Served { blocks: blocks.clone(), inbox: inbox.clone(), compression: joined.compression };
+    // Without a master there is no interval that the blocks could be in.
+    let report = move |request, report| reports.tell(ToMaster::Reported(request, report));
+    let inbox = Arc::new(Inbox::new(joined.worker, blocks.clone(), report));
+    let served =
+        Served { blocks: blocks.clone(), inbox: inbox.clone(), compression: joined.compression, takeovers };
     tokio::spawn(serve(listener, credentials.clone(), served));
     tokio::spawn(replicate(inbox.clone(), credentials.clone()));
     let attempts = Arc::new(Attempts::default());
@@ -132,16 +134,9 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         twice: joined.run_twice,
     });
     let reports = to_master.clone();
-    let report = move |attempt, result| {
-        // Without a master nobody waits for it.
-        let _ = reports.send(ran(attempt, result));
-    };
-    worker::start(&shared, threads, &work, report)?;
+    worker::start(&shared, threads, &work, move |attempt, result| reports.tell(ran(attempt, result)))?;
     leave_on_sigterm(to_master.clone())?;
 
-    let (mut from, to) = split(stream);
-    tokio::spawn(send_all(to, messages, || ToMaster::Ping));
-    tokio::spawn(tell_time(to_master.clone()));
     let mut hands = Hands {
         me: joined.worker,
         blocks,
@@ -149,21 +144,165 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         inbox,
         fetcher: Arc::new(Fetcher::new(credentials.clone(), master, limits::FETCH_BYTES_MAX)),
         to_compute,
-        to_master,
+        // Told anew with each session.
+        to_master: mpsc::unbounded_channel().0,
         wanted: Wanted::default(),
     };
-    let mut plans = Plans::default();
-    let mut bytes = Vec::new();
-    let lost =
-        |why: &dyn std::fmt::Display| Error::external(format_args!("lost the master at {master}: {why}"));
+    let (mut stream, mut epoch, mut master) = (stream, joined.epoch, master.to_owned());
     loop {
-        let messages = receive_some(&mut from, &mut bytes).await.map_err(|error| lost(&error))?;
-        for message in messages.ok_or_else(|| lost(&"it closed the connection"))? {
+        let why = match session(stream, &mut hands, &to_master, &mut takeover, epoch).await {
+            Ended::Over => return Ok(()),
+            Ended::Lost(why) => why,
+        };
+        if epoch == 0 {
+            return Err(Error::external(format_args!("lost the master at {master}: {why}")));
+        }
+        tracing::warn!(master, why, "lost the master; another one is waited for");
+        to_master.forget();
+        hands.begin_anew();
+        let again = introduction(Some(hands.me));
+        let (found, joined, at) = rejoin(&master, epoch, &again, credentials, &mut takeover).await?;
+        hands.fetcher.follow(&at);
+        (stream, epoch, master) = (found, joined.epoch, at);
+    }
+}
+
+/// Says who this is to the master at the other end.
+async fn introduce(
+    stream: TcpStream,
+    master: &str,
+    introduction: &Introduction,
+    credentials: &Credentials,
+) -> Result<(Channel<TcpStream>, Joined), Error> {
+    let joining = timeout(
+        Duration::from_millis(limits::HANDSHAKE_MS_MAX),
+        credentials.connect(stream, host_of(master), Role::Master, introduction),
+    );
+    match joining.await {
+        Ok(joined) => joined.map_err(|error| Error::external(format_args!("cannot join {master}: {error}"))),
+        Err(_) => Err(Error::external(format_args!("cannot join {master}: no answer"))),
+    }
+}
+
+/// How the time with a master ends.
+enum Ended {
+    /// The program is over.
+    Over,
+    /// The master is gone, or another has taken over.
+    Lost(String),
+}
+
+/// The time with one master: does what it says until it is gone, or until one of a later epoch calls.
+async fn session(
+    stream: Channel<TcpStream>,
+    hands: &mut Hands,
+    current: &Current,
+    takeover: &mut watch::Receiver<Option<Takeover>>,
+    epoch: u64,
+) -> Ended {
+    let (mut from, to) = split(stream);
+    let (to_master, messages) = mpsc::unbounded_channel();
+    let held = hands.blocks.names();
+    if !held.is_empty() {
+        // From the time with another.
+        let _ = to_master.send(ToMaster::Holds(Blocks::short(&held)));
+    }
+    current.follow(to_master.clone());
+    hands.to_master = to_master.clone();
+    let writer = tokio::spawn(send_all(to, messages, || ToMaster::Ping));
+    let clock = tokio::spawn(tell_time(to_master));
+    let (mut plans, mut bytes) = (Plans::default(), Vec::new());
+    let ended = loop {
+        let messages = tokio::select! {
+            received = receive_some(&mut from, &mut bytes) => match received {
+                Ok(Some(messages)) => messages,
+                Ok(None) => break Ended::Lost("it closed the connection".to_owned()),
+                Err(error) => break Ended::Lost(error.to_string()),
+            },
+            () = called(takeover, epoch) => break Ended::Lost("another has taken over".to_owned()),
+        };
+        let mut over = false;
+        for message in messages {
             match plans.note(message) {
-                Some(ToWorker::Stop) => return Ok(()),
+                Some(ToWorker::Stop) => over = true,
                 Some(message) => hands.take(message, &plans),
                 None => {}
             }
+        }
+        if over {
+            break Ended::Over;
+        }
+    };
+    // One that comes back is not to hear anything that is meant for another.
+    writer.abort();
+    clock.abort();
+    ended
+}
+
+/// Waits until a master of a later epoch calls.
+async fn called(takeover: &mut watch::Receiver<Option<Takeover>>, epoch: u64) {
+    let is_later = |takeover: &Option<Takeover>| takeover.as_ref().is_some_and(|it| it.epoch > epoch);
+    if takeover.wait_for(is_later).await.is_err() {
+        // Nobody can call any more.
+        std::future::pending().await
+    }
+}
+
+/// Joins whichever master of a later epoch is there first: one that calls, or one that was started again where the
+/// last one was.
+async fn rejoin(
+    last: &str,
+    epoch: u64,
+    introduction: &Introduction,
+    credentials: &Credentials,
+    takeover: &mut watch::Receiver<Option<Takeover>>,
+) -> Result<(Channel<TcpStream>, Joined, String), Error> {
+    let until = Instant::now() + Duration::from_millis(limits::REJOIN_MS_MAX);
+    let mut refused = None;
+    while Instant::now() < until {
+        let caller = takeover.borrow_and_update().clone().filter(|takeover| takeover.epoch > epoch);
+        let master = caller.map_or_else(|| last.to_owned(), |takeover| takeover.master);
+        if let Ok(stream) = TcpStream::connect(&master).await
+            && stream.set_nodelay(true).is_ok()
+        {
+            match introduce(stream, &master, introduction, credentials).await {
+                Ok((stream, joined)) if joined.epoch > epoch => return Ok((stream, joined, master)),
+                // It is the one that was lost, which does not know yet that it is over.
+                Ok(_) => {}
+                Err(error) => refused = Some(error),
+            }
+        }
+        let wait = sleep(Duration::from_millis(limits::RECONNECT_MS_MIN));
+        tokio::select! {
+            () = wait => {}
+            () = called(takeover, epoch) => {}
+        }
+    }
+    Err(refused.unwrap_or_else(|| {
+        Error::external(format_args!(
+            "lost the master at {last}, and no other has come within {} s",
+            limits::REJOIN_MS_MAX / 1000
+        ))
+    }))
+}
+
+/// The master of the moment, for whoever has something to tell it: compute threads, signals.
+#[derive(Default)]
+struct Current(Mutex<Option<UnboundedSender<ToMaster>>>);
+
+impl Current {
+    fn follow(&self, master: UnboundedSender<ToMaster>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(master);
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Without a master nobody waits for it.
+    fn tell(&self, message: ToMaster) {
+        if let Some(master) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = master.send(message);
         }
     }
 }
@@ -213,7 +352,7 @@ fn ran(attempt: Attempt, result: Result<Outcome, TaskError>) -> ToMaster {
 }
 
 /// Asks the master to let this worker go at the first SIGTERM, and goes on meanwhile; ends it at the second.
-fn leave_on_sigterm(to_master: UnboundedSender<ToMaster>) -> Result<(), Error> {
+fn leave_on_sigterm(to_master: Arc<Current>) -> Result<(), Error> {
     let mut signals = Signals::new([SIGTERM])
         .map_err(|error| Error::external(format_args!("cannot listen for signals: {error}")))?;
     worker::spawn("cutwater-signals", move || {
@@ -226,7 +365,7 @@ fn leave_on_sigterm(to_master: UnboundedSender<ToMaster>) -> Result<(), Error> {
             }
             eprintln!("leaving when others hold what this worker holds; once more to stop at once");
             // Without a master the worker ends in any case.
-            let _ = to_master.send(ToMaster::Draining);
+            to_master.tell(ToMaster::Draining);
         }
     })?;
     Ok(())
@@ -261,6 +400,12 @@ struct Hands {
 }
 
 impl Hands {
+    /// What another master had it do is of no use to the next.
+    fn begin_anew(&mut self) {
+        self.attempts.cancel_all();
+        self.wanted = Wanted::default();
+    }
+
     fn take(&mut self, message: ToWorker, plans: &Plans) {
         match message {
             ToWorker::Run(task) => {

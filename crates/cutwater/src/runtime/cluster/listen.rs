@@ -31,6 +31,7 @@ use tokio::{
 
 use super::{
     clocks::{Skew, Watch},
+    fetch::dial,
     handshakes::Handshakes,
     identity,
     outbox::{receive_some, send_all},
@@ -41,7 +42,7 @@ use crate::{
     context::Settings,
     error::Error,
     runtime::{
-        clock,
+        Begins, clock,
         link::{Away, Link},
         master::ToMaster,
     },
@@ -60,7 +61,7 @@ pub(crate) struct Listener {
     pub address: SocketAddr,
     door: Arc<Door>,
     // Dropped last: connections live on it.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Drop for Listener {
@@ -81,6 +82,8 @@ struct Door {
     compression: Compression,
     to_master: Sender<ToMaster>,
     next_worker: AtomicU32,
+    /// Larger than that of any master before; 0 if nothing is written down that another could take over.
+    epoch: u64,
     /// Workers whose connections have not ended.
     connected: AtomicUsize,
     handshakes: Handshakes,
@@ -102,6 +105,7 @@ impl Listener {
         address: SocketAddr,
         credentials: Credentials,
         settings: &Settings,
+        begins: &Begins,
         received: Arc<BlockStore>,
         to_master: Sender<ToMaster>,
     ) -> Result<Self, Error> {
@@ -123,14 +127,35 @@ impl Listener {
             run_twice: settings.run_twice,
             compression: settings.compression,
             to_master,
-            next_worker: AtomicU32::new(0),
+            next_worker: AtomicU32::new(begins.first_worker()),
+            epoch: begins.epoch,
             connected: AtomicUsize::new(0),
             handshakes: Handshakes::default(),
             workers: Mutex::default(),
             received,
         });
         runtime.spawn(accept_all(listener, door.clone()));
-        Ok(Self { address, door, _runtime: runtime })
+        Ok(Self { address, door, runtime })
+    }
+}
+
+impl Listener {
+    /// Has the workers of the master before join this one, which is reached at `address`.
+    pub fn take_over(&self, begins: &Begins, address: &str) {
+        for (worker, at) in &begins.workers {
+            let (credentials, worker, at) = (self.door.credentials.clone(), *worker, at.clone());
+            let (epoch, master) = (begins.epoch, address.to_owned());
+            self.runtime.spawn(async move {
+                let Ok(executable) = identity::executable() else { return };
+                let introduction = Introduction::Takeover { executable, epoch, master };
+                match dial(&at, Role::Worker, &credentials, &introduction).await {
+                    Ok(_) => tracing::info!(%worker, at, "a worker is taken over"),
+                    Err(error) => {
+                        tracing::warn!(%worker, at, %error, "a worker of the master before is not there")
+                    }
+                }
+            });
+        }
     }
 }
 
@@ -193,7 +218,8 @@ impl Door {
             accepting.welcome(&mut stream, &()).await?;
             return Ok(None);
         }
-        let Introduction::Worker { executable, slots, memory_bytes, data_address, clock_ms } = introduction
+        let Introduction::Worker { executable, slots, memory_bytes, data_address, clock_ms, was } =
+            introduction
         else {
             return match introduction {
                 Introduction::Reader { executable } if identity::executable().ok() == Some(executable) => {
@@ -226,12 +252,14 @@ impl Door {
             accepting.refuse(&mut stream, &why).await?;
             return Ok(None);
         }
-        let id = WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed));
+        // Others know its blocks by the name that it has.
+        let id = was.unwrap_or_else(|| WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed)));
         let joined = Joined {
             worker: id,
             program: self.program.clone(),
             run_twice: self.run_twice,
             compression: self.compression,
+            epoch: self.epoch,
         };
         accepting.welcome(&mut stream, &joined).await?;
         // A port alone is on the machine that the connection comes from.
@@ -307,6 +335,13 @@ fn copied(
 /// A message of a worker in the words of this process.
 fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
     match message {
+        message::ToMaster::Holds(blocks) => match Blocks::long(&blocks) {
+            Ok(blocks) => Some(ToMaster::Holds { worker, blocks }),
+            Err(error) => {
+                tracing::error!(%worker, %error, "what it holds");
+                None
+            }
+        },
         message::ToMaster::Ping | message::ToMaster::Clock(_) => None,
         message::ToMaster::Reported(request, report) => Some(ToMaster::Reported { worker, request, report }),
         message::ToMaster::Held(block) => Some(ToMaster::Held { worker, block }),

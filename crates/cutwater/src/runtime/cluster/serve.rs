@@ -16,7 +16,7 @@ use cutwater_wire::{
 use tokio::{
     io::{AsyncWriteExt, BufReader, BufWriter, split},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::spawn_blocking,
     time::sleep,
 };
@@ -36,6 +36,15 @@ pub(crate) struct Served {
     pub inbox: Arc<Inbox>,
     /// Whether blocks are compressed for who reads them.
     pub compression: Compression,
+    /// Where masters say that they have taken the program over.
+    pub takeovers: watch::Sender<Option<Takeover>>,
+}
+
+impl Served {
+    /// In the master's own process nobody else can be its master.
+    pub fn by_master(blocks: Arc<BlockStore>, inbox: Arc<Inbox>) -> Self {
+        Self { blocks, inbox, compression: Compression::Off, takeovers: watch::channel(None).0 }
+    }
 }
 
 /// Lets other workers of the run, and clients, in at this worker's door.
@@ -74,10 +83,31 @@ fn log_end(peer: SocketAddr, error: &WireError) {
     }
 }
 
+/// A master that has taken the program over.
+#[derive(Clone, Debug)]
+pub(crate) struct Takeover {
+    pub epoch: u64,
+    /// Where it is joined.
+    pub master: String,
+}
+
+impl Takeover {
+    /// Takes the place of one that was known, if that is of an earlier epoch.
+    fn replaces(self, known: &mut Option<Self>) -> bool {
+        let is_later = known.as_ref().is_none_or(|known| known.epoch < self.epoch);
+        if is_later {
+            *known = Some(self);
+        }
+        is_later
+    }
+}
+
 /// Who is behind the door.
 enum Entered {
     /// Somebody with requests of HTTP, who proves itself in each.
     Http(TcpStream),
+    /// A master that wants to be joined.
+    Master(Takeover),
     /// Another worker, or the master, that reads blocks.
     Reader(Channel<TcpStream>),
     /// Another worker, of which this one is to hold replicas.
@@ -120,6 +150,11 @@ async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, 
             accepting.welcome(&mut stream, &()).await?;
             Ok(Entered::Nobody)
         }
+        // It hands nothing over: whoever answers where it leads to has to prove that it is a master.
+        (Introduction::Takeover { executable, epoch, master }, None) if Some(executable) == own => {
+            accepting.welcome(&mut stream, &()).await?;
+            Ok(Entered::Master(Takeover { epoch, master }))
+        }
         _ => {
             let why = "blocks are for workers of the same run";
             accepting.refuse(&mut stream, why).await?;
@@ -141,6 +176,10 @@ impl Entered {
                 Err(_) => Err(std::io::Error::other("too many clients are connected").into()),
             },
             Self::Reader(stream) => answer_all(stream, &served.blocks, served.compression).await,
+            Self::Master(takeover) => {
+                served.takeovers.send_if_modified(|known| takeover.replaces(known));
+                Ok(())
+            }
             Self::Receiver(worker, stream) => serve_receiver(stream, worker, &served.inbox).await,
             Self::Nobody => Ok(()),
             Self::Client { client, source, mut stream, accepting } => match clients.try_acquire() {

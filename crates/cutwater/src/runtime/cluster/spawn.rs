@@ -57,6 +57,11 @@ impl Children {
         })
     }
 
+    /// They work for another master now.
+    pub fn disown(&mut self) {
+        self.0.clear();
+    }
+
     /// The process ids of the workers.
     pub fn ids(&self) -> Vec<u32> {
         self.0.iter().map(Child::id).collect()

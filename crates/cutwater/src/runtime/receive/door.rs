@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use cutwater_wire::{compression::Compression, credentials::Credentials};
+use cutwater_wire::credentials::Credentials;
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use super::Inbox;
@@ -55,7 +55,7 @@ impl Door {
         // Hashed before anybody knocks, so that no handshake has to wait for it.
         identity::executable()?;
         let credentials = Credentials::new(token.secret(), None);
-        runtime.spawn(serve(listener, credentials, Served { blocks, inbox, compression: Compression::Off }));
+        runtime.spawn(serve(listener, credentials, Served::by_master(blocks, inbox)));
         Ok(Self { address, token_file, _runtime: runtime })
     }
 

@@ -1,0 +1,270 @@
+use std::{
+    fs,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Sender;
+use cutwater_core::{WorkerId, limits};
+use serde::{Deserialize, Serialize};
+
+use super::{master::ToMaster, worker};
+use crate::{
+    checkpoint::{file::Kind, store::Store},
+    error::Error,
+};
+
+const LEASE: Kind = Kind::new(b"ls", 1, "lease of a master");
+const NAME: &str = "lease";
+
+/// Which master runs the program, written anew every now and then while it does.
+///
+/// It decides nothing: who may write is decided by the progress log. It tells a standby when to try, and whoever
+/// takes over where the workers are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lease {
+    pub epoch: u64,
+    /// Counts how often it was written.
+    beat: u64,
+    process: Process,
+    /// The program has ended in good order.
+    over: bool,
+    /// Where the master's workers serve their blocks.
+    pub workers: Vec<(WorkerId, String)>,
+}
+
+/// A process, among all that ever ran where it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Process {
+    /// The start of the machine, and the space of its process ids.
+    machine: String,
+    id: u32,
+    started: String,
+}
+
+impl Process {
+    fn own() -> Self {
+        let id = std::process::id();
+        Self { machine: machine(), id, started: started(id).unwrap_or_default() }
+    }
+
+    /// Whether it can be seen from here that it has ended.
+    fn has_ended(&self) -> bool {
+        self.machine == machine() && started(self.id).is_none_or(|started| started != self.started)
+    }
+}
+
+fn machine() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let ids = fs::read_link("/proc/self/ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
+    format!("{} {ids}", boot.trim())
+}
+
+/// When the process was started; nothing if it has ended, even if its parent has not asked how.
+fn started(id: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    (state != "Z" && state != "X").then(|| fields.nth(18).map(str::to_owned)).flatten()
+}
+
+impl Lease {
+    fn read(store: &Store) -> Result<Option<Self>, Error> {
+        // A damaged one tells nothing, and is written over.
+        Ok(store.get(NAME)?.and_then(|file| LEASE.open_value(&file).ok()))
+    }
+
+    /// Waits until no master runs the program; unless it `may_wait`, says that one does as soon as that is known.
+    /// Answers with the lease of the one that did, if it did not end in good order. A process that has waited for
+    /// a program that then ended has nothing to do, and ends.
+    pub fn await_free(store: &Store, may_wait: bool) -> Result<Option<Self>, Error> {
+        let lost = Duration::from_millis(limits::LEASE_LOST_MS);
+        let (mut seen, mut since, mut waited) = (Self::read(store)?, Instant::now(), false);
+        loop {
+            let Some(lease) = &seen else { return Ok(None) };
+            if lease.over && waited {
+                tracing::info!(store = store.url(), "the program has ended, and so does its standby");
+                std::process::exit(0);
+            }
+            if lease.over {
+                return Ok(None);
+            }
+            if lease.process.has_ended() || since.elapsed() >= lost {
+                return Ok(seen);
+            }
+            thread::sleep(Duration::from_millis(limits::LEASE_POLL_MS));
+            let now = Self::read(store)?;
+            if now.as_ref().is_some_and(|now| now != lease) {
+                if !may_wait {
+                    return Err(Error::config(&[format!(
+                        "a master runs this program with the checkpoints at {} (process {}); stop it first, or start this one with `--standby` to take over when it is gone",
+                        store.url(),
+                        lease.process.id
+                    )]));
+                }
+                (since, waited) = (Instant::now(), true);
+            }
+            seen = now;
+        }
+    }
+}
+
+/// Writes the lease of this process for as long as it lives.
+///
+/// A thread of its own writes; the master's thread says who the workers are. If the process dies, the lease is not
+/// written any more, and that is how others know.
+pub(super) struct Keeper {
+    store: Store,
+    epoch: u64,
+    state: Arc<(Mutex<State>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct State {
+    workers: Vec<(WorkerId, String)>,
+    news: bool,
+    /// The keeper ends.
+    over: bool,
+    /// The program has ended in good order.
+    program_over: bool,
+    /// To be told if another master takes over.
+    master: Option<Sender<ToMaster>>,
+}
+
+impl Keeper {
+    pub fn start(store: &Store, epoch: u64) -> Result<Self, Error> {
+        let state =
+            State { workers: Vec::new(), news: false, over: false, program_over: false, master: None };
+        let state = Arc::new((Mutex::new(state), Condvar::new()));
+        let mut lease = Lease { epoch, beat: 0, process: Process::own(), over: false, workers: Vec::new() };
+        store.put(NAME, LEASE.seal_value(&lease).map_err(Error::internal)?)?;
+        let (to, shared) = (store.clone(), state.clone());
+        let thread = worker::spawn("cutwater-lease", move || while keep(&to, &mut lease, &shared) {})?;
+        Ok(Self { store: store.clone(), epoch, state, thread: Some(thread) })
+    }
+
+    /// That master is told if another takes over: what it waits for will never come.
+    pub fn tell(&self, master: Sender<ToMaster>) {
+        lock(&self.state.0).master = Some(master);
+    }
+
+    /// Whether another master runs the program by now, and has the workers.
+    pub fn is_overtaken(&self) -> bool {
+        matches!(Lease::read(&self.store), Ok(Some(found)) if found.epoch > self.epoch)
+    }
+
+    /// The program has ended in good order: nobody is to take over.
+    pub fn program_is_over(&self) {
+        lock(&self.state.0).program_over = true;
+    }
+
+    /// Who takes over has to find them.
+    pub fn workers(&self, workers: Vec<(WorkerId, String)>) {
+        let mut state = lock(&self.state.0);
+        (state.workers, state.news) = (workers, true);
+        self.state.1.notify_all();
+    }
+}
+
+/// Writes the lease once more; says whether to go on.
+fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> bool {
+    let beat = Duration::from_millis(limits::LEASE_BEAT_MS);
+    let state = lock(&shared.0);
+    let waited = shared.1.wait_timeout_while(state, beat, |state| !state.news && !state.over);
+    let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    state.news = false;
+    let over = state.over;
+    lease.over = state.program_over;
+    lease.workers.clone_from(&state.workers);
+    drop(state);
+    match Lease::read(store) {
+        Ok(Some(found)) if found.epoch > lease.epoch => {
+            tracing::error!("another master has taken the program over");
+            if let Some(master) = lock(&shared.0).master.take() {
+                let _ = master.send(ToMaster::Overtaken);
+            }
+            return false;
+        }
+        Ok(_) => {}
+        // Nobody is told anything wrong by that; it is tried again.
+        Err(error) => tracing::warn!(%error, "the lease cannot be read"),
+    }
+    lease.beat += 1;
+    let written = match over {
+        // Nobody has to wait for anything.
+        true if !lease.over => store.delete(NAME),
+        _ => LEASE.seal_value(lease).map_err(Error::internal).and_then(|file| store.put(NAME, file)),
+    };
+    if let Err(error) = written {
+        tracing::warn!(%error, "the lease cannot be written; a standby may take over");
+    }
+    !over
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        lock(&self.state.0).over = true;
+        self.state.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_str().unwrap()).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn one_that_is_kept_is_not_free_and_one_that_ended_in_good_order_is() {
+        let (_dir, store) = store();
+        assert_eq!(Lease::await_free(&store, false).unwrap(), None);
+        let keeper = Keeper::start(&store, 7).unwrap();
+        let error = Lease::await_free(&store, false).unwrap_err().to_string();
+        assert!(error.contains("--standby"), "{error}");
+        drop(keeper);
+        assert_eq!(Lease::await_free(&store, false).unwrap(), None);
+    }
+
+    #[test]
+    fn one_of_a_process_that_is_gone_is_free_at_once() {
+        let (_dir, store) = store();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = Process { id: child.id(), started: started(child.id()).unwrap(), ..Process::own() };
+        let lease = Lease {
+            epoch: 1,
+            beat: 1,
+            process,
+            over: false,
+            workers: vec![(WorkerId(3), "there".to_owned())],
+        };
+        assert!(!lease.process.has_ended());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        store.put(NAME, LEASE.seal_value(&lease).unwrap()).unwrap();
+        assert_eq!(Lease::await_free(&store, false).unwrap(), Some(lease));
+    }
+
+    #[test]
+    fn who_was_overtaken_leaves_the_lease_alone() {
+        let (_dir, store) = store();
+        let old = Keeper::start(&store, 1).unwrap();
+        let new = Keeper::start(&store, 2).unwrap();
+        drop(old);
+        assert_eq!(Lease::read(&store).unwrap().unwrap().epoch, 2);
+        drop(new);
+        assert_eq!(Lease::read(&store).unwrap(), None);
+    }
+}

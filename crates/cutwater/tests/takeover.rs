@@ -1,0 +1,205 @@
+//! Masters that are killed, stopped and started again: another goes on with the workers that are there, and every
+//! interval's output is what it would have been.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutwater::{Builder, Context, Error, Time};
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(90);
+const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVALS: i64 = 60;
+
+/// Lines of a time in milliseconds, a key and a value, over some seconds.
+fn write_input(folder: &Path) {
+    let lines: String = (0..INTERVALS * 20).map(|n| format!("{} {} {n}\n", 1 + n * 5, n * n % 43)).collect();
+    fs::write(folder.join("input"), lines).unwrap();
+}
+
+/// The program: a state and a window, each interval's records written to a file of their own kind.
+fn run(builder: Builder, folder: &Path, out: &str) -> Result<(), Error> {
+    let ctx = builder.interval(INTERVAL).handle_signals(false).progress(false).build()?;
+    let parse = |line: &str| {
+        let mut fields = line.split(' ').map(|field| field.parse::<i64>().map_err(|error| error.to_string()));
+        let mut next = || fields.next().unwrap_or_else(|| Err("too short".to_owned()));
+        Ok::<_, String>((next()?, next()?, next()?))
+    };
+    let records =
+        ctx.source("records").replay([folder.join("input")], parse, |record| Time::from_ms(record.0));
+    let keyed = records.map(|(_, key, value)| (key, value));
+    let counts = keyed.running_reduce(|a, b| a + b);
+    let window = keyed.reduce_by_key_and_window(|a, b| a.max(b), 6 * INTERVAL, INTERVAL);
+    for (name, stream) in [("counts", counts), ("window", window)] {
+        let file = folder.join(format!("{out}-{name}"));
+        stream.for_each_rdd(move |rdd, t| {
+            let mut records = rdd.collect()?;
+            records.sort_unstable();
+            let line = format!("{} {records:?}\n", t.as_ms());
+            // In one write, so that a kill leaves no half of it.
+            let file = OpenOptions::new().append(true).create(true).open(&file);
+            file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(Error::user)
+        });
+    }
+    ctx.run()
+}
+
+/// What was written, by interval. One that was run again has given the same.
+fn given(folder: &Path, out: &str, name: &str) -> BTreeMap<i64, String> {
+    let mut by_time = BTreeMap::new();
+    for line in fs::read_to_string(folder.join(format!("{out}-{name}"))).unwrap_or_default().lines() {
+        let (time, records) = line.split_once(' ').unwrap();
+        let before = by_time.insert(time.parse().unwrap(), records.to_owned());
+        assert!(before.is_none_or(|before| before == records), "interval {time} of {name} differs");
+    }
+    by_time
+}
+
+fn assert_complete(folder: &Path) {
+    run(Context::builder("takeover").threads(2).batch(true), folder, "expected").unwrap();
+    for name in ["counts", "window"] {
+        assert_eq!(given(folder, "given", name), given(folder, "expected", name), "{name}");
+    }
+}
+
+/// In a process that was started as the program, is it.
+fn is_program() -> bool {
+    let Ok(folder) = std::env::var("TAKEOVER_FOLDER") else { return false };
+    let folder = PathBuf::from(folder);
+    let standby = std::env::var("TAKEOVER_STANDBY").is_ok();
+    let builder = Context::builder("takeover")
+        .threads(1)
+        .parallelism(6)
+        .workers(3)
+        .standby(standby)
+        .token_file(folder.join("token"))
+        .checkpoint(folder.join("checkpoints").to_str().unwrap())
+        .checkpoint_intervals(8);
+    match run(builder, &folder, "given") {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            eprintln!("the program: {error}");
+            std::process::exit(3);
+        }
+    }
+}
+
+fn start(test: &str, folder: &Path, standby: bool) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture"]).env("TAKEOVER_FOLDER", folder).stdout(Stdio::null());
+    if standby {
+        command.env("TAKEOVER_STANDBY", "1");
+    }
+    command.spawn().unwrap()
+}
+
+fn signal(process: &Child, signal: &str) {
+    let done = Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap();
+    assert!(done.success());
+}
+
+/// Waits until so many intervals were given out.
+fn wait_for(folder: &Path, intervals: usize) {
+    let until = Instant::now() + PATIENCE;
+    while given(folder, "given", "window").len() < intervals {
+        assert!(Instant::now() < until, "{} intervals came", given(folder, "given", "window").len());
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn exit_code(process: &mut Child) -> Option<i32> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status.code();
+        }
+        if Instant::now() > until {
+            process.kill().unwrap();
+            panic!("it does not end");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_standby_takes_over_from_a_master_that_is_killed() {
+    if is_program() {
+        return;
+    }
+    let test = "a_standby_takes_over_from_a_master_that_is_killed";
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    let mut master = start(test, dir.path(), false);
+    wait_for(dir.path(), 2);
+    let mut standby = start(test, dir.path(), true);
+    wait_for(dir.path(), 20);
+    signal(&master, "-KILL");
+    master.wait().unwrap();
+    assert_eq!(exit_code(&mut standby), Some(0));
+    assert_complete(dir.path());
+}
+
+/// Whoever comes back finds that another has the log, and ends; it has written nothing that counts.
+#[test]
+fn a_master_that_was_only_stopped_does_no_harm_when_it_wakes_up() {
+    if is_program() {
+        return;
+    }
+    let test = "a_master_that_was_only_stopped_does_no_harm_when_it_wakes_up";
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    let mut master = start(test, dir.path(), false);
+    wait_for(dir.path(), 2);
+    let mut standby = start(test, dir.path(), true);
+    wait_for(dir.path(), 15);
+    signal(&master, "-STOP");
+    wait_for(dir.path(), 30);
+    signal(&master, "-CONT");
+    assert_eq!(exit_code(&mut master), Some(3));
+    assert_eq!(exit_code(&mut standby), Some(0));
+    assert_complete(dir.path());
+}
+
+#[test]
+fn a_master_that_is_started_again_finds_its_workers() {
+    if is_program() {
+        return;
+    }
+    let test = "a_master_that_is_started_again_finds_its_workers";
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    for intervals in [10, 25, 40] {
+        let mut master = start(test, dir.path(), false);
+        wait_for(dir.path(), intervals);
+        signal(&master, "-KILL");
+        master.wait().unwrap();
+    }
+    assert_eq!(exit_code(&mut start(test, dir.path(), false)), Some(0));
+    assert_complete(dir.path());
+}
+
+/// A second one that does not say that it is a standby is a mistake, and the first goes on.
+#[test]
+fn two_masters_at_a_time_are_refused_and_a_standby_ends_with_the_program() {
+    if is_program() {
+        return;
+    }
+    let test = "two_masters_at_a_time_are_refused_and_a_standby_ends_with_the_program";
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    let mut master = start(test, dir.path(), false);
+    wait_for(dir.path(), 2);
+    let (mut second, mut standby) = (start(test, dir.path(), false), start(test, dir.path(), true));
+    assert_eq!(exit_code(&mut second), Some(3));
+    assert_eq!(exit_code(&mut master), Some(0));
+    assert_eq!(exit_code(&mut standby), Some(0));
+    assert_complete(dir.path());
+}
