@@ -285,3 +285,17 @@ fn a_state_of_another_type_is_refused() {
         "{error}"
     );
 }
+
+/// Its sums begin with the first interval after the states that were written.
+#[test]
+fn a_state_that_is_new_begins_after_the_states_that_were_written() {
+    let dir = tempfile::tempdir().unwrap();
+    named_sums(dir.path(), &["one"], "", 7).unwrap();
+    let sums = named_sums(dir.path(), &["one", "new"], "", 2).unwrap();
+    assert_eq!(sums[0], [8, 9]);
+    // States are written every third interval or so; those after them are computed again.
+    assert!(sums[1][0] < 8 && sums[1][1] == sums[1][0] + 1, "{sums:?}");
+    let sums = named_sums(dir.path(), &["one", "new"], "", 4).unwrap();
+    assert_eq!(sums[0], [10, 11, 12, 13]);
+    assert!(sums[1].is_sorted_by(|a, b| a + 1 == *b), "{sums:?}");
+}

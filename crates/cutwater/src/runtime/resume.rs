@@ -11,7 +11,12 @@ use super::{
     lease::{Keeper, Lease},
 };
 use crate::{
-    checkpoint::{manifest::Manifest, operators, program::ProgramRecord, store::Store},
+    checkpoint::{
+        manifest::{Manifest, SavedState},
+        operators,
+        program::ProgramRecord,
+        store::Store,
+    },
     context::{Context, Graph, Settings},
     error::Error,
     source::Recorded,
@@ -193,6 +198,15 @@ impl Durable {
                 continue;
             };
             stream.restore(saved, ctx.engine(), &self.store)?;
+        }
+        // What is new begins here: the records of the intervals before are not there any more.
+        let is_saved = |id: &str| manifest.states.iter().any(|saved| saved.stream == *id);
+        for (id, stream) in named.iter().filter(|(id, stream)| stream.has_state() && !is_saved(id)) {
+            let since_zero = manifest.time.as_ms() - self.from.1.as_ms();
+            let slide_ms = i64::try_from(stream.slide().as_millis()).unwrap_or(i64::MAX);
+            let time = Time::from_ms(manifest.time.as_ms() - since_zero % slide_ms);
+            let nothing = SavedState { stream: id.clone(), time, by_key_groups: false, chains: None };
+            stream.restore(&nothing, ctx.engine(), &self.store)?;
         }
         if self.takes_over() {
             // Most of it is where it was; what is not is read when it is needed.
