@@ -70,6 +70,31 @@ fn assert_complete(folder: &Path) {
     }
 }
 
+/// The same with records that clients send, until one says that it is the last.
+fn run_for_clients(builder: Builder, folder: &Path) -> Result<(), Error> {
+    let ctx = builder.interval(INTERVAL).handle_signals(false).build()?;
+    let lines = ctx.source("records").client_lines();
+    let counts = lines.map(|line| (line, 1u64)).running_reduce(|a, b| a + b);
+    let (out, program) = (folder.join("clients"), ctx.clone());
+    counts.for_each_rdd(move |rdd, _| {
+        let counts = rdd.collect()?;
+        if counts.iter().any(|(line, _)| line == "last") {
+            program.stop();
+        }
+        let mut counts: Vec<String> = counts.into_iter().map(|(line, n)| format!("{line} {n}\n")).collect();
+        counts.sort_unstable();
+        let beside = out.with_extension(format!("{}", std::process::id()));
+        let written = fs::write(&beside, counts.concat()).and_then(|()| fs::rename(&beside, &out));
+        written.map_err(Error::user)
+    });
+    let address = ctx.client_access()?.address.to_string();
+    let beside = folder.join(format!("address.{}", std::process::id()));
+    fs::write(&beside, address)
+        .and_then(|()| fs::rename(&beside, folder.join("address")))
+        .map_err(Error::user)?;
+    ctx.run()
+}
+
 /// In a process that was started as the program, is it.
 fn is_program() -> bool {
     let Ok(folder) = std::env::var("TAKEOVER_FOLDER") else { return false };
@@ -83,7 +108,11 @@ fn is_program() -> bool {
         .token_file(folder.join("token"))
         .checkpoint(folder.join("checkpoints").to_str().unwrap())
         .checkpoint_intervals(8);
-    match run(builder, &folder, "given") {
+    let ran = match std::env::var("TAKEOVER_CLIENTS") {
+        Ok(_) => run_for_clients(builder, &folder),
+        Err(_) => run(builder, &folder, "given"),
+    };
+    match ran {
         Ok(()) => std::process::exit(0),
         Err(error) => {
             eprintln!("the program: {error}");
@@ -184,6 +213,64 @@ fn a_master_that_is_started_again_finds_its_workers() {
     }
     assert_eq!(exit_code(&mut start(test, dir.path(), false)), Some(0));
     assert_complete(dir.path());
+}
+
+/// What clients were told is safe is counted once, though masters are killed while they send, and a worker with one
+/// of them.
+#[test]
+fn acknowledged_records_count_once_whichever_master_is_killed() {
+    if is_program() {
+        return;
+    }
+    let test = "acknowledged_records_count_once_whichever_master_is_killed";
+    let dir = tempfile::tempdir().unwrap();
+    let start = |standby| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([test, "--exact", "--nocapture"]).env("TAKEOVER_FOLDER", dir.path());
+        command.env("TAKEOVER_CLIENTS", "1").stdout(Stdio::null());
+        if standby {
+            command.env("TAKEOVER_STANDBY", "1");
+        }
+        command.spawn().unwrap()
+    };
+    let mut master = start(false);
+    let until = Instant::now() + PATIENCE;
+    while !dir.path().join("address").exists() {
+        assert!(Instant::now() < until, "it does not start");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let address = fs::read_to_string(dir.path().join("address")).unwrap();
+    let client = cutwater_client::Client::builder(&address, "records").token_file(dir.path().join("token"));
+    let client = client.patience(PATIENCE).build().unwrap();
+    let mut sent = 0u64;
+    let mut send_for = |intervals: u32| {
+        let until = Instant::now() + intervals * INTERVAL;
+        while Instant::now() < until {
+            for _ in 0..20 {
+                client.send(format!("record {}", sent % 500).as_bytes()).unwrap();
+                sent += 1;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    };
+    send_for(8);
+    for _ in 0..2 {
+        let standby = start(true);
+        send_for(12);
+        signal(&master, "-KILL");
+        master.wait().unwrap();
+        master = standby;
+        send_for(25);
+    }
+    client.flush().unwrap();
+    client.send(b"last").unwrap();
+    client.flush().unwrap();
+    assert_eq!(exit_code(&mut master), Some(0));
+    let mut expected: Vec<String> =
+        (0..500).map(|key| format!("record {key} {}\n", (sent - key).div_ceil(500))).collect();
+    expected.push("last 1\n".to_owned());
+    expected.sort_unstable();
+    assert_eq!(fs::read_to_string(dir.path().join("clients")).unwrap(), expected.concat());
 }
 
 /// A second one that does not say that it is a standby is a mistake, and the first goes on.

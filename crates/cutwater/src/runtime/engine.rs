@@ -233,6 +233,10 @@ impl Engine {
                 *children = start(workers)?;
             }
         }
+        if takes_over {
+            let expected = begins.workers.iter().map(|(worker, _)| *worker).collect();
+            engine.say(ToMaster::NotComing(expected));
+        }
         let workers = if takes_over { 1 } else { workers };
         engine.slots =
             engine.wait_for_workers(workers.max(network.min_workers).max(1), settings, &address)?;

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
     sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -64,6 +64,8 @@ pub(crate) enum ToMaster {
     Draining { worker: WorkerId },
     /// A worker cannot be reached any more.
     Lost { worker: WorkerId },
+    /// Those of these workers of the master before that have not come count as lost.
+    NotComing(Vec<WorkerId>),
     /// Another master runs the program now, and has the workers.
     Overtaken,
     /// The program is over.
@@ -104,6 +106,8 @@ pub(super) struct Master {
     /// What was held before this master began and is used; not known at first.
     used: Option<HashSet<DatasetId>>,
     is_overtaken: bool,
+    /// Workers of the master before that count as lost.
+    not_coming: BTreeSet<WorkerId>,
     /// What was reported while it was not known.
     reported: Vec<(WorkerId, Vec<BlockId>)>,
 }
@@ -142,6 +146,7 @@ impl Master {
             keeper: begins.keeper.clone(),
             used: None,
             is_overtaken: false,
+            not_coming: BTreeSet::new(),
             reported: Vec::new(),
         }
     }
@@ -154,6 +159,7 @@ impl Master {
                     return;
                 }
                 ToMaster::Overtaken => self.overtaken(),
+                ToMaster::NotComing(workers) => self.not_coming(&workers),
                 // Whoever waits for it hears that nobody answers.
                 ToMaster::Hold { .. } | ToMaster::Cut { .. } if self.is_overtaken => {}
                 ToMaster::Event(event) => {
@@ -213,6 +219,15 @@ impl Master {
         }
     }
 
+    /// What they had received and not reported is reported by whoever holds replicas.
+    fn not_coming(&mut self, workers: &[WorkerId]) {
+        for worker in workers.iter().filter(|worker| !self.links.contains_key(worker)) {
+            tracing::warn!(%worker, "a worker of the master before has not come, and counts as lost");
+            self.not_coming.insert(*worker);
+            self.reception.lost(*worker, &self.links);
+        }
+    }
+
     /// Nothing that anyone waits for will come.
     fn overtaken(&mut self) {
         self.is_overtaken = true;
@@ -224,6 +239,12 @@ impl Master {
     }
 
     fn joined(&mut self, worker: WorkerId, slots: u32, link: Link, address: Option<String>) {
+        if self.not_coming.contains(&worker) {
+            // Others hold what it received, and take nothing from it any more.
+            tracing::warn!(%worker, "a worker of the master before has come too late, and is sent away");
+            link.tell_away(ToWorker::Stop);
+            return;
+        }
         if let Some(address) = address {
             // Everyone knows where everyone is before the first task that reads from another.
             link.tell_away(ToWorker::Peers(self.addresses.clone().into_iter().collect()));

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use cutwater_core::{BlockId, DatasetId, Event, Split, Time, counted::Counted, id::count_of, limits};
 use cutwater_wire::client::Receive;
@@ -25,8 +25,8 @@ use crate::{
 ///   again and was counted before is left out, whatever block it is in;
 /// - beyond what an interval may take, clients wait.
 ///
-/// The driver's thread calls it. If the process dies, what it has counted is a part of what has to be known about
-/// the last interval.
+/// The driver's thread calls it. If the process dies, what it has counted is written down with the last interval;
+/// the records themselves are where workers hold them, and are lost only with all that hold them.
 struct Clients<T> {
     records: Ranges<T>,
     source: u32,
@@ -34,6 +34,8 @@ struct Clients<T> {
     pace: Pace,
     interval: Duration,
     counted: Counted,
+    /// Blocks of intervals that were before: workers tell another master of their last ones again.
+    known: BTreeSet<u64>,
     /// Receivers number blocks from here on, since those before have names that are known.
     blocks_from: u64,
     started: bool,
@@ -61,7 +63,7 @@ impl<T: Record> Clients<T> {
     /// What is new of the blocks that workers report, a partition each.
     fn splits(&mut self, received: &Received, taken: &mut Taken) -> Result<Vec<Split>, Error> {
         let (mut splits, mut useless) = (Vec::new(), Vec::new());
-        for block in &received.blocks {
+        for block in received.blocks.iter().filter(|block| !self.known.contains(&block.sequence)) {
             let id = BlockId::Input { source: block.source, sequence: block.sequence };
             let mut left_out: Vec<u32> = Vec::new();
             for (at, batch) in (0..).zip(&block.batches) {
@@ -120,6 +122,7 @@ impl<T: Record> Input for Clients<T> {
                 && *source == self.source
             {
                 self.blocks_from = self.blocks_from.max(count_of(*sequence) + 1);
+                self.known.insert(*sequence);
             }
         }
         self.records.replay(to, splits);
@@ -133,11 +136,6 @@ impl<T: Record> Input for Clients<T> {
     fn resume(&mut self, position: &[u8]) -> Result<(), Error> {
         self.counted = postcard::from_bytes(position).map_err(Error::internal)?;
         Ok(())
-    }
-
-    fn is_lost_with_the_process(&self) -> Option<&'static str> {
-        let is_cluster = self.records.engine().may_lose_blocks();
-        is_cluster.then_some("what clients have sent is held by workers, and by nobody else")
     }
 
     fn set_aside(&mut self, to: Time) {
@@ -249,6 +247,7 @@ impl SourceBuilder<'_> {
                 pace,
                 interval: ctx.interval(),
                 counted: Counted::default(),
+                known: BTreeSet::new(),
                 blocks_from: 0,
                 started: false,
                 stopped: false,

@@ -403,6 +403,7 @@ impl Hands {
     /// What another master had it do is of no use to the next.
     fn begin_anew(&mut self) {
         self.attempts.cancel_all();
+        self.inbox.begin_anew();
         self.wanted = Wanted::default();
     }
 

@@ -104,6 +104,11 @@ impl Inbox {
         self.entries.notify_one();
     }
 
+    /// Another master asks from now on.
+    pub fn begin_anew(&self) {
+        self.own().begin_anew();
+    }
+
     /// That worker is lost; the master asks for the replicas of its blocks.
     pub fn report_replicas(&self, request: u64, owner: WorkerId) {
         let report = self.replicas().report(owner, &self.blocks);

@@ -62,7 +62,16 @@ struct Source {
     bytes: u64,
     deferred: u64,
     left: BTreeSet<WorkerId>,
+    /// The last reports that had blocks, the newest last. A master may die before it has written down what it
+    /// heard.
+    reported: VecDeque<Vec<InputBlock>>,
+    /// Another master is to hear them.
+    again: bool,
 }
+
+/// How many reports are remembered. A master cuts an interval when the input of the one before is written, so that
+/// the last is enough; one more for a report of a replica holder that came in between.
+const REPORTS_REMEMBERED: usize = 2;
 
 struct Block {
     sequence: u64,
@@ -114,8 +123,9 @@ impl Own {
         match self.sources.get_mut(&receive.source) {
             Some(source) => source.receive = receive,
             None => {
-                let (blocks, left) = Default::default();
-                let source = Source { receive, blocks, records: 0, bytes: 0, deferred: 0, left };
+                let (blocks, left, reported) = Default::default();
+                let (records, bytes, deferred, again) = Default::default();
+                let source = Source { receive, blocks, records, bytes, deferred, left, reported, again };
                 self.sources.insert(source.receive.source, source);
             }
         }
@@ -192,6 +202,12 @@ impl Own {
         self.requests.push_back(Request { number, source, ticket: self.last });
     }
 
+    /// Another master asks from now on. It is told again what was reported last, and leaves out what it knows.
+    pub fn begin_anew(&mut self) {
+        self.requests.clear();
+        self.sources.values_mut().for_each(|source| source.again = true);
+    }
+
     /// What can be reported now.
     pub fn ready(&mut self) -> Vec<Ready> {
         let mut ready = Vec::new();
@@ -222,6 +238,14 @@ impl Own {
                 }
                 report.blocks.push(InputBlock { source: request.source, sequence, batches: reports });
                 blocks.push((BlockId::Input { source: request.source, sequence }, Batches(contents)));
+            }
+            if std::mem::take(&mut source.again) {
+                let before = source.reported.iter().flatten().cloned();
+                report.blocks = before.chain(std::mem::take(&mut report.blocks)).collect();
+            }
+            if !report.blocks.is_empty() {
+                source.reported.push_back(report.blocks.clone());
+                source.reported.drain(..source.reported.len().saturating_sub(REPORTS_REMEMBERED));
             }
         }
         Ready { request: request.number, report, blocks }
@@ -429,6 +453,25 @@ mod tests {
         let ready = own.ready();
         assert_eq!(sequences(&ready[0]), [vec![0], vec![1, 2]]);
         assert_eq!((ready[0].report.replica, &*ready[0].report.left), (Some(OTHER), &[PEER][..]));
+    }
+
+    #[test]
+    fn another_master_hears_again_what_was_reported_last() {
+        let mut own = own();
+        put(&mut own, 0, 0);
+        own.request(1, 0);
+        let told = own.ready().remove(0).report.blocks;
+        // The request of a master that is gone is not answered.
+        own.request(2, 0);
+        own.begin_anew();
+        assert!(own.ready().is_empty());
+        put(&mut own, 1, 300);
+        own.request(1, 0);
+        let ready = own.ready();
+        assert_eq!(sequences(&ready[0]), [vec![0], vec![1]]);
+        assert_eq!((&ready[0].report.blocks[..1], ready[0].blocks.len()), (&told[..], 1));
+        own.request(2, 0);
+        assert!(own.ready()[0].report.blocks.is_empty(), "it has heard it");
     }
 
     #[test]
