@@ -299,3 +299,61 @@ fn a_state_that_is_new_begins_after_the_states_that_were_written() {
     assert_eq!(sums[0], [10, 11, 12, 13]);
     assert!(sums[1].is_sorted_by(|a, b| a + 1 == *b), "{sums:?}");
 }
+
+/// Counts, with states written after every interval, in a folder of which a part can be made unusable.
+fn counting(folder: &Path) -> (Harness, cutwater::testing::Watched<(u32, u64)>) {
+    let builder = builder().checkpoint_intervals(1).checkpoint(folder.to_str().unwrap());
+    let harness = Harness::with(builder, 2);
+    let input = harness.input((0..400).map(|_| vec![(1u32, 1u64)]));
+    let seen = harness.watch(&input.running_reduce(|a, b| a + b));
+    (harness, seen)
+}
+
+/// Nothing can be written there, whoever tries.
+fn make_unusable(folder: &Path) {
+    fs::rename(folder, folder.with_extension("away")).unwrap();
+    fs::write(folder, "in the way").unwrap();
+}
+
+fn make_usable(folder: &Path) {
+    fs::remove_file(folder).unwrap();
+    fs::rename(folder.with_extension("away"), folder).unwrap();
+}
+
+/// The store takes no states: intervals go on for a while, then one says why; after a restart nothing is missing.
+#[test]
+fn states_that_cannot_be_written_do_not_pile_up_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (harness, _seen) = counting(dir.path());
+    harness.advance(10).unwrap();
+    make_unusable(&dir.path().join("state"));
+    let failure = (0..300).find_map(|_| harness.step().unwrap().failure).expect("it ends at some time");
+    let said = failure.to_string();
+    assert!(said.contains("state cannot be written"), "{said}");
+    drop(harness);
+    make_usable(&dir.path().join("state"));
+    let (harness, seen) = counting(dir.path());
+    let report = harness.step().unwrap();
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+    assert_eq!(seen.all(), [Some(vec![(1, report.number)])]);
+}
+
+/// No output is given out of an interval whose input could not be written down.
+#[test]
+fn without_a_progress_log_nothing_is_given_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (harness, seen) = counting(dir.path());
+    harness.advance(10).unwrap();
+    make_unusable(&dir.path().join("log"));
+    for _ in 0..3 {
+        let said = harness.step().unwrap().failure.expect("it cannot be written").to_string();
+        assert!(said.contains("cannot write log/"), "{said}");
+    }
+    assert_eq!(seen.all().len(), 10);
+    drop(harness);
+    make_usable(&dir.path().join("log"));
+    let (harness, seen) = counting(dir.path());
+    // That the tenth was over may not have been written, and then it is run again.
+    while harness.step().unwrap().number < 11 {}
+    assert_eq!(seen.all().pop(), Some(Some(vec![(1, 11)])));
+}

@@ -11,5 +11,7 @@ pub(crate) mod file;
 pub(crate) mod manifest;
 pub(crate) mod operators;
 pub(crate) mod program;
+#[cfg(all(test, feature = "s3"))]
+mod s3;
 pub(crate) mod saved;
 pub(crate) mod store;

@@ -46,6 +46,8 @@ pub(super) struct Checkpointer {
     begun: Instant,
     intervals: u64,
     bytes: u64,
+    /// How many intervals lay between the last that was written and the last that was begun.
+    behind: u64,
     _folder: Option<OwnFolder>,
 }
 
@@ -101,6 +103,7 @@ impl Checkpointer {
             begun: Instant::now(),
             intervals: 0,
             bytes: 0,
+            behind: 0,
             _folder: folder,
         })
     }
@@ -157,13 +160,16 @@ impl Checkpointer {
                 return Ok(());
             }
         }
-        if let Some(failure) = self.failure().take() {
-            // The one that is begun now is another try.
-            if self.intervals >= self.settings.intervals_max * limits::LINEAGE_BEHIND_MAX {
-                return Err(failure.at("state cannot be written"));
-            }
+        let failure = self.failure().take();
+        let behind = self.intervals + if failure.is_some() { self.behind } else { 0 };
+        if let Some(failure) = failure
+            && behind >= self.settings.intervals_max * limits::LINEAGE_BEHIND_MAX
+        {
+            return Err(failure.at("state cannot be written"));
         }
+        // If one failed, this is another try.
         self.begin(number, time, streams);
+        self.behind = behind;
         Ok(())
     }
 

@@ -368,7 +368,8 @@ impl Driver {
             progress.interval(&report, &self.graph.inputs);
             if let Some(error) = report.failure
                 && (self.ctx.settings().on_failure == OnFailure::Stop
-                    || matches!(error.kind(), ErrorKind::Internal | ErrorKind::Fenced))
+                    || matches!(error.kind(), ErrorKind::Internal | ErrorKind::Fenced)
+                    || self.cannot_record())
             {
                 return Err(error);
             }
@@ -466,6 +467,11 @@ impl Driver {
         let input = postcard::to_allocvec(&input).map_err(Error::internal)?;
         durable.journal.interval(report.number, report.time, input, blocks);
         Ok(())
+    }
+
+    /// No interval after this one could be told to a restart, so none may run.
+    fn cannot_record(&self) -> bool {
+        self.durable.as_ref().is_some_and(|durable| durable.journal.has_failed())
     }
 
     /// No output may tell of an interval that a restart would know nothing of.

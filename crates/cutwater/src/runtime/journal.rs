@@ -140,6 +140,11 @@ impl Journal {
         state.failure.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether nothing is written any more, since something could not be.
+    pub fn has_failed(&self) -> bool {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner).failure.is_some()
+    }
+
     fn tell(&self, what: ToWriter) {
         if let Some(to_writer) = &self.to_writer {
             // A writer that has failed has said why; whoever waits for it is told.
@@ -221,7 +226,12 @@ impl Thread {
                 self.completed = number;
                 Ok(())
             }
-            ToWriter::NeededFrom { number } => self.remove_before(number),
+            ToWriter::NeededFrom { number } => {
+                // It stays for longer, and is tried again with what comes after it.
+                let removed = self.remove_before(number);
+                let _ = removed.map_err(|error| tracing::warn!(%error, "the progress log"));
+                Ok(())
+            }
         }
     }
 
@@ -247,13 +257,15 @@ impl Thread {
         let newest = self.entries.len().saturating_sub(1);
         let is_old = |(_, about): &(u64, Option<u64>)| about.is_none_or(|about| about < number);
         let old = self.entries[..newest].iter().take_while(|entry| is_old(entry)).count();
-        for (position, about) in self.entries.drain(..old) {
-            self.store.delete(&log_name(position))?;
-            if let Some(number) = about {
-                self.store.delete(&input_name(number))?;
-            }
-        }
-        Ok(())
+        let mut removed = 0;
+        let done = self.entries[..old].iter().try_for_each(|(position, about)| {
+            self.store.delete(&log_name(*position))?;
+            about.map_or(Ok(()), |number| self.store.delete(&input_name(number)))?;
+            removed += 1;
+            Ok(())
+        });
+        self.entries.drain(..removed);
+        done
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
