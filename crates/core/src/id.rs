@@ -37,6 +37,20 @@ ids! {
     WorkerId(u32) "w";
 }
 
+impl JobId {
+    const BACKGROUND: u64 = 1 << 63;
+
+    /// The job of that number among those that nobody waits for: they come after all others.
+    pub fn background(number: u64) -> Self {
+        Self(Self::BACKGROUND | number)
+    }
+
+    /// Whether nobody waits for it.
+    pub fn is_background(self) -> bool {
+        self.0 & Self::BACKGROUND != 0
+    }
+}
+
 impl WorkerId {
     /// The master, as one that holds blocks: those it has received itself. It runs no tasks.
     pub const MASTER: Self = Self(u32::MAX);

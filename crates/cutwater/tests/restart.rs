@@ -8,55 +8,15 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
-use cutwater::{Builder, Context, DStream, ErrorKind, State, StateSpec, Time, testing::Harness};
+use cutwater::{Builder, Context, ErrorKind, Time, testing::Harness};
+use every_state::{SECOND, clicks, states};
 
-const SECOND: Duration = Duration::from_secs(1);
+#[path = "support/every_state.rs"]
+mod every_state;
+
 const INTERVALS: u64 = 20;
-
-/// When it happened, in milliseconds, its key and its value.
-type Click = (i64, u32, u64);
-
-fn clicks() -> Vec<Vec<Click>> {
-    let click = |t: i64, n: u64| {
-        let late = i64::from(n.is_multiple_of(7)) * 1000;
-        (t * 1000 + n as i64 * 10 - late, (n * n % 41) as u32, n)
-    };
-    (0..INTERVALS as i64).map(|t| (0..30).map(|n| click(t, n + t as u64)).collect()).collect()
-}
-
-/// Every kind of state there is, and windows that look back at streams with and without.
-fn streams(clicks: &DStream<Click>) -> Vec<DStream<String>> {
-    let keyed = clicks.map(|(_, key, value)| (key, value));
-    let running = keyed.running_reduce(|a, b| a + b);
-    let of_state =
-        running.window(4 * SECOND, SECOND).map(|(key, sum)| (key % 3, sum)).reduce_by_key(u64::max);
-    let windowed = keyed.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, 5 * SECOND, SECOND);
-    let tree = keyed.reduce_by_key_and_window(u64::max, 8 * SECOND, 2 * SECOND);
-    let spec = StateSpec::new().timeout(2 * SECOND);
-    let mapped = keyed.map_with_state_spec(
-        |_, key, value: Option<u64>, state: &mut State<u64>| {
-            let sum = value.unwrap_or(0) + if state.exists() { *state.get() } else { 0 };
-            if !state.is_timing_out() {
-                state.update(sum);
-            }
-            Some((*key, sum, state.is_timing_out()))
-        },
-        spec,
-    );
-    let by_time = clicks.event_time(|click| Time::from_ms(click.0)).map(|click| (click.1, click.2));
-    let panes = by_time.window(3 * SECOND).allowed_lateness(SECOND).reduce_by_key(|a, b| a + b);
-    vec![
-        running.map(|entry| format!("running {entry:?}")),
-        of_state.map(|entry| format!("of state {entry:?}")),
-        windowed.map(|entry| format!("windowed {entry:?}")),
-        tree.map(|entry| format!("tree {entry:?}")),
-        mapped.map(|entry| format!("mapped {entry:?}")),
-        panes.map(|pane| format!("panes {} {} {} {:?}", pane.window.end, pane.key, pane.value, pane.kind)),
-    ]
-}
 
 fn builder() -> Builder {
     Context::builder("restart").interval(SECOND).threads(2).checkpoint_intervals(3)
@@ -65,8 +25,8 @@ fn builder() -> Builder {
 /// Runs the program until it is at its end, or ends the process like a crash in interval `abort_at`.
 fn program(folder: &Path, abort_at: Option<i64>) {
     let harness = Harness::with(builder().checkpoint(folder.join("checkpoints").to_str().unwrap()), 3);
-    let input = harness.input(clicks());
-    for (number, stream) in streams(&input).into_iter().enumerate() {
+    let input = harness.input(clicks(INTERVALS, 30));
+    for (number, stream) in states(&input).into_iter().enumerate() {
         let file = folder.join(format!("{number}.out"));
         stream.for_each_rdd(move |rdd, t| {
             let mut records = rdd.collect()?;
@@ -97,7 +57,7 @@ fn given(folder: &Path) -> Vec<BTreeMap<i64, String>> {
         }
         by_time
     };
-    (0..6).map(read).collect()
+    (0..7).map(read).collect()
 }
 
 /// Starts this test again as the program.

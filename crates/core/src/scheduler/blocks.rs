@@ -207,14 +207,6 @@ impl Blocks {
         Located::runs(moved.into_iter().filter_map(holder))
     }
 
-    /// What whoever reads the pieces of `dataset` reads from `worker`.
-    pub(super) fn read_from(&self, dataset: DatasetId, worker: WorkerId) -> impl Iterator<Item = Unit> {
-        let partitions = self.made.get(&dataset).into_iter().flat_map(|made| &made.partitions);
-        let from_there = partitions
-            .filter(move |(_, holders)| holders.0.first().is_some_and(|holder| holder.worker == worker));
-        from_there.map(move |(partition, _)| Unit::Made { dataset, partition: *partition })
-    }
-
     /// What is held of a dataset, if anything is.
     pub(super) fn made(&self, dataset: DatasetId) -> Option<&Made> {
         self.made.get(&dataset)

@@ -46,8 +46,9 @@ impl Scheduler {
             return if still_ready { Err(nobody_makes_inputs(id)) } else { Ok(()) };
         }
         let weights = inputs.weights(&self.blocks);
+        let background = self.runs.get(&id).is_some_and(|run| run.urgency.is_background());
         let newcomer = self.newcomer(id, &inputs);
-        let worker = newcomer.or_else(|| self.workers.choose(&weights, inputs.has_kept()));
+        let worker = newcomer.or_else(|| self.workers.choose(&weights, inputs.has_kept(), background));
         if let Some(worker) = worker {
             self.launch(id, partition, worker, &inputs);
         }
@@ -69,8 +70,9 @@ impl Scheduler {
             }
         }
         let attempt = run.start(id, partition, worker, self.now);
+        let background = run.urgency.is_background();
         let target = run.stage.target;
-        self.workers.occupy(worker, attempt);
+        self.workers.occupy(worker, attempt, background);
         let task = inputs.task(attempt, target, worker, &self.blocks);
         self.commands.push(Command::Launch { worker, task });
     }

@@ -112,9 +112,6 @@ impl Scheduler {
     /// stumble over something that lies behind it and was never meant to be read. Then it is the
     /// kept partitions counted on there that are in doubt: to count on them again would be to
     /// send the task into the same trap.
-    ///
-    /// Another worker that cannot be read from is mostly gone, and its loss is about to be told. Until then a
-    /// task that has many pieces to read there must not be tried once for each of them.
     fn suspects(&self, attempt: Attempt, worker: WorkerId, block: &BlockId, holder: WorkerId) -> Vec<Unit> {
         let mut suspects = vec![Unit::of(block)];
         if holder == worker
@@ -123,12 +120,6 @@ impl Scheduler {
             && !inputs.contain(block)
         {
             suspects.extend(inputs.whole());
-        }
-        if holder != worker
-            && let Some(run) = self.runs.get(&attempt.stage)
-            && let Ok(inputs) = Inputs::of(&self.datasets, &self.blocks, run.stage.target, attempt.partition)
-        {
-            suspects.extend(inputs.shuffles().flat_map(|shuffle| self.blocks.read_from(shuffle, holder)));
         }
         suspects
     }

@@ -59,6 +59,8 @@ struct Worker {
     class: Class,
     slowness: Slowness,
     running: BTreeMap<Attempt, Turn>,
+    /// Those of them that nobody waits for. They take no room from the others, whose state is here.
+    background: BTreeSet<Attempt>,
     sent: u64,
 }
 
@@ -77,13 +79,20 @@ impl Worker {
     }
 
     /// How many attempts may still be sent to it that wait for a slot there.
-    fn room(&self) -> usize {
-        (self.slots * (1 + limits::WAITING_PER_SLOT)).saturating_sub(self.running.len())
+    fn room(&self, background: bool) -> usize {
+        let taken = match background {
+            true => self.background.len(),
+            false => self.running.len() - self.background.len(),
+        };
+        (self.slots * (1 + limits::WAITING_PER_SLOT)).saturating_sub(taken)
     }
 
     /// Takes in an attempt, which has a slot at once if there is one.
-    fn begin(&mut self, attempt: Attempt, now_ms: u64) {
+    fn begin(&mut self, attempt: Attempt, background: bool, now_ms: u64) {
         self.sent += 1;
+        if background {
+            self.background.insert(attempt);
+        }
         let turn = if self.free() > 0 {
             Turn::Runs { since_ms: now_ms }
         } else {
@@ -94,6 +103,7 @@ impl Worker {
 
     /// An attempt is over: the slot that it had goes to who has waited for longest.
     fn end(&mut self, attempt: Attempt, now_ms: u64) {
+        self.background.remove(&attempt);
         if !matches!(self.running.remove(&attempt), Some(Turn::Runs { .. })) {
             return;
         }
@@ -109,8 +119,9 @@ impl Worker {
 
 impl Workers {
     pub(super) fn add(&mut self, id: WorkerId, slots: u32) {
-        let (slowness, running) = Default::default();
-        let worker = Worker { slots: slots as usize, class: Class::Usual, slowness, running, sent: 0 };
+        let (slowness, running, background) = Default::default();
+        let (slots, class) = (slots as usize, Class::Usual);
+        let worker = Worker { slots, class, slowness, running, background, sent: 0 };
         self.workers.insert(id, worker);
         self.classify();
     }
@@ -227,7 +238,14 @@ impl Workers {
     /// Among the workers that hold most of the task's input, one with a free slot; failing that, one
     /// where the task can wait for a slot, if it `may_wait`; failing that, any other with a free slot.
     /// Where there is a choice, the one with most free slots, and then the lowest id.
-    pub(super) fn choose(&self, weights: &BTreeMap<WorkerId, Weight>, may_wait: bool) -> Option<WorkerId> {
+    ///
+    /// A task in the `background` waits behind others of its kind only, and takes no room from the rest.
+    pub(super) fn choose(
+        &self,
+        weights: &BTreeMap<WorkerId, Weight>,
+        may_wait: bool,
+        background: bool,
+    ) -> Option<WorkerId> {
         let at_work = || {
             let at_work =
                 weights.iter().filter_map(|(id, weight)| Some((*id, weight, self.workers.get(id)?)));
@@ -239,7 +257,9 @@ impl Workers {
             places.filter(|(places, _)| *places > 0).map(|(places, id)| (places, Reverse(id))).max()
         };
         best(&mut preferred().map(|(id, _, worker)| (worker.free(), id)))
-            .or_else(|| best(&mut preferred().filter(|_| may_wait).map(|(id, _, w)| (w.room(), id))))
+            .or_else(|| {
+                best(&mut preferred().filter(|_| may_wait).map(|(id, _, w)| (w.room(background), id)))
+            })
             .or_else(|| self.free.last().copied())
             .map(|(_, Reverse(id))| id)
     }
@@ -274,8 +294,8 @@ impl Workers {
     }
 
     /// The attempt occupies a slot of a worker that has a free one, or waits for one there.
-    pub(super) fn occupy(&mut self, id: WorkerId, attempt: Attempt) {
-        self.change(id, |worker, now_ms| worker.begin(attempt, now_ms));
+    pub(super) fn occupy(&mut self, id: WorkerId, attempt: Attempt, background: bool) {
+        self.change(id, |worker, now_ms| worker.begin(attempt, background, now_ms));
     }
 
     /// The attempt, if it was there at all, is over.
@@ -288,7 +308,11 @@ impl Workers {
         self.free.remove(&(worker.free(), Reverse(id)));
         change(worker, self.now_ms);
         let most = worker.slots * (1 + limits::WAITING_PER_SLOT);
-        assert!(worker.running.len() <= most, "{id} was given more attempts than it has room for");
+        let others = worker.running.len() - worker.background.len();
+        assert!(
+            others <= most && worker.background.len() <= most,
+            "{id} was given more attempts than it has room for"
+        );
         if worker.free() > 0 && Some(worker.class) == self.best {
             self.free.insert((worker.free(), Reverse(id)));
         }

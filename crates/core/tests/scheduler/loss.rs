@@ -245,15 +245,3 @@ fn what_is_made_again_for_a_state_that_is_saved_meanwhile_is_given_up() {
     s.releases(&[input(0)], &["w2 drops input0/0"]);
     s.fails(1, (2, 0, 0), TaskError::Cancelled, &["define s1 for d4", "w1 runs s1.0#0"]);
 }
-
-/// Nobody has said yet that the worker is gone from which the task has two pieces to read.
-#[test]
-fn a_worker_that_cannot_be_read_from_is_not_tried_once_for_each_piece() {
-    let mut s = Script::with_workers(&[(1, 1), (2, 0)]);
-    s.holds(2, &[piece(2, 0, 0), piece(2, 1, 0)], &[]);
-    s.submit(1, &two_stages(2, 1), 3, &["define s0 for d3", "w1 runs s0.0#0 d2[0→0]@w2 d2[1→0]@w2"]);
-    s.fails(1, (0, 0, 0), unreadable(piece(2, 0, 0), 2), &["define s1 for d2", "w1 runs s1.0#0"]);
-    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &["w1 runs s1.1#0"]);
-    s.finishes(1, (1, 1, 0), &[piece(2, 1, 0)], &["retire s1", "w1 runs s0.0#1"]);
-    s.finishes(1, (0, 0, 1), &[], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
-}

@@ -74,3 +74,22 @@ fn a_task_waits_where_its_state_is_but_not_behind_many() {
         &["define s0 for d2", "w1 runs s0.0#0", "w1 runs s0.1#0", "w2 runs s0.2#0 d1[2]@w1"],
     );
 }
+
+/// States are being written, a partition on each worker, when an interval is to change them.
+#[test]
+fn a_job_in_the_background_takes_no_room_from_who_has_state() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[part(1, 0), part(1, 1)], &[]);
+    s.holds(2, &[part(1, 2), part(1, 3)], &[]);
+    let background = cutwater_core::JobId::background(1).0;
+    let states = kept(source(1, 4));
+    s.submitted(background, &[states, mapped(2, 4, 1)], 2);
+    s.submit(5, &[kept(mapped(3, 4, 1))], 3, &[]);
+    assert!(s.said(1, (0, 0, 0), &[]).iter().all(|line| !line.contains("runs")), "another had waited there");
+    let launched =
+        |said: Vec<String>| said.into_iter().filter(|line| line.contains("runs")).collect::<Vec<_>>();
+    assert_eq!(launched(s.said(1, (0, 1, 0), &[])), ["w1 runs s1.0#0"]);
+    assert_eq!(launched(s.said(1, (1, 0, 0), &[])), ["w1 runs s1.1#0"]);
+    // The first worker is free, and the other is not; but there is the state.
+    assert_eq!(launched(s.said(1, (1, 1, 0), &[])), ["w2 runs s1.2#0", "w2 runs s1.3#0", "w2 runs s0.3#0"]);
+}

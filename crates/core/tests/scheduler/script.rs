@@ -125,6 +125,14 @@ impl Script {
         self.expect(event, commands);
     }
 
+    /// The same, and answers with what is to be done then.
+    pub fn said(&mut self, worker: u32, attempt: (u64, u32, u32), stored: &[BlockId]) -> Vec<String> {
+        let (worker, stored) = (WorkerId(worker), stored.to_vec());
+        let event = Event::TaskFinished { attempt: named(attempt), worker, stored, read: 0 };
+        let commands = self.scheduler.step(event);
+        commands.iter().filter_map(|command| self.show(command)).collect()
+    }
+
     #[track_caller]
     pub fn fails(&mut self, worker: u32, attempt: (u64, u32, u32), error: TaskError, commands: &[&str]) {
         self.expect(Event::TaskFailed { attempt: named(attempt), worker: WorkerId(worker), error }, commands);

@@ -67,9 +67,6 @@ pub(crate) enum Urgency {
     Background,
 }
 
-/// Jobs in the background come after all others (`JobId`).
-const BACKGROUND: u64 = 1 << 63;
-
 /// A job on its way.
 pub(crate) struct Submitted {
     answer: Receiver<Result<Vec<Block>, TaskError>>,
@@ -487,10 +484,10 @@ impl Engine {
         describe: impl FnOnce(&mut Vec<Step>),
     ) -> Result<Submitted, Error> {
         let number = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let job = JobId(match urgency {
-            Urgency::Now => number,
-            Urgency::Background => BACKGROUND | number,
-        });
+        let job = match urgency {
+            Urgency::Now => JobId(number),
+            Urgency::Background => JobId::background(number),
+        };
         let (reply, answer) = crossbeam_channel::bounded(1);
         // What one thread has described another may refer to the next moment, and must come later.
         let describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -106,6 +106,8 @@ pub(super) struct Master {
     /// What was held before this master began and is used; not known at first.
     used: Option<HashSet<DatasetId>>,
     is_overtaken: bool,
+    /// Targets of jobs that nobody waits for.
+    background: HashSet<DatasetId>,
     /// Workers of the master before that count as lost.
     not_coming: BTreeSet<WorkerId>,
     /// What was reported while it was not known.
@@ -146,6 +148,7 @@ impl Master {
             keeper: begins.keeper.clone(),
             used: None,
             is_overtaken: false,
+            background: HashSet::new(),
             not_coming: BTreeSet::new(),
             reported: Vec::new(),
         }
@@ -361,6 +364,9 @@ impl Master {
             self.counted.entry(step.counts_as).or_default().datasets += 1;
             self.steps.insert(step.dataset.id, step);
         }
+        if job.is_background() {
+            self.background.insert(target);
+        }
         let partitions = self.steps.get(&target).map_or(0, |step| step.dataset.partitions);
         self.jobs.insert(job, Waiting { blocks: vec![None; partitions as usize], reply });
         self.step(Event::JobSubmitted { job, datasets, target });
@@ -419,7 +425,10 @@ impl Master {
             }
             Command::Launch { worker, task } => {
                 let attempt = task.attempt;
-                let moved = task.remote.iter().filter(|(id, _)| matches!(id, BlockId::Partition { .. }));
+                // To write a state down moves nothing.
+                let is_counted = !self.background.contains(&task.target);
+                let moved = task.remote.iter();
+                let moved = moved.filter(|(id, _)| is_counted && matches!(id, BlockId::Partition { .. }));
                 self.shared.moved.fetch_add(moved.count() as u64, Ordering::Relaxed);
                 let launched = match (self.stages.get(&attempt.stage), self.links.get_mut(&worker)) {
                     (Some(defined), Some(link)) => link.run(defined, &self.located, task),
@@ -525,6 +534,7 @@ impl Master {
         let mut shuffles = Vec::new();
         for dataset in self.leaving.drain(..) {
             shuffles.extend(self.located.remove(&dataset).map(|_| dataset));
+            self.background.remove(&dataset);
             let Some(step) = self.steps.remove(&dataset) else { continue };
             if let Entry::Occupied(mut counted) = self.counted.entry(step.counts_as) {
                 counted.get_mut().datasets -= 1;

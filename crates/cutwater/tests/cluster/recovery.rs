@@ -1,63 +1,16 @@
 //! Programs with state whose workers are killed: every interval's output is that of an undisturbed run.
 
-use std::time::Duration;
-
-use cutwater::{
-    DStream, State, StateSpec, Time,
-    testing::{Harness, Watched},
-};
+use cutwater::testing::{Harness, Watched};
+use every_state::{clicks, states};
 
 use crate::{builder, kill, sorted};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// When it happened, in milliseconds, its key and its value.
-type Click = (i64, u32, u64);
-
-/// Clicks of 40 keys over 24 intervals; some come an interval late.
-fn clicks() -> impl Iterator<Item = Vec<Click>> {
-    let click = |t: i64, n: u64| {
-        (t * 1000 + n as i64 * 10 - i64::from(n.is_multiple_of(7)) * 1000, (n * n % 41) as u32, n)
-    };
-    (0..24).map(move |t| (0..60).map(|n| click(t, n + t as u64)).collect())
-}
-
-/// Every kind of state there is, each as one stream of text.
-fn states(clicks: &DStream<Click>) -> Vec<DStream<String>> {
-    let keyed = clicks.map(|(_, key, value)| (key, value));
-    let running = keyed.running_reduce(|a, b| a + b);
-    let windowed = keyed.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, 5 * SECOND, SECOND);
-    let tree = keyed.reduce_by_key_and_window(|a, b| a.max(b), 8 * SECOND, SECOND);
-    let updated = keyed.update_state_by_key(|values, sum: Option<u64>| {
-        let sum = sum.unwrap_or(0) + values.iter().sum::<u64>();
-        (!sum.is_multiple_of(5) || sum < 50).then_some(sum)
-    });
-    let spec = StateSpec::new().timeout(2 * SECOND);
-    let mapped = keyed.map_with_state_spec(
-        |_, key, value: Option<u64>, state: &mut State<u64>| {
-            let sum = value.unwrap_or(0) + if state.exists() { *state.get() } else { 0 };
-            if !state.is_timing_out() {
-                state.update(sum);
-            }
-            Some((*key, sum, state.is_timing_out()))
-        },
-        spec,
-    );
-    let by_time = clicks.event_time(|click| Time::from_ms(click.0)).map(|click| (click.1, click.2));
-    let panes = by_time.window(3 * SECOND).allowed_lateness(SECOND).reduce_by_key(|a, b| a + b);
-    vec![
-        running.map(|entry| format!("running {entry:?}")),
-        windowed.map(|entry| format!("windowed {entry:?}")),
-        tree.map(|entry| format!("tree {entry:?}")),
-        updated.map(|entry| format!("updated {entry:?}")),
-        mapped.map(|entry| format!("mapped {entry:?}")),
-        panes.map(|pane| format!("panes {} {} {} {:?}", pane.window.end, pane.key, pane.value, pane.kind)),
-    ]
-}
+#[path = "../support/every_state.rs"]
+mod every_state;
 
 /// Runs the program in `harness`, doing `what` before each interval, and answers with what each stream said.
 fn run(harness: &Harness, mut what: impl FnMut(u64, &Harness)) -> Vec<Vec<Vec<String>>> {
-    let clicks = harness.input(clicks());
+    let clicks = harness.input(clicks(24, 60));
     let watched: Vec<Watched<String>> = states(&clicks).iter().map(|stream| harness.watch(stream)).collect();
     for interval in 0..24 {
         what(interval, harness);

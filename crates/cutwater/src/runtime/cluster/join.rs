@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     dialled,
     fetch::Fetcher,
-    host_of, identity,
+    host_of, identity, network_threads,
     outbox::{receive_some, send_all},
     plans::Plans,
     serve::{Served, Takeover, serve},
@@ -54,15 +54,7 @@ pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials)
     if let Err(error) = ignored {
         tracing::warn!(%error, "Ctrl-C will end this worker");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("cutwater-net")
-        .enable_all()
-        .build();
-    let lived = match runtime {
-        Ok(runtime) => runtime.block_on(live(master, settings, credentials)),
-        Err(error) => Err(Error::external(format_args!("cannot start network threads: {error}"))),
-    };
+    let lived = network_threads().and_then(|threads| threads.block_on(live(master, settings, credentials)));
     match lived {
         Ok(()) => std::process::exit(0),
         Err(error) => {

@@ -33,7 +33,7 @@ use super::{
     clocks::{Skew, Watch},
     fetch::dial,
     handshakes::Handshakes,
-    identity,
+    identity, network_threads,
     outbox::{receive_some, send_all},
     serve::answer_all,
 };
@@ -109,12 +109,7 @@ impl Listener {
         received: Arc<BlockStore>,
         to_master: Sender<ToMaster>,
     ) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("cutwater-net")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::external(format_args!("cannot start network threads: {error}")))?;
+        let runtime = network_threads()?;
         // Hashed before anybody knocks, so that no handshake has to wait for it.
         identity::executable()?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| {

@@ -28,6 +28,8 @@ mod wanted;
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::error::Error;
+
 pub(crate) use join::work;
 pub(crate) use listen::Listener;
 pub(crate) use role::Role;
@@ -42,6 +44,13 @@ pub(crate) fn dialled(host: &str, port: u16) -> String {
         Ok(ip) => SocketAddr::new(ip, port).to_string(),
         Err(_) => format!("{host}:{port}"),
     }
+}
+
+/// The threads on which sockets are served: one, since what they do is small, and nothing of the program runs there.
+pub(crate) fn network_threads() -> Result<tokio::runtime::Runtime, Error> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let started = builder.worker_threads(1).thread_name("cutwater-net").enable_all().build();
+    started.map_err(|error| Error::external(format_args!("cannot start network threads: {error}")))
 }
 
 /// The host of an address `HOST:PORT`, as certificates name it.

@@ -11,7 +11,7 @@ use super::Inbox;
 use crate::{
     block::BlockStore,
     error::Error,
-    runtime::cluster::{Served, Token, TokenFile, identity, serve},
+    runtime::cluster::{Served, Token, TokenFile, identity, network_threads, serve},
 };
 
 /// The door for clients of a program that has its worker in its own process.
@@ -33,12 +33,7 @@ impl Door {
         blocks: Arc<BlockStore>,
         inbox: Arc<Inbox>,
     ) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("cutwater-net")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::external(format_args!("cannot start network threads: {error}")))?;
+        let runtime = network_threads()?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| {
             Error::external(format_args!("cannot listen on {address} for clients: {error}; `--clients HOST:PORT` chooses another address"))
         })?;

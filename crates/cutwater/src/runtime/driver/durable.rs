@@ -1,0 +1,158 @@
+//! What the loop over intervals writes down, and how it goes on after a restart.
+
+use super::Driver;
+use crate::{
+    context::{Context, Graph, IntervalReport, OnFailure},
+    error::Error,
+    runtime::resume::{self, Durable, Known},
+    source::Recorded,
+};
+
+impl Driver {
+    /// What the program writes down, if it does, unless it was written by another that this one cannot go on from.
+    pub(super) fn durable(ctx: &Context, graph: &Graph) -> Result<Option<Durable>, Error> {
+        let durable = ctx.take_durable();
+        if let Some(durable) = &durable {
+            durable.compare(ctx, graph)?;
+        }
+        Ok(durable)
+    }
+
+    /// Goes on where the program was when it ended: its streams get the states that were written and what they
+    /// look back at, its sources go on after what they gave, and intervals whose outputs may not be done are run
+    /// again with the input that they had.
+    pub(super) fn resume(&mut self) -> Result<(), Error> {
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        let Some((number, time)) = durable.last() else { return Ok(()) };
+        durable.name_kept(&self.graph)?;
+        durable.restore(&self.ctx, &self.graph, self.now)?;
+        (self.number, self.now) = durable.from();
+        let mut known = durable.known(&self.ctx, &self.graph)?;
+        let positions: Vec<_> = known
+            .back()
+            .into_iter()
+            .flat_map(|last| &last.input)
+            .map(|input| input.position.clone())
+            .collect();
+        let first_again = known.iter().position(|interval| !durable.is_completed(interval.number));
+        self.again = known.split_off(first_again.unwrap_or(known.len()));
+        let may_be_lost = self.ctx.engine().may_lose_blocks();
+        for interval in known {
+            (self.now, self.number) = (interval.time, interval.number);
+            let is_before =
+                self.durable.as_ref().is_some_and(|durable| durable.is_before_states(self.number));
+            replay(&mut self.graph, &interval);
+            self.ctx.timeline().reach(interval.time);
+            if !is_before {
+                for stream in &self.graph.streams {
+                    stream.forget(interval.time, may_be_lost);
+                }
+            }
+        }
+        for (input, position) in self.graph.inputs.iter_mut().zip(&positions) {
+            input.resume(position)?;
+        }
+        if self.again.is_empty() {
+            (self.number, self.now) = (number, time);
+        }
+        let named = self.graph.streams.iter().flat_map(|stream| stream.named());
+        self.ctx.engine().use_only(named.collect());
+        tracing::info!(interval = %self.now, again = self.again.len(), "the program goes on");
+        Ok(())
+    }
+
+    /// Has the last states written down, so that the next start need not make them again.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        let finished = durable.checkpointer.finish((self.number, self.now), &self.graph.streams);
+        durable.keeper.program_is_over();
+        finished
+    }
+
+    /// Has the input of the interval written down.
+    pub(super) fn record(&mut self, report: &IntervalReport) -> Result<(), Error> {
+        let Some(durable) = &self.durable else { return Ok(()) };
+        let (mut sources, mut blocks) = (Vec::with_capacity(self.graph.inputs.len()), Vec::new());
+        for (input, source) in self.graph.inputs.iter().zip(&report.sources) {
+            let splits = input.recorded(report.time);
+            let ids = splits.iter().flatten().flat_map(|split| &split.blocks);
+            blocks.extend(ids.filter_map(|id| Some((*id, self.ctx.engine().received(*id)?))));
+            let recorded = Recorded { splits, position: input.position(), standing: source.standing };
+            sources.push((input.name().to_owned(), recorded));
+        }
+        let before = report.time - self.ctx.interval();
+        let kept = (0..)
+            .zip(&self.graph.streams)
+            .filter_map(|(at, stream)| Some((at, before, stream.kept_at(before)?)));
+        let input = resume::Input { sources, kept: kept.collect() };
+        let input = postcard::to_allocvec(&input).map_err(Error::internal)?;
+        durable.journal.interval(report.number, report.time, input, blocks);
+        Ok(())
+    }
+
+    /// No interval after this one could be told to a restart, so none may run.
+    pub(super) fn cannot_record(&self) -> bool {
+        self.durable.as_ref().is_some_and(|durable| durable.journal.has_failed())
+    }
+
+    /// No output may tell of an interval that a restart would know nothing of.
+    pub(super) fn wait_until_recorded(&self, was_before: bool) -> Result<(), Error> {
+        match &self.durable {
+            Some(durable) if !was_before => durable.journal.wait_for(self.number),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has it written down that the interval is over.
+    pub(super) fn note_completed(&mut self, report: &mut IntervalReport) {
+        let Some(durable) = &mut self.durable else { return };
+        match report.failure {
+            None => durable.journal.completed(report.number),
+            // It is tried again when the program is started again.
+            Some(_) if self.ctx.settings().on_failure == OnFailure::Stop => {}
+            Some(_) => durable.journal.set_aside(report.number),
+        }
+        durable.forget(&self.graph);
+    }
+
+    /// Has states written down, if it is time to.
+    pub(super) fn checkpoint(&mut self, report: &mut IntervalReport) {
+        let checkpointer = match &mut self.durable {
+            Some(durable) => Some(&mut durable.checkpointer),
+            None => self.checkpointer.as_mut(),
+        };
+        let Some(checkpointer) = checkpointer.filter(|_| report.failure.is_none()) else { return };
+        let at = (report.number, report.time);
+        if let Err(error) = checkpointer.ended(at, report.bytes(), &self.graph.streams) {
+            tracing::error!(interval = %report.time, %error, "states cannot be written");
+            report.failure = Some(error);
+        }
+    }
+}
+
+/// Gives streams what an interval's sources gave when it ran before.
+pub(super) fn replay(graph: &mut Graph, known: &Known) {
+    if known.is_aside {
+        graph.streams.iter().for_each(|stream| stream.retract(known.time));
+    }
+    let Graph { inputs, standings, .. } = graph;
+    for ((input, stands), recorded) in inputs.iter_mut().zip(standings).zip(&known.input) {
+        if known.is_aside {
+            input.set_aside(known.time);
+        } else {
+            input.replay(known.time, recorded.splits.clone());
+            stands.note(known.time, recorded.standing);
+        }
+    }
+}
+
+/// Sources that could not go on after a restart, which is what the program asks for.
+pub(super) fn lost_with_the_process(graph: &Graph) -> impl Iterator<Item = String> {
+    graph.inputs.iter().filter_map(|input| {
+        let why = input.is_lost_with_the_process()?;
+        Some(format!(
+            "{}: a program with this source cannot go on after a restart: {why}; leave out `checkpoint`",
+            input.name()
+        ))
+    })
+}
