@@ -1,6 +1,6 @@
 //! A table and its cases, as they are written.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 /// A file of cases.
@@ -22,7 +22,7 @@ impl Table {
 }
 
 /// Some input, one operation, and what must come of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Case {
     /// Its name, unique over all tables.
     pub id: String,
@@ -37,6 +37,11 @@ impl Case {
     /// Whether it is about streams and their intervals, and not about one dataset.
     pub fn is_stream(&self) -> bool {
         ["batch_interval_ms", "input", "inputs"].iter().any(|field| self.fields.contains_key(*field))
+    }
+
+    /// Whether it is for the runner: it has an operation, and no script of its own of what happens meanwhile.
+    pub fn is_for_runner(&self) -> bool {
+        self.operation.is_some() && !self.fields.contains_key("script")
     }
 
     /// A field by its name; `null` if there is none.

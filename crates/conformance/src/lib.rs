@@ -1,7 +1,7 @@
 //! Runs the tables of expected answers, `tables/*.json`, through the public API of cutwater.
 //!
 //! A table holds cases: some input, one operation, and what must come of it. Every case that has an
-//! `operation` is run; those without are rules for a single component and are tested there. A case
+//! `operation` is run; those without, and scripts, are rules for a single component and are tested there. A case
 //! that cannot be expressed is *skipped* with the reason, and never passed over in silence.
 //!
 //! ```
@@ -34,13 +34,14 @@ pub mod value;
 use std::panic::{self, AssertUnwindSafe};
 
 use cutwater::{Builder, Context};
+use serde::{Deserialize, Serialize};
 
 pub use case::{Case, Table};
 pub use report::{Difference, Report, Verdict};
 pub use value::Value;
 
 /// How cases are run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// Compute threads.
     pub threads: usize,
@@ -50,6 +51,9 @@ pub struct Options {
     pub run_twice: bool,
     /// Worker processes, each with as many threads; 0 runs everything in this process.
     pub workers: usize,
+    /// After this interval of every case of streams one of the worker processes is killed; after the last but one
+    /// in cases that have no more than so many, so that there is always an interval that has to do without.
+    pub kill_worker_after: Option<u64>,
 }
 
 impl Options {
@@ -67,13 +71,19 @@ impl Options {
 impl Default for Options {
     /// Two threads: enough for tasks to overtake each other.
     fn default() -> Self {
-        Self { threads: 2, parallelism: None, run_twice: false, workers: 0 }
+        Self { threads: 2, parallelism: None, run_twice: false, workers: 0, kill_worker_after: None }
     }
 }
 
-/// Runs a case; `None` if it has no operation and so is not for this runner.
+/// Runs a case; `None` if it has no operation, or a script, and so is not for this runner.
+///
+/// A case of a program that is started again starts this process again as that program: with its arguments, or in a
+/// test with the test's name. So nothing may come before the first call that should not be done again.
 pub fn run(case: &Case, options: &Options) -> Option<Verdict> {
-    case.operation.as_ref()?;
+    stream::become_program();
+    if !case.is_for_runner() {
+        return None;
+    }
     let run = || if case.is_stream() { stream::run(case, options) } else { dataset::run(case, options) };
     // A case that breaks the engine must not take the others with it. Each has a context of its own,
     // so nothing that was left half done is seen again.

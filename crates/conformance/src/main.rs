@@ -29,6 +29,10 @@ struct Cli {
     /// Worker processes of a cluster.
     #[arg(long, default_value_t = 3, value_name = "N")]
     workers: usize,
+    /// Kill a worker process (-9) after batch K of every case of streams, and go on; in a case of no more than K
+    /// batches after the last but one, which is before the first if there is only one. Needs `--runtime cluster`.
+    #[arg(long, value_name = "K")]
+    kill_worker_after_batch: Option<u64>,
     /// Tables to run.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -54,11 +58,15 @@ fn main() -> ExitCode {
 }
 
 fn run_all(cli: &Cli, out: &mut impl Write) -> Result<Report, String> {
+    if cli.kill_worker_after_batch.is_some() && (cli.runtime == Runtime::Local || cli.workers < 2) {
+        return Err("--kill-worker-after-batch needs --runtime cluster with 2 workers or more, of which one is killed".to_owned());
+    }
     let options = Options {
         threads: cli.threads,
         parallelism: cli.parallelism,
         run_twice: cli.run_twice,
         workers: if cli.runtime == Runtime::Cluster { cli.workers } else { 0 },
+        kill_worker_after: cli.kill_worker_after_batch,
     };
     let mut report = Report::default();
     for file in &cli.files {

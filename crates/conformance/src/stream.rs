@@ -4,6 +4,7 @@ mod body;
 mod each;
 mod expected;
 mod program;
+mod restart;
 mod seen;
 mod state;
 mod windows;
@@ -17,11 +18,10 @@ use self::{
 };
 use crate::{Case, Difference, Options, Verdict};
 
+pub(crate) use restart::become_program;
+
 /// Runs a case of streams.
 pub fn run(case: &Case, options: &Options) -> Verdict {
-    if case.fields.contains_key("restart_after_batch") || case.fields.contains_key("script") {
-        return Verdict::Skipped("a program that is started again is for the tests of recovery".to_owned());
-    }
     match answer(case, options) {
         Ok(differences) if differences.is_empty() => Verdict::Passed,
         Ok(differences) => Verdict::Failed(differences),
@@ -34,9 +34,12 @@ pub fn run(case: &Case, options: &Options) -> Verdict {
 
 fn answer(case: &Case, options: &Options) -> Result<Vec<Difference>, Trouble> {
     let expected = Expected::of(case)?;
-    let program = Program::build(case, options)?;
+    if let Some(crash_after) = case.field("restart_after_batch").as_u64() {
+        return restart::answer(case, options, &expected, crash_after);
+    }
+    let program = Program::build(case, options.builder(), options)?;
     let seen = Seen::watching(&program);
-    let run = Run::of(&program, expected.intervals);
+    let run = Run::of(&program, expected.intervals, options.kill_worker_after);
     Ok(expected.compare(&program, &run, &seen))
 }
 

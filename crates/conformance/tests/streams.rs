@@ -1,11 +1,12 @@
-//! Every case of streams passes, however many threads and partitions there are and if every task is run twice. Cases
-//! of a program that is started again are for the tests of recovery.
+//! Every case of streams passes, however many threads and partitions there are and if every task is run twice; also
+//! those of a program that crashes and is started again, for which this test is started as the program.
 
 use std::{fs, path::Path};
 
 use cutwater_conformance::{Options, Report, Table, run};
 
-const TABLES: [(&str, usize); 12] = [
+const TABLES: [(&str, usize); 13] = [
+    ("checkpoint_recovery", 4),
     ("edge_semantics", 16),
     ("error_rules", 3),
     ("lifecycle_and_listener", 1),

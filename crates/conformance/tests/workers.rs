@@ -9,9 +9,12 @@ use cutwater_conformance::{Options, Report, Table, run};
 /// `cutwater-conformance --runtime cluster` runs all of them.
 const ONE_IN: usize = 5;
 
+fn with_workers(workers: usize) -> Options {
+    Options { threads: 1, workers, ..Options::default() }
+}
+
 /// Runs some cases of the tables whose names `select` wants; at least `cases` of them pass and none fails.
-fn some_pass(select: impl Fn(&str) -> bool, cases: usize) {
-    let options = Options { threads: 1, workers: 2, ..Options::default() };
+fn some_pass(options: &Options, select: impl Fn(&str) -> bool, cases: usize) {
     let mut tables: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tables"))
         .expect("the tables are there")
         .map(|entry| entry.expect("it can be listed").path())
@@ -23,9 +26,9 @@ fn some_pass(select: impl Fn(&str) -> bool, cases: usize) {
     for path in tables {
         let text = fs::read_to_string(path).expect("it can be read");
         let table = Table::parse(&text).expect("it is a table");
-        let of_streams_or_datasets = table.cases.iter().filter(|case| case.operation.is_some());
+        let of_streams_or_datasets = table.cases.iter().filter(|case| case.is_for_runner());
         for case in of_streams_or_datasets.step_by(ONE_IN) {
-            let Some(verdict) = run(case, &options) else { continue };
+            let Some(verdict) = run(case, options) else { continue };
             lines.extend(report.add(&case.id, &verdict));
         }
     }
@@ -34,10 +37,17 @@ fn some_pass(select: impl Fn(&str) -> bool, cases: usize) {
 
 #[test]
 fn datasets() {
-    some_pass(|table| table.starts_with("dataset_"), 24);
+    some_pass(&with_workers(2), |table| table.starts_with("dataset_"), 24);
 }
 
 #[test]
 fn streams() {
-    some_pass(|table| !table.starts_with("dataset_"), 25);
+    some_pass(&with_workers(2), |table| !table.starts_with("dataset_"), 25);
+}
+
+/// The state of programs and what windows look back at, of which a part is lost with the worker.
+#[test]
+fn streams_one_of_whose_workers_is_killed() {
+    let options = Options { kill_worker_after: Some(2), ..with_workers(3) };
+    some_pass(&options, |table| !table.starts_with("dataset_"), 25);
 }

@@ -1,6 +1,6 @@
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 
-use cutwater::{DStream, testing::Harness};
+use cutwater::{Builder, DStream, testing::Harness};
 use serde_json::Value as Json;
 
 use super::{
@@ -24,11 +24,11 @@ pub(super) struct Program<'a> {
 const INPUT_PARTITIONS: u32 = 2;
 
 impl<'a> Program<'a> {
-    pub fn build(case: &'a Case, options: &Options) -> Result<Self, Trouble> {
+    pub fn build(case: &'a Case, builder: Builder, options: &Options) -> Result<Self, Trouble> {
         let ms = |name| case.field(name).as_u64().map(Duration::from_millis);
         let interval = ms("batch_interval_ms").ok_or_else(|| Trouble::malformed("no batch_interval_ms"))?;
         let inputs = case.field("input_partitions").as_u64().and_then(|n| u32::try_from(n).ok());
-        let builder = options.builder().interval(interval).remember(ms("remember_ms").unwrap_or_default());
+        let builder = builder.interval(interval).remember(ms("remember_ms").unwrap_or_default());
         let mut program = Self {
             case,
             harness: Harness::with(builder, inputs.or(options.parallelism).unwrap_or(INPUT_PARTITIONS)),

@@ -1,9 +1,11 @@
 use std::{
     collections::BTreeMap,
+    process::{Command, ExitStatus},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cutwater::{DStream, Error};
+use cutwater::{DStream, Error, testing::Harness};
+use serde::{Deserialize, Serialize};
 
 use super::program::Program;
 use crate::Value;
@@ -19,7 +21,7 @@ pub(super) struct Seen {
 #[derive(Clone, Default)]
 pub(super) struct Watched(Arc<Mutex<BTreeMap<i64, Dataset>>>);
 
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Dataset {
     pub partitions: u32,
     pub records: Vec<Value>,
@@ -47,6 +49,11 @@ impl Watched {
         watched
     }
 
+    /// These, seen elsewhere.
+    pub fn of(datasets: BTreeMap<i64, Dataset>) -> Self {
+        Self(Arc::new(Mutex::new(datasets)))
+    }
+
     /// Everything so far.
     pub fn all(&self) -> BTreeMap<i64, Dataset> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -62,12 +69,22 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Runs `intervals` intervals, also after one that failed.
-    pub fn of(program: &Program<'_>, intervals: u64) -> Self {
+    /// Runs all intervals up to number `last`, also after one that failed; after number `kill_after`, a worker process
+    /// is killed.
+    pub fn of(program: &Program<'_>, last: u64, kill_after: Option<u64>) -> Self {
         let mut run = Self { refused: None, failures: Vec::new() };
-        for _ in 0..intervals {
+        // There is an interval after it.
+        let kill_after = kill_after.map(|number| number.min(last.saturating_sub(1)));
+        let mut number = 0;
+        while number < last {
+            if kill_after == Some(number) {
+                kill_worker(&program.harness, last);
+            }
             match program.harness.step() {
-                Ok(report) => run.failures.extend(report.failure.map(|error| (report.number, error))),
+                Ok(report) => {
+                    number = report.number;
+                    run.failures.extend(report.failure.map(|error| (number, error)));
+                }
                 Err(error) => {
                     run.refused = Some(error);
                     break;
@@ -76,4 +93,15 @@ impl Run {
         }
         run
     }
+}
+
+/// Ends a worker process as a crash does, another one in other cases.
+fn kill_worker(harness: &Harness, case: u64) {
+    let workers = harness.workers();
+    let Some(victim) = usize::try_from(case).ok().and_then(|case| workers.get(case % workers.len().max(1)))
+    else {
+        panic!("there is no worker process to kill; --kill-worker-after-batch needs --runtime cluster");
+    };
+    let killed = Command::new("kill").args(["-9", &victim.to_string()]).status();
+    assert!(killed.as_ref().is_ok_and(ExitStatus::success), "worker {victim} cannot be killed: {killed:?}");
 }

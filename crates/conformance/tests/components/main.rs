@@ -11,6 +11,7 @@ mod placement;
 mod queue;
 mod rate;
 mod receivers;
+mod recovery;
 mod time;
 mod workers;
 

@@ -2,6 +2,7 @@
 //! were skipped.
 //!
 //! Credentials come from the environment, so each part of a test is a process of its own, started with them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     env, fs,
