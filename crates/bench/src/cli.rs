@@ -84,6 +84,14 @@ pub enum Job {
     Latency(LatencyOptions),
     /// Let clients send as fast as workers acknowledge: how much is taken in, and is anything lost?
     Ingest(IngestOptions),
+    /// Kill workers in mid-run: how late do outputs come, for how long, and is anything lost?
+    ///
+    /// A record is held by two workers, so killing one loses nothing. There is no setting for three holders: of two
+    /// that are killed at once, both may be all that held a record; then the run says how many are lost, and fails.
+    Recovery(RecoveryOptions),
+    /// A process of a program that another job has started
+    #[command(hide = true)]
+    Program(ProgramOptions),
     /// Keep state for many keys of which each interval touches a few
     State(StateOptions),
 }
@@ -100,6 +108,8 @@ impl Job {
             Self::Empty => "empty",
             Self::Latency(_) => "latency",
             Self::Ingest(_) => "ingest",
+            Self::Program(_) => "program",
+            Self::Recovery(_) => "recovery",
             Self::State(_) => "state",
         }
     }
@@ -193,6 +203,43 @@ pub struct IngestOptions {
     pub clients: u64,
 }
 
+/// Options of `recovery`.
+#[derive(Clone, Debug, Args)]
+pub struct RecoveryOptions {
+    /// Workers to kill with -9, all at once
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub kill: usize,
+
+    /// Seconds between two checkpoints
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = positive)]
+    pub checkpoint_s: f64,
+
+    /// For how long, in seconds; workers are killed in the middle
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
+    pub seconds: u64,
+
+    /// Records a second [default: half of what is measured first]
+    #[arg(long, value_name = "R", value_parser = value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+
+    /// File for a picture of the delays
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text} is not a number"))?;
+    if number > 0.0 && number.is_finite() { Ok(number) } else { Err("it has to be more than 0".into()) }
+}
+
+/// Options of `program`.
+#[derive(Clone, Debug, Args)]
+pub struct ProgramOptions {
+    /// Where its processes meet
+    #[arg(long)]
+    pub folder: PathBuf,
+}
+
 /// Options of `state`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct StateOptions {
@@ -243,7 +290,8 @@ mod tests {
             let mut arguments = vec![command.get_name()];
             match command.get_name() {
                 "generate" => arguments.extend(["--records", "1", "--out", "f"]),
-                "empty" | "state" | "latency" | "ingest" => {}
+                "program" => arguments.extend(["--folder", "f"]),
+                "empty" | "state" | "latency" | "ingest" | "recovery" => {}
                 _ => arguments.extend(["--input", "f"]),
             }
             assert_eq!(parse(&arguments).unwrap().job.name(), command.get_name());

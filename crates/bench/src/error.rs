@@ -34,6 +34,15 @@ pub enum BenchError {
     #[error(transparent)]
     Engine(#[from] cutwater::Error),
 
+    /// A process that a job has started did not do what it should.
+    #[error("{name}: {why}")]
+    Process {
+        /// Which.
+        name: String,
+        /// What it did.
+        why: String,
+    },
+
     /// The job ran, and its answer is not the reference's. Its figures mean nothing and are not printed.
     #[error("wrong answer: {0}")]
     Wrong(String),

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::counts::trial::Ended;
+
 /// What a job measured, before it is put into the units of the report.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
@@ -63,6 +65,9 @@ pub struct Report {
     /// What only this job has. A name must not be that of a common field.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+    /// What the job's check found to be wrong with figures that are printed all the same.
+    #[serde(skip)]
+    pub fault: Option<String>,
 }
 
 impl Report {
@@ -85,6 +90,7 @@ impl Report {
             rss_mb: rss_mb(),
             result: measured.result,
             extra: Map::new(),
+            fault: None,
         }
     }
 
@@ -93,6 +99,15 @@ impl Report {
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Adds what was acknowledged and what became of it.
+    #[must_use]
+    pub fn checked(mut self, ended: &Ended) -> Self {
+        self.fault = ended.verdict.fault();
+        self.with("acknowledged", ended.acknowledged.records)
+            .with("lost", ended.verdict.lost)
+            .with("duplicated", ended.verdict.duplicated)
     }
 
     /// The report as one line, without the newline.

@@ -115,3 +115,26 @@ fn state_touches_what_it_was_told_to_and_says_how_large_it_is() {
     let output = bench(&["state", "--keys", "10", "--touched", "11"]);
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// Two workers hold each record, so one may go at any time.
+#[test]
+fn recovery_loses_nothing_and_draws_the_delays() {
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("delays.svg");
+    let job = ["recovery", "--workers", "3", "--threads", "1", "--rate", "2000", "--seconds", "4"];
+    let more =
+        ["--interval-ms", "300", "--warmup", "1", "--checkpoint-s", "1", "--svg", svg.to_str().unwrap()];
+    let output = bench(&[&job[..], &more].concat());
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["lost"], &report["duplicated"], &report["kill"]), (&0.into(), &0.into(), &1.into()));
+    let delays = report["delays_ms"].as_array().unwrap();
+    assert!(report["acknowledged"].as_u64() > Some(2_000) && delays.len() >= 13, "{report}");
+    assert!((1..delays.len() as u64).contains(&report["killed_at"].as_u64().unwrap()), "{report}");
+    assert!(report["late_ms_max"].is_f64() && report["intervals_to_normal"].is_u64(), "{report}");
+    let picture = std::fs::read_to_string(svg).unwrap();
+    assert_eq!(picture.matches("<rect class=\"bar\"").count(), delays.len());
+
+    let output = bench(&["recovery", "--workers", "2", "--kill", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+}

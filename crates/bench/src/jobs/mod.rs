@@ -4,6 +4,7 @@ pub mod empty;
 pub mod grep;
 pub mod ingest;
 pub mod latency;
+pub mod recovery;
 pub mod state;
 pub mod topk;
 pub mod window;

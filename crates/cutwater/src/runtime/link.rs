@@ -89,6 +89,14 @@ impl Link {
         !matches!(self, Self::Holder(_))
     }
 
+    /// The stage is another now: it is described once more before the next of its tasks. Those that run have what
+    /// they need.
+    pub fn redefine(&mut self, stage: StageId) {
+        if let Self::Away(away) = self {
+            away.stages.remove(&stage);
+        }
+    }
+
     pub fn retire(&mut self, stage: StageId) {
         if let Self::Away(away) = self
             && away.stages.remove(&stage)

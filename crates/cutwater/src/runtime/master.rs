@@ -412,7 +412,10 @@ impl Master {
         match command {
             Command::DefineStage { id, stage } => match Plan::new(&stage, |id| self.steps.get(&id)) {
                 Ok(plan) => {
-                    self.stages.insert(id, Defined { stage, plan: Arc::new(plan) });
+                    let before = self.stages.insert(id, Defined { stage, plan: Arc::new(plan) });
+                    if before.is_some() {
+                        self.links.values_mut().for_each(|link| link.redefine(id));
+                    }
                 }
                 Err(error) => tracing::error!(stage = %id, %error, "stage cannot be planned"),
             },

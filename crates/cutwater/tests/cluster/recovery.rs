@@ -73,3 +73,32 @@ fn two_killed_at_once_and_a_third_in_the_midst_of_recovery_change_nothing() {
     });
     assert_same(&seen, &undisturbed());
 }
+
+/// Tasks of the stage have run on all workers before one is lost with states that those to come count on: they are
+/// told of the stage as it is then.
+#[test]
+fn a_worker_that_dies_in_the_midst_of_a_stage_changes_nothing() {
+    let run = |workers| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("dies");
+        let harness = Harness::with(builder(workers).parallelism(12), 4);
+        let sums = harness.input(clicks()).map(|(_, key, value)| (key, value)).running_reduce(|a, b| a + b);
+        let sums = sums.with(file.clone()).map_partitions_with_index(|file, partition, records| {
+            // Whoever finds the file first takes it away.
+            if partition == 9 && std::fs::remove_file(file).is_ok() {
+                std::process::abort();
+            }
+            records
+        });
+        let seen = harness.watch(&sums);
+        for interval in 0..6 {
+            if workers > 0 && interval == 4 {
+                std::fs::write(&file, "").unwrap();
+            }
+            harness.advance(1).unwrap();
+        }
+        assert!(!file.exists(), "a worker took it away");
+        seen.all().into_iter().map(|records| sorted(records.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    assert_eq!(run(3), run(0));
+}

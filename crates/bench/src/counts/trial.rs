@@ -1,0 +1,114 @@
+//! One run of a program of counts, under load.
+
+use super::{
+    Tally, Verdict,
+    cluster::{Cluster, PATIENCE},
+    load::Load,
+    outputs::{Output, Outputs},
+    program::Program,
+};
+use crate::error::BenchError;
+
+/// Clients, each at a receiver of its own choice.
+const CLIENTS: u32 = 4;
+
+/// A cluster, its clients, and what it gives out.
+pub struct Trial {
+    /// Its processes.
+    pub cluster: Cluster,
+    /// What it has given out.
+    pub outputs: Outputs,
+    /// What is sent to it; nothing yet.
+    pub load: Load,
+    interval_ms: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// All that was acknowledged.
+    pub acknowledged: Tally,
+    /// How that differs from what was counted.
+    pub verdict: Verdict,
+    /// All intervals.
+    pub outputs: Vec<Output>,
+}
+
+impl Trial {
+    /// Starts everything, does what `job` says, and ends the program. If anything goes wrong, the logs are kept.
+    ///
+    /// # Errors
+    /// A process failed, or what `job` says.
+    pub fn run<T>(
+        program: &Program,
+        workers: usize,
+        slow: f64,
+        job: impl FnOnce(&mut Self) -> Result<T, BenchError>,
+    ) -> Result<(T, Ended), BenchError> {
+        let mut cluster = Cluster::start(program, workers, slow)?;
+        let begun = cluster.address().and_then(|address| {
+            let load = Load::start(CLIENTS, &address, &cluster.files().token())?;
+            Ok((load, Outputs::new(cluster.files().outputs())))
+        });
+        let (load, outputs) = begun.inspect_err(|_| cluster.keep())?;
+        let mut trial = Self { cluster, outputs, load, interval_ms: program.interval_ms };
+        let done = trial.wait("the first output", |_| true).and_then(|_| job(&mut trial));
+        match done {
+            Ok(done) => trial.finish().map(|ended| (done, ended)),
+            Err(error) => {
+                trial.cluster.keep();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the newest output is as wished.
+    ///
+    /// # Errors
+    /// It does not come, or a process or a client has ended.
+    pub fn wait(&mut self, what: &str, wished: impl FnMut(&Output) -> bool) -> Result<Output, BenchError> {
+        let Self { cluster, outputs, load, .. } = self;
+        outputs.wait(what, PATIENCE, wished, || cluster.check().and_then(|()| load.check()))
+    }
+
+    /// Waits for so many more outputs.
+    ///
+    /// # Errors
+    /// They do not come, or a process or a client has ended.
+    pub fn wait_for(&mut self, more: u64) -> Result<Output, BenchError> {
+        let from_ms = self.outputs.last().map_or(0.0, |last| last.due_ms);
+        let until_ms = from_ms + (more * self.interval_ms) as f64;
+        self.wait("the next output", |last| last.due_ms >= until_ms)
+    }
+
+    fn finish(self) -> Result<Ended, BenchError> {
+        let Self { mut cluster, mut outputs, load, interval_ms } = self;
+        let finish = || {
+            let acknowledged = load.finish()?;
+            let all = acknowledged.iter().fold(Tally::default(), |sum, tally| sum.plus(*tally));
+            // Whether it comes or not is for the verdict to say.
+            let came = |last: &Output| last.total.records >= all.records;
+            match outputs.wait("the last record", PATIENCE, came, || cluster.check()) {
+                Ok(_) | Err(BenchError::Wrong(_)) => {}
+                Err(error) => return Err(error),
+            }
+            let verdict = Verdict::of(&acknowledged, &cluster.finish()?);
+            outputs.poll()?;
+            outputs.complete(interval_ms)?;
+            let outputs = outputs.all().copied().collect();
+            Ok(Ended { acknowledged: all, verdict, outputs })
+        };
+        let ended = finish();
+        if ended.as_ref().map_or(true, |ended| ended.verdict.fault().is_some()) {
+            cluster.keep();
+        }
+        ended
+    }
+}
+
+/// The value in the middle; 0 if there is none.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
