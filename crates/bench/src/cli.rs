@@ -89,6 +89,15 @@ pub enum Job {
     /// A record is held by two workers, so killing one loses nothing. There is no setting for three holders: of two
     /// that are killed at once, both may be all that held a record; then the run says how many are lost, and fails.
     Recovery(RecoveryOptions),
+    /// Let the tasks of one worker take many times longer: what does it cost, without copies of slow tasks and with?
+    Straggler(StragglerOptions),
+    /// Kill the master while a standby waits: for how long does nothing come, and is anything lost?
+    Failover(FailoverOptions),
+    /// Kill, stop and continue workers and masters at random, under load: is each acknowledged record counted once?
+    ///
+    /// One worker at a time, with or without the master, and the next when some intervals have come. What is done is
+    /// the same for the same seed; when it hits is not.
+    Chaos(ChaosOptions),
     /// A process of a program that another job has started
     #[command(hide = true)]
     Program(ProgramOptions),
@@ -110,6 +119,9 @@ impl Job {
             Self::Ingest(_) => "ingest",
             Self::Program(_) => "program",
             Self::Recovery(_) => "recovery",
+            Self::Straggler(_) => "straggler",
+            Self::Failover(_) => "failover",
+            Self::Chaos(_) => "chaos",
             Self::State(_) => "state",
         }
     }
@@ -232,6 +244,59 @@ fn positive(text: &str) -> Result<f64, String> {
     if number > 0.0 && number.is_finite() { Ok(number) } else { Err("it has to be more than 0".into()) }
 }
 
+/// Options of `straggler`.
+#[derive(Clone, Debug, Args)]
+pub struct StragglerOptions {
+    /// How many times longer the tasks of one worker take
+    #[arg(long, value_name = "F", default_value_t = 10.0, value_parser = positive)]
+    pub slow: f64,
+
+    /// How long the program's function works on a partition elsewhere, in milliseconds; it sleeps, so that workers
+    /// are like machines of their own
+    #[arg(long, value_name = "MS", default_value_t = 20.0, value_parser = positive)]
+    pub task_ms: f64,
+
+    /// Records a second
+    #[arg(long, value_name = "R", default_value_t = 5_000, value_parser = value_parser!(u64).range(1..))]
+    pub rate: u64,
+}
+
+/// Options of `failover`.
+#[derive(Clone, Debug, Args)]
+pub struct FailoverOptions {
+    /// For how long, in seconds; the master is killed in the middle
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..))]
+    pub seconds: u64,
+
+    /// Records a second
+    #[arg(long, value_name = "R", default_value_t = 20_000, value_parser = value_parser!(u64).range(1..))]
+    pub rate: u64,
+
+    /// Seconds between two checkpoints
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = positive)]
+    pub checkpoint_s: f64,
+}
+
+/// Options of `chaos`.
+#[derive(Clone, Debug, Args)]
+pub struct ChaosOptions {
+    /// For how long
+    #[arg(long, value_name = "M", default_value_t = 5.0, value_parser = positive)]
+    pub minutes: f64,
+
+    /// What is done, to whom, and for how long
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Records a second
+    #[arg(long, value_name = "R", default_value_t = 5_000, value_parser = value_parser!(u64).range(1..))]
+    pub rate: u64,
+
+    /// Seconds between two checkpoints
+    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = positive)]
+    pub checkpoint_s: f64,
+}
+
 /// Options of `program`.
 #[derive(Clone, Debug, Args)]
 pub struct ProgramOptions {
@@ -291,7 +356,8 @@ mod tests {
             match command.get_name() {
                 "generate" => arguments.extend(["--records", "1", "--out", "f"]),
                 "program" => arguments.extend(["--folder", "f"]),
-                "empty" | "state" | "latency" | "ingest" | "recovery" => {}
+                "empty" | "state" | "latency" | "ingest" | "recovery" | "straggler" | "failover"
+                | "chaos" => {}
                 _ => arguments.extend(["--input", "f"]),
             }
             assert_eq!(parse(&arguments).unwrap().job.name(), command.get_name());

@@ -8,7 +8,7 @@
 //! The same seed gives the same bytes on every machine. The seed decides which words are drawn, not how they
 //! are spelt, so that a pattern for `grep` is as frequent under any seed.
 
-mod random;
+pub mod random;
 mod vocabulary;
 
 use std::ffi::OsString;

@@ -49,6 +49,9 @@ fn run(cli: &Cli) -> Result<Report, BenchError> {
         Job::Latency(options) => jobs::latency::run(&cli.common, options),
         Job::Program(_) => Err(BenchError::Refused("the processes of a program report nothing".into())),
         Job::Recovery(options) => jobs::recovery::run(&cli.common, options),
+        Job::Straggler(options) => jobs::straggler::run(&cli.common, options),
+        Job::Failover(options) => jobs::failover::run(&cli.common, options),
+        Job::Chaos(options) => jobs::chaos::run(&cli.common, options),
         Job::State(options) => jobs::state::run(&cli.common, options),
     }
 }

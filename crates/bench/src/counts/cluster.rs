@@ -41,6 +41,8 @@ pub struct Cluster {
     pub masters: Vec<Process>,
     /// In the order in which they were started.
     pub workers: Vec<Process>,
+    /// How many workers there are to be.
+    pub wanted: usize,
     started: u32,
 }
 
@@ -102,7 +104,7 @@ impl Process {
     }
 
     /// The address at which it listens, if it does already.
-    fn address(&self) -> Option<String> {
+    pub fn address(&self) -> Option<String> {
         fs::read_to_string(&self.address_file).ok().map(|text| text.trim().to_owned())
     }
 
@@ -126,8 +128,9 @@ impl Cluster {
         let settings = serde_json::to_vec(program).map_err(|error| BenchError::Refused(error.to_string()))?;
         fs::write(files.program(), settings).map_err(BenchError::file("write", &files.program()))?;
         write_token(&files.token()).map_err(BenchError::file("write", &files.token()))?;
+        let (masters, none) = (Vec::new(), Vec::new());
         let mut cluster =
-            Self { folder: Some(folder), files, masters: Vec::new(), workers: Vec::new(), started: 0 };
+            Self { folder: Some(folder), files, masters, workers: none, wanted: workers, started: 0 };
         cluster.start_master(&[("CUTWATER_MIN_WORKERS", &workers.to_string())])?;
         let factor = slow.to_string();
         for number in 0..workers {

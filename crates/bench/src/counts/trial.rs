@@ -1,13 +1,15 @@
 //! One run of a program of counts, under load.
 
+use std::time::Duration;
+
 use super::{
-    Tally, Verdict,
+    RECORD_BYTES, Tally, Verdict,
     cluster::{Cluster, PATIENCE},
     load::Load,
     outputs::{Output, Outputs},
     program::Program,
 };
-use crate::error::BenchError;
+use crate::{error::BenchError, report::Measured};
 
 /// Clients, each at a receiver of its own choice.
 const CLIENTS: u32 = 4;
@@ -32,6 +34,29 @@ pub struct Ended {
     pub verdict: Verdict,
     /// All intervals.
     pub outputs: Vec<Output>,
+}
+
+impl Ended {
+    /// The outputs of the intervals after one and through another.
+    pub fn between(&self, after_ms: f64, through_ms: f64) -> Vec<Output> {
+        let is_between = |output: &&Output| output.due_ms > after_ms && output.due_ms <= through_ms;
+        self.outputs.iter().filter(is_between).copied().collect()
+    }
+
+    /// What a report needs of some of the outputs. Records are those after the first.
+    pub fn measured(&self, outputs: &[Output], interval_ms: u64) -> Measured {
+        let duration = |ms: f64| Duration::from_secs_f64(ms.max(0.0) / 1e3);
+        let total = |output: Option<&Output>| output.map_or(0, |output| output.total.records);
+        let records = total(outputs.last()) - total(outputs.first());
+        Measured {
+            records,
+            bytes: records * RECORD_BYTES as u64,
+            elapsed: duration((outputs.len().saturating_sub(1) as u64 * interval_ms) as f64),
+            processing: outputs.iter().map(|output| duration(output.done_ms - output.began_ms)).collect(),
+            delay: outputs.iter().map(|output| duration(output.delay_ms())).collect(),
+            result: self.acknowledged.digest >> 11,
+        }
+    }
 }
 
 impl Trial {

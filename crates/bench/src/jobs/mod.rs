@@ -1,11 +1,14 @@
 //! What is measured, one job a file: a program as a user would write it, and a check of its answer.
 
+pub mod chaos;
 pub mod empty;
+pub mod failover;
 pub mod grep;
 pub mod ingest;
 pub mod latency;
 pub mod recovery;
 pub mod state;
+pub mod straggler;
 pub mod topk;
 pub mod window;
 pub mod wordcount;

@@ -7,14 +7,13 @@ use serde_json::json;
 use crate::{
     cli::{Common, RecoveryOptions},
     counts::{
-        RECORD_BYTES,
         load::FLOOD,
         outputs::Output,
         program::{Program, now_us},
         trial::{Ended, Trial, median},
     },
     error::BenchError,
-    report::{Measured, Report},
+    report::Report,
     svg,
 };
 
@@ -114,9 +113,8 @@ fn report(
     course: &Course,
     ended: &Ended,
 ) -> Result<Report, BenchError> {
-    let is_measured = |o: &&Output| o.due_ms > course.first_ms && o.due_ms <= course.last_due_ms;
-    let outputs: Vec<&Output> = ended.outputs.iter().filter(is_measured).collect();
-    let delays_ms: Vec<f64> = outputs.iter().map(|output| output.delay_ms()).collect();
+    let outputs = ended.between(course.first_ms, course.last_due_ms);
+    let delays_ms: Vec<f64> = outputs.iter().map(Output::delay_ms).collect();
     let killed_at = outputs.iter().position(|output| output.due_ms >= course.killed_due_ms);
     let killed_at = killed_at.ok_or_else(|| BenchError::Wrong("no output after the kill".into()))?;
     let lateness = Lateness::of(&delays_ms, killed_at, interval_ms as f64);
@@ -127,16 +125,7 @@ fn report(
         let picture = svg::delays(&title, interval_ms as f64 / 1e3, &delays_ms, killed_s);
         fs::write(file, picture).map_err(BenchError::file("write", file))?;
     }
-    let duration = |ms: f64| Duration::from_secs_f64(ms.max(0.0) / 1e3);
-    let records = outputs.last().map_or(0, |last| last.total.records) - outputs[0].total.records;
-    let measured = Measured {
-        records,
-        bytes: records * RECORD_BYTES as u64,
-        elapsed: duration((delays_ms.len() - 1) as f64 * interval_ms as f64),
-        processing: outputs.iter().map(|output| duration(output.done_ms - output.began_ms)).collect(),
-        delay: delays_ms.iter().map(|ms| duration(*ms)).collect(),
-        result: ended.acknowledged.digest >> 11,
-    };
+    let measured = ended.measured(&outputs, interval_ms);
     let rounded = |ms: f64| (ms * 10.0).round() / 10.0;
     Ok(Report::new("recovery", common.threads(), common.workers, measured)
         .with("kill", options.kill)

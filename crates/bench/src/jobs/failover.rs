@@ -1,0 +1,66 @@
+//! The master is killed while a standby waits: for how long does nothing come, and is anything lost?
+
+use crate::{
+    cli::{Common, FailoverOptions},
+    counts::{outputs::Output, program::Program, trial::Trial},
+    error::BenchError,
+    jobs::recovery,
+    report::Report,
+};
+
+/// Length of an interval unless told otherwise, in milliseconds.
+const INTERVAL_MS: u64 = 500;
+
+/// Runs the job.
+///
+/// # Errors
+/// The options cannot be served, or a process or a client failed.
+pub fn run(common: &Common, options: &FailoverOptions) -> Result<Report, BenchError> {
+    if common.workers == 0 {
+        return Err(BenchError::Refused(
+            "the workers have to outlive the master: give --workers 1 or more".into(),
+        ));
+    }
+    let interval_ms = common.interval_ms.unwrap_or(INTERVAL_MS);
+    let base = recovery::program(common, interval_ms, options.checkpoint_s);
+    let program = Program { survives_master: true, ..base };
+    let half = (options.seconds * 500 / interval_ms).max(2);
+    let (due, ended) = Trial::run(&program, common.workers, 1.0, |trial| {
+        trial.cluster.start_standby()?;
+        trial.load.set_rate(options.rate);
+        let first = trial.wait_for(common.warmup)?;
+        let before = trial.wait_for(half)?;
+        trial.cluster.masters[0].kill()?;
+        trial.cluster.masters.remove(0);
+        eprintln!("the master was killed after interval {}", before.due_ms);
+        let last = trial.wait_for(half)?;
+        Ok((first.due_ms, last.due_ms))
+    })?;
+    let outputs = ended.between(due.0, due.1);
+    let gap_ms = longest_gap_ms(&outputs) - interval_ms as f64;
+    let measured = ended.measured(&outputs, interval_ms);
+    Ok(Report::new("failover", common.threads(), common.workers, measured)
+        .with("rate", options.rate)
+        .with("checkpoint_s", options.checkpoint_s)
+        .with("gap_ms", (gap_ms * 10.0).round() / 10.0)
+        .checked(&ended))
+}
+
+/// The longest time between two outputs.
+fn longest_gap_ms(outputs: &[Output]) -> f64 {
+    outputs.windows(2).map(|two| two[1].done_ms - two[0].done_ms).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::Tally;
+
+    #[test]
+    fn the_gap_is_between_outputs_and_not_between_intervals() {
+        let output = |done_ms| Output { due_ms: 0.0, began_ms: done_ms, done_ms, total: Tally::default() };
+        let outputs: Vec<Output> = [100.0, 200.0, 950.0, 960.0, 1_000.0].map(output).to_vec();
+        assert_eq!(longest_gap_ms(&outputs), 750.0);
+        assert_eq!(longest_gap_ms(&outputs[..1]), 0.0);
+    }
+}

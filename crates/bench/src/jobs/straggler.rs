@@ -1,0 +1,81 @@
+//! The tasks of one worker run many times slower than those of the others: what does that cost an interval, and what
+//! do copies of slow tasks save?
+
+use crate::{
+    cli::{Common, StragglerOptions},
+    counts::{
+        outputs::Output,
+        program::Program,
+        trial::{Ended, Trial, median},
+    },
+    error::BenchError,
+    jobs::recovery,
+    report::Report,
+};
+
+/// Length of an interval unless told otherwise, in milliseconds.
+const INTERVAL_MS: u64 = 1_000;
+/// Intervals that are measured of each run unless told otherwise.
+const INTERVALS: u64 = 12;
+/// No kill needs them, and they are to be no part of what is measured.
+const CHECKPOINT_S: f64 = 10.0;
+
+/// Runs the job: undisturbed, with a slow worker, and with a slow worker whose tasks are copied.
+///
+/// # Errors
+/// The options cannot be served, a process or a client failed, or a run's answer is wrong.
+pub fn run(common: &Common, options: &StragglerOptions) -> Result<Report, BenchError> {
+    if common.workers < 2 {
+        return Err(BenchError::Refused("copies need another worker: give --workers 2 or more".into()));
+    }
+    let interval_ms = common.interval_ms.unwrap_or(INTERVAL_MS);
+    let base = recovery::program(common, interval_ms, CHECKPOINT_S);
+    let program = |speculation| Program { speculation, task_ms: options.task_ms, ..base.clone() };
+    let measure = |what: &str, slow, speculation| {
+        let run = measure(common, options, &program(speculation), slow)?;
+        eprintln!("{what}: {:.1} ms", run.p50_ms());
+        match run.ended.verdict.fault() {
+            Some(fault) => Err(BenchError::Wrong(format!("{what}: {fault}"))),
+            None => Ok(run),
+        }
+    };
+    let undisturbed = measure("undisturbed", 1.0, true)?;
+    let without = measure("slow worker, without speculation", options.slow, false)?;
+    let with = measure("slow worker, with speculation", options.slow, true)?;
+    let measured = with.ended.measured(&with.measured, interval_ms);
+    let rounded = |ms: f64| (ms * 10.0).round() / 10.0;
+    Ok(Report::new("straggler", common.threads(), common.workers, measured)
+        .with("slow", options.slow)
+        .with("task_ms", options.task_ms)
+        .with("undisturbed_p50_ms", rounded(undisturbed.p50_ms()))
+        .with("without_speculation_p50_ms", rounded(without.p50_ms()))
+        .with("with_speculation_p50_ms", rounded(with.p50_ms()))
+        .checked(&with.ended))
+}
+
+/// One of the three runs.
+struct Run {
+    measured: Vec<Output>,
+    ended: Ended,
+}
+
+impl Run {
+    fn p50_ms(&self) -> f64 {
+        median(self.measured.iter().map(Output::delay_ms))
+    }
+}
+
+fn measure(
+    common: &Common,
+    options: &StragglerOptions,
+    program: &Program,
+    slow: f64,
+) -> Result<Run, BenchError> {
+    let (due, ended) = Trial::run(program, common.workers, slow, |trial| {
+        trial.load.set_rate(options.rate);
+        let first = trial.wait_for(common.warmup)?;
+        let last = trial.wait_for(common.intervals.unwrap_or(INTERVALS))?;
+        Ok((first.due_ms, last.due_ms))
+    })?;
+    Ok(Run { measured: ended.between(due.0, due.1), ended })
+}
