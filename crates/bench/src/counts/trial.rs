@@ -1,13 +1,13 @@
 //! One run of a program of counts, under load.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use super::{
     RECORD_BYTES, Tally, Verdict,
     cluster::{Cluster, PATIENCE},
     load::Load,
     outputs::{Output, Outputs},
-    program::Program,
+    program::{Program, now_us},
 };
 use crate::{error::BenchError, report::Measured};
 
@@ -104,6 +104,17 @@ impl Trial {
         let from_ms = self.outputs.last().map_or(0.0, |last| last.due_ms);
         let until_ms = from_ms + (more * self.interval_ms) as f64;
         self.wait("the next output", |last| last.due_ms >= until_ms)
+    }
+
+    /// Waits until the next interval is in the midst of its tasks, where a kill hurts most, judged by the median delay
+    /// of those after `from_ms`. Answers when that interval was due.
+    pub fn wait_into_tasks(&self, from_ms: f64) -> f64 {
+        let measured = self.outputs.all().filter(|output| output.due_ms > from_ms);
+        let usual_ms = median(measured.map(Output::delay_ms));
+        let (now_ms, interval_ms) = (now_us() as f64 / 1e3, self.interval_ms as f64);
+        let due_ms = (now_ms / interval_ms).ceil() * interval_ms;
+        thread::sleep(Duration::from_secs_f64((due_ms + usual_ms / 2.0 - now_ms).max(0.0) / 1e3));
+        due_ms
     }
 
     fn finish(self) -> Result<Ended, BenchError> {

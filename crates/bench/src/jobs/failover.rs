@@ -29,10 +29,11 @@ pub fn run(common: &Common, options: &FailoverOptions) -> Result<Report, BenchEr
         trial.cluster.start_standby()?;
         trial.load.set_rate(options.rate);
         let first = trial.wait_for(common.warmup)?;
-        let before = trial.wait_for(half)?;
+        trial.wait_for(half)?;
+        let killed_ms = trial.wait_into_tasks(first.due_ms);
         trial.cluster.masters[0].kill()?;
         trial.cluster.masters.remove(0);
-        eprintln!("the master was killed after interval {}", before.due_ms);
+        eprintln!("the master was killed in interval {killed_ms}");
         let last = trial.wait_for(half)?;
         Ok((first.due_ms, last.due_ms))
     })?;

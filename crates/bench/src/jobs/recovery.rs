@@ -1,6 +1,6 @@
 //! Workers are killed at once in mid-run: how late do outputs come, for how long, and is anything lost?
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use serde_json::json;
 
@@ -48,12 +48,8 @@ pub fn run(common: &Common, options: &RecoveryOptions) -> Result<Report, BenchEr
         let calm = trial.wait("an output in time", |last| last.delay_ms() < interval_ms as f64)?;
         eprintln!("{rate} records/s; the first interval at that rate that is in time is {}", calm.due_ms);
         let first = trial.wait_for(common.warmup)?;
-        let before = trial.wait_for(intervals / 2)?;
-        let usual_ms = median(of_range(trial, first.due_ms, before.due_ms).map(|output| output.delay_ms()));
-        // In the midst of an interval's tasks.
-        let now_ms = now_us() as f64 / 1e3;
-        let due_ms = (now_ms / interval_ms as f64).ceil() * interval_ms as f64;
-        thread::sleep(Duration::from_secs_f64((due_ms + usual_ms / 2.0 - now_ms).max(0.0) / 1e3));
+        trial.wait_for(intervals / 2)?;
+        let due_ms = trial.wait_into_tasks(first.due_ms);
         for worker in &mut trial.cluster.workers[..options.kill] {
             worker.signal(rustix::process::Signal::KILL)?;
         }
@@ -88,10 +84,6 @@ struct Course {
     killed_due_ms: f64,
     killed_ms: f64,
     last_due_ms: f64,
-}
-
-fn of_range(trial: &Trial, after_ms: f64, through_ms: f64) -> impl Iterator<Item = &Output> {
-    trial.outputs.all().filter(move |output| output.due_ms > after_ms && output.due_ms <= through_ms)
 }
 
 /// Lets clients send as fast as they can for some intervals, and sees how fast records are counted.
