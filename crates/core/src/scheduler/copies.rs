@@ -217,8 +217,8 @@ impl Scheduler {
         self.copies.changed = true;
     }
 
-    /// Somebody new can hold received blocks that too few hold.
-    pub(super) fn copy_to_newcomer(&mut self) {
+    /// Somebody new can hold received blocks that too few hold, or it is known only now that they do.
+    pub(super) fn copy_what_few_hold(&mut self) {
         for unit in self.blocks.inputs_held_by_fewer_than(limits::REPLICAS) {
             self.copies.consider(unit);
         }

@@ -31,6 +31,9 @@ pub enum Event {
         /// Which.
         blocks: Vec<BlockId>,
     },
+    /// Whoever holds something has said so: workers that a master takes over, or those that held replicas for one
+    /// that is lost. Of received blocks that too few hold there are to be copies, as if another holder were lost.
+    HoldersKnown,
     /// A worker holds blocks that it was [to copy](crate::Command::CopyBlocks), all pieces of a map partition
     /// together.
     BlocksCopied {

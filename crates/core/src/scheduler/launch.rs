@@ -82,7 +82,7 @@ impl Scheduler {
         self.worker_lost(worker);
         self.workers.add(worker, slots);
         self.no_workers_said = false;
-        self.copy_to_newcomer();
+        self.copy_what_few_hold();
     }
 
     /// Who is not here cannot hold anything: such a message was overtaken by the loss.

@@ -165,6 +165,7 @@ impl Scheduler {
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::WorkerDraining { worker } => self.worker_draining(worker),
             Event::BlocksHeld { worker, blocks } => self.blocks_held(worker, &blocks),
+            Event::HoldersKnown => self.copy_what_few_hold(),
             Event::BlocksCopied { worker, blocks } => self.blocks_copied(worker, &blocks),
             Event::CopyFailed { worker, blocks } => self.copies.failed(worker, &blocks),
             Event::Clock { now_ms } => self.clock(now_ms),

@@ -84,6 +84,11 @@ impl Script {
     }
 
     #[track_caller]
+    pub fn holders_are_known(&mut self, commands: &[&str]) {
+        self.expect(Event::HoldersKnown, commands);
+    }
+
+    #[track_caller]
     pub fn submit(&mut self, job: u64, datasets: &[Dataset], target: u64, commands: &[&str]) {
         let datasets = datasets.iter().cloned().map(Arc::new).collect();
         self.expect(Event::JobSubmitted { job: JobId(job), datasets, target: DatasetId(target) }, commands);

@@ -201,3 +201,14 @@ fn what_the_master_holds_is_held_by_two_workers_besides() {
     s.is_lost(3, &[]);
     s.joins(4, 1, &["w4 copies from w4294967295 input0/0"]);
 }
+
+/// The other holder was lost before anybody knew that it was one.
+#[test]
+fn received_blocks_of_which_one_holder_is_known_late_are_held_by_two_again() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 0)]);
+    s.holds(1, &[input(0), input(1)], &[]);
+    s.holds(2, &[input(1)], &[]);
+    s.holders_are_known(&["w2 copies from w1 input0/0"]);
+    s.holders_are_known(&[]);
+    s.copied(2, &[input(0)], &[]);
+}

@@ -110,6 +110,8 @@ pub(super) struct Master {
     background: HashSet<DatasetId>,
     /// Workers of the master before that count as lost.
     not_coming: BTreeSet<WorkerId>,
+    /// No worker of the master before is waited for any longer; what is still to come is what they hold.
+    all_came: bool,
     /// What was reported while it was not known.
     reported: Vec<(WorkerId, Vec<BlockId>)>,
 }
@@ -150,6 +152,7 @@ impl Master {
             is_overtaken: false,
             background: HashSet::new(),
             not_coming: BTreeSet::new(),
+            all_came: false,
             reported: Vec::new(),
         }
     }
@@ -229,6 +232,9 @@ impl Master {
             self.not_coming.insert(*worker);
             self.reception.lost(*worker, &self.links);
         }
+        // What those held that do not come others are to hold.
+        self.all_came = true;
+        self.step(Event::HoldersKnown);
     }
 
     /// Nothing that anyone waits for will come.
@@ -315,6 +321,9 @@ impl Master {
         }
         self.note_stored(&blocks);
         self.step(Event::BlocksHeld { worker, blocks: blocks.clone() });
+        if self.all_came {
+            self.step(Event::HoldersKnown);
+        }
         self.reported.push((worker, blocks));
         self.drop_unused();
     }

@@ -152,18 +152,24 @@ impl Reception {
 
     /// Replicas of blocks of a worker that is lost, and that has not reported them.
     fn replicas(&mut self, worker: WorkerId, blocks: Vec<InputBlock>) -> Consequences {
-        let (known, new): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| {
+        let (old, new): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| {
             let owner = receiver_of(block.sequence);
             self.reported.get(&(block.source, owner)).is_some_and(|through| block.sequence <= *through)
         });
         // Of those that the lost worker had reported, the worker was told which to keep, or is a holder that the
         // lost one had left.
-        let useless = known.iter().map(id).collect();
+        let useless = old.iter().map(id).collect();
         let held = Event::BlocksHeld { worker, blocks: new.iter().map(id).collect() };
+        // The other holder was the one that is lost.
+        let known = (!new.is_empty()).then_some(Event::HoldersKnown);
         for block in new {
             self.fresh.entry(block.source).or_default().blocks.push(block);
         }
-        Consequences { events: vec![held], say: Vec::new(), drop: Some((worker, useless)) }
+        Consequences {
+            events: [Some(held), known].into_iter().flatten().collect(),
+            say: Vec::new(),
+            drop: Some((worker, useless)),
+        }
     }
 
     /// To be called after the consequences were carried out: who is answered may use the blocks at once.

@@ -82,7 +82,8 @@ fn a_worker_that_dies_in_the_midst_of_a_stage_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("dies");
         let harness = Harness::with(builder(workers).parallelism(12), 4);
-        let sums = harness.input(clicks(24, 60)).map(|(_, key, value)| (key, value)).running_reduce(|a, b| a + b);
+        let sums =
+            harness.input(clicks(24, 60)).map(|(_, key, value)| (key, value)).running_reduce(|a, b| a + b);
         let sums = sums.with(file.clone()).map_partitions_with_index(|file, partition, records| {
             // Whoever finds the file first takes it away.
             if partition == 9 && std::fs::remove_file(file).is_ok() {
