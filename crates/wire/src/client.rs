@@ -239,9 +239,12 @@ pub struct InputBlock {
 /// A worker's answer when it is asked for its blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlocksReport {
-    /// Blocks that were not reported before, in the order of their numbers. The worker holds them.
+    /// Blocks in the order of their numbers. The worker holds them.
     pub blocks: Vec<InputBlock>,
-    /// Who else holds all of them.
+    /// How many of them, the first ones, were reported before, to a master that may not have written them down.
+    pub again: u64,
+    /// Who else holds all of the others. Of those that were reported before it may have been somebody else, who
+    /// says so itself.
     pub replica: Option<WorkerId>,
     /// Who may have beginnings of them, of no use to anybody.
     pub left: Vec<WorkerId>,

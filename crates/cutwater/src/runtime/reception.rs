@@ -130,7 +130,7 @@ impl Reception {
     }
 
     fn own(&mut self, worker: WorkerId, source: u32, report: BlocksReport, links: &Links) -> Consequences {
-        let BlocksReport { blocks, replica, left, deferred } = report;
+        let BlocksReport { blocks, again, replica, left, deferred } = report;
         let mut consequences = Consequences::default();
         let replica = replica.filter(|replica| links.contains_key(replica));
         if let Some(through) = blocks.last().map(|block| block.sequence) {
@@ -139,9 +139,15 @@ impl Reception {
             let keep = blocks.iter().map(|block| block.sequence).collect();
             consequences.say.extend(replica.map(|replica| (replica, settled(keep))));
             consequences.say.extend(left.into_iter().map(|left| (left, settled(Vec::new()))));
-            let ids: Vec<BlockId> = blocks.iter().map(id).collect();
-            for worker in [Some(worker), replica].into_iter().flatten() {
-                consequences.events.push(Event::BlocksHeld { worker, blocks: ids.clone() });
+            let held = |worker, blocks: &[InputBlock]| Event::BlocksHeld {
+                worker,
+                blocks: blocks.iter().map(id).collect(),
+            };
+            let again = usize::try_from(again).unwrap_or(usize::MAX).min(blocks.len());
+            consequences.events.push(held(worker, &blocks));
+            consequences.events.extend(replica.map(|replica| held(replica, &blocks[again..])));
+            if again > 0 {
+                consequences.events.push(Event::HoldersKnown);
             }
         }
         let fresh = self.fresh.entry(source).or_default();
@@ -209,4 +215,49 @@ fn id(block: &InputBlock) -> BlockId {
 fn share(all: &Receive, workers: usize) -> Receive {
     let part = |all: u64| all.div_ceil(workers.max(1) as u64);
     Receive { records_max: part(all.records_max), bytes_max: part(all.bytes_max), ..all.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+    use cutwater_core::id::input_sequence;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::runtime::link::Away;
+
+    const OWNER: WorkerId = WorkerId(4);
+    const OTHER: WorkerId = WorkerId(5);
+
+    fn block(count: u64) -> InputBlock {
+        InputBlock { source: 0, sequence: input_sequence(OWNER, count), batches: Vec::new() }
+    }
+
+    /// The worker that held replicas of what was reported to the master before may be lost by now.
+    #[test]
+    fn of_what_is_reported_again_only_who_says_so_is_a_holder() {
+        let link = || Link::Away(Away::new(unbounded_channel().0));
+        let links = Links::from([(OWNER, link()), (OTHER, link())]);
+        let mut reception = Reception::default();
+        let (reply, received) = bounded(1);
+        reception.cut(0, reply, &links);
+        let blocks = vec![block(1), block(2), block(3)];
+        let report = BlocksReport {
+            blocks: blocks.clone(),
+            again: 2,
+            replica: Some(OTHER),
+            ..BlocksReport::default()
+        };
+        let events = reception.reported(OWNER, 1, report, &links).events;
+        let held = |worker, blocks: &[InputBlock]| Event::BlocksHeld {
+            worker,
+            blocks: blocks.iter().map(id).collect(),
+        };
+        assert_eq!(events, [held(OWNER, &blocks), held(OTHER, &blocks[2..]), Event::HoldersKnown]);
+        reception.is_answered(1);
+        assert!(received.is_empty(), "the other is still to answer");
+        reception.reported(OTHER, 2, BlocksReport::default(), &links);
+        reception.is_answered(2);
+        assert_eq!(received.recv().unwrap().blocks, blocks);
+    }
 }

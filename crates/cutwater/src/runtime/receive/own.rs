@@ -241,6 +241,7 @@ impl Own {
             }
             if std::mem::take(&mut source.again) {
                 let before = source.reported.iter().flatten().cloned();
+                report.again = before.clone().count() as u64;
                 report.blocks = before.chain(std::mem::take(&mut report.blocks)).collect();
             }
             if !report.blocks.is_empty() {
@@ -470,6 +471,7 @@ mod tests {
         let ready = own.ready();
         assert_eq!(sequences(&ready[0]), [vec![0], vec![1]]);
         assert_eq!((&ready[0].report.blocks[..1], ready[0].blocks.len()), (&told[..], 1));
+        assert_eq!(ready[0].report.again, 1, "who held replicas of that one may be another");
         own.request(2, 0);
         assert!(own.ready()[0].report.blocks.is_empty(), "it has heard it");
     }
