@@ -372,6 +372,17 @@ mod tests {
         for option in ["--keys", "--touched"] {
             assert!(parse(&["state", option, "0"]).is_err(), "{option}");
         }
+        for (job, option) in [
+            ("recovery", "--checkpoint-s"),
+            ("recovery", "--rate"),
+            ("straggler", "--slow"),
+            ("failover", "--seconds"),
+            ("chaos", "--minutes"),
+        ] {
+            for value in ["0", "-1", "x"] {
+                assert!(parse(&[job, &format!("{option}={value}")]).is_err(), "{job} {option}");
+            }
+        }
         for option in ["--chunk-records", "--window"] {
             assert!(parse(&["window", "--input", "f", option, "0"]).is_err(), "{option}");
         }

@@ -138,3 +138,41 @@ fn recovery_loses_nothing_and_draws_the_delays() {
     let output = bench(&["recovery", "--workers", "2", "--kill", "2"]);
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn straggler_measures_three_runs_whose_answers_are_right() {
+    let job = ["straggler", "--workers", "2", "--threads", "1", "--interval-ms", "400", "--intervals", "4"];
+    let more = ["--warmup", "1", "--rate", "1000", "--slow", "5", "--task-ms", "5"];
+    let output = bench(&[&job[..], &more].concat());
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for run in ["undisturbed", "without_speculation", "with_speculation"] {
+        // Eight partitions on two workers, each of at least 5 ms.
+        assert!(report[format!("{run}_p50_ms")].as_f64() >= Some(20.0), "{report}");
+    }
+    assert_eq!((&report["lost"], &report["intervals"]), (&0.into(), &4.into()));
+    assert_eq!(bench(&["straggler", "--workers", "1"]).status.code(), Some(1));
+}
+
+#[test]
+fn failover_loses_nothing_when_the_master_is_killed() {
+    let job = ["failover", "--workers", "3", "--threads", "1", "--rate", "2000", "--seconds", "4"];
+    let output = bench(&[&job[..], &["--interval-ms", "300", "--warmup", "1"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["lost"], &report["duplicated"]), (&0.into(), &0.into()));
+    assert!(report["acknowledged"].as_u64() > Some(2_000) && report["gap_ms"].is_f64(), "{report}");
+    assert_eq!(bench(&["failover"]).status.code(), Some(1));
+}
+
+/// What the first seed does was too much for the engine when it was done to it first.
+#[test]
+fn chaos_counts_every_acknowledged_record_once() {
+    let job = ["chaos", "--workers", "4", "--threads", "1", "--rate", "1000", "--minutes", "0.2"];
+    let output = bench(&[&job[..], &["--interval-ms", "300", "--checkpoint-s", "2"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["lost"], &report["duplicated"]), (&0.into(), &0.into()));
+    assert!(report["kills"].as_u64() > Some(0) && report["acknowledged"].as_u64() > Some(2_000), "{report}");
+    assert_eq!(bench(&["chaos", "--workers", "2"]).status.code(), Some(1));
+}
