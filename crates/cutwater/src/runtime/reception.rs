@@ -236,7 +236,7 @@ mod tests {
     /// The worker that held replicas of what was reported to the master before may be lost by now.
     #[test]
     fn of_what_is_reported_again_only_who_says_so_is_a_holder() {
-        let link = || Link::Away(Away::new(unbounded_channel().0));
+        let link = || Link::Away(Box::new(Away::new(unbounded_channel().0)));
         let links = Links::from([(OWNER, link()), (OTHER, link())]);
         let mut reception = Reception::default();
         let (reply, received) = bounded(1);
