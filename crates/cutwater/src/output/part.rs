@@ -5,6 +5,8 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
 };
 
 use cutwater_core::Time;
@@ -15,6 +17,11 @@ use crate::{
     rdd::{Rdd, unless_enough},
     task::{Emit, Flow, Node, OperatorSpec, Stop},
 };
+
+/// How often the removal of a folder is tried that is not empty after all, and how long it waits in between: what was
+/// on its way is there within moments.
+const REMOVE_TRIES_MAX: u32 = 100;
+const REMOVE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Writes a partition to a file of its own in `folder`, which begins with `header`, and emits the
 /// file's name.
@@ -90,17 +97,30 @@ pub(super) fn fill_folder<T: Record>(
     renamed
 }
 
-/// Removes a folder that attempts may still be writing to: once it has another name they can put
-/// nothing new into it.
+/// Removes a folder that attempts may still be writing to: once it has another name each of them can put into it
+/// only the one thing that it was about to.
 fn discard(folder: &Path) -> io::Result<()> {
     let dropped = folder.with_extension("dropped");
-    let gone = |result: io::Result<()>| match result {
+    remove(&dropped)?;
+    match fs::rename(folder, &dropped) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    gone(fs::remove_dir_all(&dropped))?;
-    gone(fs::rename(folder, &dropped))?;
-    gone(fs::remove_dir_all(&dropped))
+        renamed => renamed.and_then(|()| remove(&dropped)),
+    }
+}
+
+/// Removes a folder into which nothing new comes but what is on its way.
+fn remove(folder: &Path) -> io::Result<()> {
+    let mut tries = 1;
+    loop {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < REMOVE_TRIES_MAX => {
+                tries += 1;
+                thread::sleep(REMOVE_PAUSE);
+            }
+            removed => return removed,
+        }
+    }
 }
 
 /// The folder of an interval in `into`, or `None` if it is there already and so holds all of it.
@@ -111,4 +131,30 @@ pub(super) fn folder_of(into: &Path, t: Time) -> Option<PathBuf> {
         return None;
     }
     Some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_still_written_to_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("1000.partial");
+        for _ in 0..100 {
+            fs::create_dir(&folder).unwrap();
+            thread::scope(|scope| {
+                for writer in 0..4 {
+                    let folder = &folder;
+                    // Until it has another name.
+                    scope.spawn(move || {
+                        (0..).map_while(|n| File::create(folder.join(format!("{writer}-{n}"))).ok()).count()
+                    });
+                }
+                while fs::read_dir(&folder).unwrap().count() < 40 {}
+                discard(&folder).unwrap();
+            });
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+    }
 }
