@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry as Place},
     iter, mem,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -33,13 +33,22 @@ type Id = u64;
 pub(super) struct Versions<K, V> {
     newest: Flat<K, V>,
     newest_id: Id,
-    newest_held: bool,
+    newest_needs: Needs,
     older: BTreeMap<Id, Older<K, V>>,
     next_id: Id,
 }
 
-struct Older<K, V> {
+/// What keeps a version.
+#[derive(Clone, Copy)]
+struct Needs {
     held: bool,
+    /// How many others are made of it. It is counted as they come and go, since a thousand may be held, and be let go
+    /// at once, when a state is written.
+    uses: usize,
+}
+
+struct Older<K, V> {
+    needs: Needs,
     /// Made of this version by `undo`.
     newer: Id,
     undo: Edits<K, V>,
@@ -51,11 +60,11 @@ impl<K, V> Versions<K, V> {
         iter::successors(self.older.get_key_value(&id), |(_, at)| self.older.get_key_value(&at.newer))
     }
 
-    /// A version that nobody holds and of which so many others are made.
-    fn unheld(&self, uses: usize) -> Option<Id> {
-        let uses_of = |id: Id| self.older.values().filter(|older| older.newer == id).count();
-        let mut unheld = self.older.iter().filter(|(_, older)| !older.held).map(|(id, _)| *id);
-        unheld.find(|id| uses_of(*id) == uses)
+    fn needs_mut(&mut self, id: Id) -> &mut Needs {
+        match self.older.get_mut(&id) {
+            Some(older) => &mut older.needs,
+            None => &mut self.newest_needs,
+        }
     }
 
     fn get<Q: Eq + ?Sized>(&self, id: Id, order: u32, key: &Q) -> Option<(&K, &V)>
@@ -72,50 +81,58 @@ impl<K, V> Versions<K, V> {
 
     /// Nobody holds this version any more. Returns what goes with it, to be dropped after the lock.
     fn forget(&mut self, id: Id) -> Vec<Edits<K, V>> {
-        match self.older.get_mut(&id) {
-            Some(older) => older.held = false,
-            None => self.newest_held = false,
-        }
-        self.sweep()
+        self.needs_mut(id).held = false;
+        self.sweep(id)
     }
 
-    /// Takes out what is neither held nor leads anywhere.
-    fn sweep(&mut self) -> Vec<Edits<K, V>> {
+    /// Takes out a version that is neither held nor leads anywhere, and what led only to it.
+    fn sweep(&mut self, mut id: Id) -> Vec<Edits<K, V>> {
         let mut gone = Vec::new();
-        while let Some(id) = self.unheld(0) {
-            gone.extend(self.older.remove(&id).map(|older| older.undo));
+        while let Place::Occupied(older) = self.older.entry(id)
+            && let Needs { held: false, uses: 0 } = older.get().needs
+        {
+            let Older { newer, undo, .. } = older.remove();
+            self.needs_mut(newer).uses -= 1;
+            gone.push(undo);
+            id = newer;
         }
         gone
     }
 }
 
 impl<K: Clone + Eq + Serialize, V: Clone> Versions<K, V> {
-    /// Makes `id` the version that lies there.
-    fn reroot(&mut self, id: Id) {
+    /// Makes `id` the version that lies there. Returns what nobody needs any more.
+    fn reroot(&mut self, id: Id) -> Vec<Edits<K, V>> {
+        let before = self.newest_id;
         while let Some(next) = self.path(id).last().map(|(id, _)| *id)
-            && let Some(Older { held, undo: mut edits, .. }) = self.older.remove(&next)
+            && let Some(Older { mut needs, undo: mut edits, .. }) = self.older.remove(&next)
         {
             exchange(&mut self.newest, &mut edits);
-            let before = Older { held: self.newest_held, newer: next, undo: edits };
-            self.older.insert(self.newest_id, before);
-            (self.newest_id, self.newest_held) = (next, held);
+            self.newest_needs.uses -= 1;
+            needs.uses += 1;
+            let turned = Older { needs: self.newest_needs, newer: next, undo: edits };
+            self.older.insert(self.newest_id, turned);
+            (self.newest_id, self.newest_needs) = (next, needs);
         }
+        self.sweep(before)
     }
 
-    /// A new version, made of `from` by `edits`.
-    fn derive(&mut self, from: Id, mut edits: Edits<K, V>) -> Id {
-        self.reroot(from);
+    /// A new version, made of `from` by `edits`, and what nobody needs any more.
+    fn derive(&mut self, from: Id, mut edits: Edits<K, V>) -> (Id, Vec<Edits<K, V>>) {
+        let gone = self.reroot(from);
         exchange(&mut self.newest, &mut edits);
         let id = self.next_id;
         self.next_id += 1;
-        self.older.insert(from, Older { held: self.newest_held, newer: id, undo: edits });
-        (self.newest_id, self.newest_held) = (id, true);
-        id
+        self.older.insert(from, Older { needs: self.newest_needs, newer: id, undo: edits });
+        (self.newest_id, self.newest_needs) = (id, Needs { held: true, uses: 1 });
+        self.join();
+        (id, gone)
     }
 
     /// Joins the edits before and after each version that nobody holds and that has but one made of it.
     fn join(&mut self) {
-        while let Some(id) = self.unheld(1)
+        let is_joint = |older: &Older<K, V>| matches!(older.needs, Needs { held: false, uses: 1 });
+        while let Some(id) = self.older.iter().find(|(_, older)| is_joint(older)).map(|(id, _)| *id)
             && let Some(middle) = self.older.remove(&id)
         {
             if let Some(older) = self.older.values_mut().find(|older| older.newer == id) {
@@ -209,7 +226,8 @@ impl<K, V> Version<K, V> {
     /// The first version of a new table, with nothing in it.
     pub fn new() -> Self {
         let (newest, older) = (Flat::default(), BTreeMap::new());
-        let all = Versions { newest, newest_id: 0, newest_held: true, older, next_id: 1 };
+        let newest_needs = Needs { held: true, uses: 0 };
+        let all = Versions { newest, newest_id: 0, newest_needs, older, next_id: 1 };
         Self { id: 0, all: Arc::new(RwLock::new(all)) }
     }
 
@@ -254,15 +272,12 @@ impl<K: Clone + Eq + Serialize, V: Clone> Version<K, V> {
         let all = Arc::get_mut(&mut self.all)?.get_mut().unwrap_or_else(PoisonError::into_inner);
         // What was made of this one and dropped may be what lies there.
         all.reroot(self.id);
-        all.sweep();
         Some(&mut all.newest)
     }
 
     pub fn derive(&self, edits: Edits<K, V>) -> Self {
         let mut all = self.all_mut();
-        let id = all.derive(self.id, edits);
-        all.join();
-        let gone = all.sweep();
+        let (id, gone) = all.derive(self.id, edits);
         drop(all);
         drop(gone);
         Self { id, all: Arc::clone(&self.all) }
@@ -301,6 +316,11 @@ impl<K: Serialize, V> Version<K, V> {
         let all = self.all();
         all.newest.sound();
         all.older.values().for_each(|older| older.undo.sound());
+        let newest = (&all.newest_id, &all.newest_needs);
+        for (id, needs) in all.older.iter().map(|(id, older)| (id, &older.needs)).chain([newest]) {
+            assert_eq!(needs.uses, all.older.values().filter(|older| older.newer == *id).count());
+            assert!(id == newest.0 || needs.held || needs.uses > 0, "nobody needs it");
+        }
         see(&all.newest);
         all.older.values().map(|older| older.undo.len()).sum()
     }
