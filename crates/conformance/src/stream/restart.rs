@@ -17,7 +17,7 @@ use super::{
     Trouble,
     expected::Expected,
     program::Program,
-    seen::{Dataset, Run, Seen, Watched},
+    seen::{Dataset, Run, Seen, Watched, kill},
 };
 use crate::{Case, Difference, Options, Value};
 
@@ -141,14 +141,23 @@ fn run(start: &Start) -> Result<(), String> {
             serde_json::to_string(record).unwrap_or_else(|error| error.to_string())
         });
     }
-    let (file, crash) = (folder.join("given"), *crash);
+    let (file, crash, workers) = (folder.join("given"), *crash, program.harness.workers());
+    let end = move || -> ! {
+        // Or they would wait for another master, and whoever reads what this process says would wait for them.
+        for worker in &workers {
+            // One may have been killed before.
+            let _ = kill(*worker);
+        }
+        process::abort()
+    };
+    let end_within = end.clone();
     program.root().for_each_rdd(move |rdd, t| {
         let dataset = Dataset { partitions: rdd.num_partitions(), records: rdd.collect()? };
         let line = serde_json::to_string(&Given { time: t.as_ms(), dataset }).map_err(Error::user)?;
         let mut file = OpenOptions::new().append(true).create(true).open(&file).map_err(Error::user)?;
         writeln!(file, "{line}").map_err(Error::user)?;
         match crash {
-            Some(Crash::Within(number)) if t.as_ms().unsigned_abs() == number * interval => process::abort(),
+            Some(Crash::Within(number)) if t.as_ms().unsigned_abs() == number * interval => end_within(),
             _ => Ok::<(), Error>(()),
         }
     });
@@ -161,7 +170,7 @@ fn run(start: &Start) -> Result<(), String> {
         return Err(error.to_string());
     }
     if matches!(crash, Some(Crash::After(_))) {
-        process::abort();
+        end();
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    io,
     process::{Command, ExitStatus},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -102,6 +103,11 @@ fn kill_worker(harness: &Harness, case: u64) {
     else {
         panic!("there is no worker process to kill; --kill-worker-after-batch needs --runtime cluster");
     };
-    let killed = Command::new("kill").args(["-9", &victim.to_string()]).status();
+    let killed = kill(*victim);
     assert!(killed.as_ref().is_ok_and(ExitStatus::success), "worker {victim} cannot be killed: {killed:?}");
+}
+
+/// Ends a process as a crash does.
+pub(super) fn kill(process: u32) -> io::Result<ExitStatus> {
+    Command::new("kill").args(["-9", &process.to_string()]).status()
 }
