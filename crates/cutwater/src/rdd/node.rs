@@ -174,9 +174,10 @@ impl DatasetNode {
         self.dataset.keep && self.engine.is_stored(self.dataset.id, self.dataset.partitions)
     }
 
-    /// Nobody needs what is behind this dataset any longer, if all of it is stored.
+    /// Nobody needs what is behind this dataset any longer, if all of it is stored. One without partitions is
+    /// stored before it was ever described, and its description names what is behind it.
     pub fn cut_if_stored(&self) {
-        if self.is_stored() {
+        if self.described.load(Ordering::Relaxed) && self.is_stored() {
             let parents = std::mem::take(&mut *self.parents.lock().unwrap_or_else(PoisonError::into_inner));
             if !parents.is_empty() {
                 self.engine.tell(Event::LineageCut { dataset: self.dataset.id });
