@@ -123,10 +123,14 @@ async fn connect(
     client: ClientId,
     address: &str,
 ) -> Result<(Connection, Welcome), String> {
-    let credentials = Credentials::new(builder.token.secret(address)?, builder.tls.clone());
     let dialled = timeout(Duration::from_millis(limits::CONNECT_MS_MAX), TcpStream::connect(address)).await;
     let stream = dialled.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let beyond = stream.peer_addr().is_ok_and(|peer| !peer.ip().is_loopback());
+    if beyond && builder.tls.is_none() {
+        return Err("it is on another machine, and beyond loopback there are only encrypted connections: make a client's certificate with `cutwater certs` and name it by `Builder::tls`".to_owned());
+    }
+    let credentials = Credentials::new(builder.token.secret(address)?, builder.tls.clone());
     let introduction = Introduction::Client { client, source: builder.source.clone() };
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');

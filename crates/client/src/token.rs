@@ -26,7 +26,9 @@ impl Token {
                 let port = address.rsplit(':').next().unwrap_or_default();
                 let folder =
                     std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-                read(&folder.join(format!("cutwater-{port}.token")))
+                read(&folder.join(format!("cutwater-{port}.token"))).map_err(|why| {
+                    format!("{why}; a program with certificates takes no client without (`Builder::tls`)")
+                })
             }
         }
     }

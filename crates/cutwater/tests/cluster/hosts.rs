@@ -12,7 +12,7 @@ use cutwater_certs::{Request, Role, make};
 use crate::processes::{Process, expected};
 
 /// Hosts on one network, which go with this.
-struct Hosts {
+pub struct Hosts {
     names: Vec<String>,
 }
 
@@ -48,9 +48,14 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// Starts the program on one of them, counted from 1.
+    /// The words that run a command on one of them, counted from 1.
+    pub fn on(&self, number: usize) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.names[number - 1]]
+    }
+
+    /// Starts the program on one of them.
     fn start(&self, number: usize, environment: &[(&str, &str)]) -> Process {
-        Process::start(&["ip", "netns", "exec", &self.names[number - 1]], environment)
+        Process::start(&self.on(number), environment)
     }
 }
 
@@ -72,7 +77,7 @@ fn ip(words: &[&str]) -> Result<(), String> {
 
 /// The hosts, or a word about why there are none. On a machine that says it is to have them (as `./test` does
 /// where it can) their absence is a failure.
-fn hosts(count: usize) -> Option<Hosts> {
+pub fn hosts(count: usize) -> Option<Hosts> {
     match Hosts::new(count) {
         Ok(hosts) => Some(hosts),
         Err(why) => {

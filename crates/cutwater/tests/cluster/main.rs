@@ -11,6 +11,7 @@ mod processes;
 mod programs;
 mod recovery;
 mod secure;
+mod sending;
 mod stragglers;
 mod waiting;
 

@@ -17,7 +17,8 @@ use tempfile::TempDir;
 /// Far more than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const CHILD: &str = "CUTWATER_TEST_PROGRAM";
+/// Set in processes that are a program, and not a test.
+pub const CHILD: &str = "CUTWATER_TEST_PROGRAM";
 
 /// No test of its own: the program of the processes below. It prints what it computes, and then counts
 /// once more for each line that it is sent.
@@ -26,18 +27,22 @@ fn program() {
     if std::env::var(CHILD).is_err() {
         return;
     }
-    // Everything that any part of it has to say, since some of it must never be said.
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    say_everything();
     // The harness would have workers started by the name of this test; here nobody starts any.
     let (answers, harness) = answers(Context::builder("processes"));
     println!("\nanswers {answers}");
     for _ in std::io::stdin().lines() {
         println!("\ncounted {}", harness.ctx().parallelize(0..10).count().unwrap());
     }
+}
+
+/// Everything that any part of a process has to say, since some of it must never be said.
+pub fn say_everything() {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }
 
 /// What a program with windows, shuffles and state answers, as text.
@@ -70,11 +75,16 @@ pub struct Process {
 impl Process {
     /// The program above, in this environment; `within` is a command that runs it, or nothing.
     pub fn start(within: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run("processes::program", within, environment)
+    }
+
+    /// The same for another program, by the name of the test that it is.
+    pub fn run(program: &str, within: &[&str], environment: &[(&str, &str)]) -> Self {
         let test = std::env::current_exe().unwrap();
         let mut words = within.iter().map(PathBuf::from).collect::<Vec<_>>();
         words.push(test);
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["processes::program", "--exact", "--nocapture"]);
+        command.args(&words[1..]).args([program, "--exact", "--nocapture"]);
         command.env(CHILD, "1").env("CUTWATER_THREADS", "1").envs(environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

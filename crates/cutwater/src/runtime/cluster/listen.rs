@@ -35,7 +35,7 @@ use super::{
     handshakes::Handshakes,
     identity, network_threads,
     outbox::{receive_some, send_all},
-    serve::answer_all,
+    serve::{answer_all, role_for},
 };
 use crate::{
     block::{Block, BlockStore},
@@ -199,15 +199,15 @@ impl Door {
         stream.set_nodelay(true)?;
         let roles = [Role::Worker, Role::Client];
         let (mut stream, introduction, accepting) = self.credentials.accept(stream, &roles).await?;
+        if let Some(why) = self.credentials.wrong_role(&stream, &[role_for(&introduction)]) {
+            accepting.refuse(&mut stream, &why).await?;
+            return Err(WireError::Certificate(why));
+        }
         if let Introduction::Client { .. } = introduction {
             // Records go to workers; here a client learns where they are.
             let receivers = self.workers().values().cloned().collect();
             accepting.welcome(&mut stream, &Welcome { takes: false, receivers }).await?;
             return Ok(None);
-        }
-        if let Some(why) = self.credentials.wrong_role(&stream, &[Role::Worker]) {
-            accepting.refuse(&mut stream, &why).await?;
-            return Err(WireError::Certificate(why));
         }
         if introduction == Introduction::Probe {
             accepting.welcome(&mut stream, &()).await?;

@@ -47,6 +47,15 @@ impl Served {
     }
 }
 
+/// The role that whoever introduces itself so has to have: who may send records may not therefore read blocks, nor
+/// the other way.
+pub(super) fn role_for(introduction: &Introduction) -> Role {
+    match introduction {
+        Introduction::Client { .. } => Role::Client,
+        _ => Role::Worker,
+    }
+}
+
 /// Lets other workers of the run, and clients, in at this worker's door.
 pub(crate) async fn serve(listener: TcpListener, credentials: Credentials, served: Served) {
     let handshakes = Handshakes::default();
@@ -128,30 +137,26 @@ async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, 
     let roles = [Role::Worker, Role::Client];
     let (mut stream, introduction, accepting) = credentials.accept(stream, &roles).await?;
     let own = identity::executable().ok();
-    // Who may send records may not therefore read blocks.
-    let wrong = credentials.wrong_role(&stream, &[Role::Worker]);
-    match (introduction, wrong) {
-        (Introduction::Client { client, source }, _) => {
-            Ok(Entered::Client { client, source, stream, accepting })
-        }
-        (_, Some(why)) => {
-            accepting.refuse(&mut stream, &why).await?;
-            Err(WireError::Certificate(why))
-        }
-        (Introduction::Reader { executable }, None) if Some(executable) == own => {
+    if let Some(why) = credentials.wrong_role(&stream, &[role_for(&introduction)]) {
+        accepting.refuse(&mut stream, &why).await?;
+        return Err(WireError::Certificate(why));
+    }
+    match introduction {
+        Introduction::Client { client, source } => Ok(Entered::Client { client, source, stream, accepting }),
+        Introduction::Reader { executable } if Some(executable) == own => {
             accepting.welcome(&mut stream, &()).await?;
             Ok(Entered::Reader(stream))
         }
-        (Introduction::Receiver { executable, worker }, None) if Some(executable) == own => {
+        Introduction::Receiver { executable, worker } if Some(executable) == own => {
             accepting.welcome(&mut stream, &()).await?;
             Ok(Entered::Receiver(worker, stream))
         }
-        (Introduction::Probe, None) => {
+        Introduction::Probe => {
             accepting.welcome(&mut stream, &()).await?;
             Ok(Entered::Nobody)
         }
         // It hands nothing over: whoever answers where it leads to has to prove that it is a master.
-        (Introduction::Takeover { executable, epoch, master }, None) if Some(executable) == own => {
+        Introduction::Takeover { executable, epoch, master } if Some(executable) == own => {
             accepting.welcome(&mut stream, &()).await?;
             Ok(Entered::Master(Takeover { epoch, master }))
         }
