@@ -34,3 +34,8 @@ pub use builder::Builder;
 pub use client::Client;
 pub use cutwater_wire::tls::TlsFiles;
 pub use error::ClientError;
+
+/// What the page on sending says compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/sending.md")]
+mod page {}

@@ -77,7 +77,7 @@ impl Credentials {
     /// role than those is told so.
     ///
     /// # Errors
-    /// Those of [`Tls::accept`] and [`handshake::accept`], or the role is wrong.
+    /// Those of [`open`](Self::open) and [`hear`](Self::hear).
     pub async fn accept<S, M>(
         &self,
         stream: S,
@@ -87,14 +87,38 @@ impl Credentials {
         S: AsyncRead + AsyncWrite + Unpin,
         M: DeserializeOwned,
     {
-        let (mut channel, wrong) = match &self.tls {
-            Some(tls) => {
-                let channel = tls.accept(stream).await?;
-                let wrong = tls.wrong_role(&channel, roles);
-                (channel, wrong)
-            }
-            None => (Channel::Open(stream), None),
-        };
+        self.hear(self.open(stream).await?, roles).await
+    }
+
+    /// The first half of [`accept`](Self::accept): encrypts a connection, if there are certificates. What is said on it
+    /// need not be our own protocol.
+    ///
+    /// # Errors
+    /// Those of [`Tls::accept`].
+    pub async fn open<S>(&self, stream: S) -> Result<Channel<S>, WireError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match &self.tls {
+            Some(tls) => tls.accept(stream).await,
+            None => Ok(Channel::Open(stream)),
+        }
+    }
+
+    /// The second half of [`accept`](Self::accept): hears an introduction in our own protocol.
+    ///
+    /// # Errors
+    /// Those of [`handshake::accept`], or the role is wrong.
+    pub async fn hear<S, M>(
+        &self,
+        mut channel: Channel<S>,
+        roles: &[Role],
+    ) -> Result<(Channel<S>, M, Accepting), WireError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        M: DeserializeOwned,
+    {
+        let wrong = self.wrong_role(&channel, roles);
         let (said, accepting) = handshake::accept(&mut channel, &self.secret).await?;
         if let Some(why) = wrong {
             accepting.refuse(&mut channel, &why).await?;

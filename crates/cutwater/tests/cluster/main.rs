@@ -7,6 +7,7 @@ mod clocks;
 mod coming_and_going;
 mod door;
 mod hosts;
+mod posting;
 mod processes;
 mod programs;
 mod recovery;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use cutwater::Context;
 use cutwater_certs::Role;
 use cutwater_core::limits::HANDSHAKES_MAX;
 use cutwater_wire::{
@@ -230,6 +231,19 @@ fn a_worker_cannot_be_called_what_its_certificate_is_not_for() {
     let advertised = [("CUTWATER_ADVERTISE", "elsewhere.lan")];
     let (status, said) = Process::worker("127.0.0.1:1", &with(&advertised, &environment)).end();
     assert!(!status.success() && said.contains("not for elsewhere.lan, so others would refuse it"), "{said}");
+}
+
+/// As no master listens there: neither a worker, with its blocks and what it takes from clients, nor a program in one
+/// process that takes records.
+#[test]
+fn records_are_taken_beyond_loopback_with_certificates_only() {
+    let bind = [("CUTWATER_BIND", "0.0.0.0"), ("CUTWATER_TOKEN", "any")];
+    let (status, said) = Process::worker("127.0.0.1:1", &bind).end();
+    assert!(!status.success() && said.contains("a worker at 0.0.0.0:0"), "{said}");
+    assert!(said.contains("only encrypted connections"), "{said}");
+    let ctx = Context::builder("one process").clients("0.0.0.0:0").build().unwrap();
+    let said = ctx.run().unwrap_err().to_string();
+    assert!(said.contains("clients(0.0.0.0:0)") && said.contains("on loopback only"), "{said}");
 }
 
 /// Whoever connects and says nothing is not waited for.

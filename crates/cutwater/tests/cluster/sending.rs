@@ -1,6 +1,6 @@
 //! Clients with certificates, each a process of its own, and a program that counts what they send.
 
-use std::{net::TcpListener, thread, time::Duration};
+use std::{net::TcpListener, process::Command, thread, time::Duration};
 
 use cutwater::{Context, Error};
 use cutwater_certs::{Request, Role, make};
@@ -8,6 +8,7 @@ use cutwater_client::{Client, TlsFiles};
 
 use crate::{
     hosts::hosts,
+    posting::{curl, output},
     processes::{CHILD, Certs, Process, say_everything, with},
 };
 
@@ -27,7 +28,7 @@ fn program() {
     }
     say_everything();
     let ctx = Context::builder("sending").interval(Duration::from_millis(50)).build().unwrap();
-    let lines = ctx.source("lines").client_lines();
+    let lines = ctx.source("clicks").client_lines();
     lines.map(|line| (line, 1u64)).running_reduce(|a, b| a + b).for_each_rdd(|rdd, _| {
         let counts = rdd.collect()?;
         println!("\nholds {} lines, {} different", counts.iter().map(|c| c.1).sum::<u64>(), counts.len());
@@ -49,7 +50,7 @@ fn sender() {
     }
     let said = |name: &str| std::env::var(format!("CUTWATER_{name}")).ok();
     let name = said("SENDER").unwrap();
-    let mut builder = Client::builder(&said("JOIN").unwrap(), "lines");
+    let mut builder = Client::builder(&said("JOIN").unwrap(), "clicks");
     if let Some(authority) = said("TLS_AUTHORITY") {
         let [certificate, key] = ["TLS_CERTIFICATE", "TLS_KEY"].map(|file| said(file).unwrap().into());
         builder = builder.tls(&TlsFiles { authority: authority.into(), certificate, key });
@@ -75,23 +76,28 @@ fn send(name: &str, join: &str, within: &[&str], environment: &[(&str, &str)]) -
     said
 }
 
-/// A master and two workers of one authority on loopback.
-struct Started {
-    master: Process,
-    workers: [Process; 2],
+/// A master and two workers on loopback.
+pub struct Started {
+    pub master: Process,
+    pub workers: [Process; 2],
     /// Where the master is, and the first worker.
-    doors: [String; 2],
+    pub doors: [String; 2],
 }
 
 impl Started {
-    fn with(certs: &Certs) -> Self {
-        let master = certs.environment(Role::Master);
+    /// With certificates of one authority.
+    pub fn with(certs: &Certs) -> Self {
+        Self::new(|role| certs.environment(role))
+    }
+
+    pub fn new(environment: impl Fn(Role) -> Vec<(&'static str, String)>) -> Self {
+        let master = environment(Role::Master);
         let own = [("CUTWATER_ROLE", "master"), ("CUTWATER_MASTER", "127.0.0.1:0"), TWO];
         let master = Process::run(PROGRAM, &[], &with(&own, &master));
         let join = master.address();
         // Free a moment ago, and nobody else asks for one by number.
         let door = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let environment = certs.environment(Role::Worker);
+        let environment = environment(Role::Worker);
         let workers = [&*door, "127.0.0.1:0"].map(|bind| {
             let own = [("CUTWATER_ROLE", "worker"), ("CUTWATER_JOIN", &join), ("CUTWATER_BIND", bind)];
             Process::run(PROGRAM, &[], &with(&own, &environment))
@@ -100,16 +106,26 @@ impl Started {
         Self { master, workers, doors: [join, door] }
     }
 
-    fn end(self) {
-        for (status, said) in [self.master].into_iter().chain(self.workers).map(Process::end) {
-            assert!(status.success(), "{said}");
-        }
+    /// Ends the program, which processes what it has received; what it holds then.
+    pub fn end(self) -> String {
+        ended([self.master].into_iter().chain(self.workers))
     }
+}
+
+/// Ends a program, its master first, and answers with what it held at the end.
+pub fn ended(processes: impl IntoIterator<Item = Process>) -> String {
+    let mut held = None;
+    for (status, said) in processes.into_iter().map(Process::end) {
+        assert!(status.success(), "{said}");
+        let last = said.lines().filter_map(|line| line.strip_prefix("holds ")).next_back().map(str::to_owned);
+        held = held.or(last);
+    }
+    held.unwrap()
 }
 
 /// How many lines there are when so many clients have sent all of theirs, each once.
 fn all_of(clients: u64) -> String {
-    format!("holds {0} lines, {0} different", clients * RECORDS)
+    format!("{0} lines, {0} different", clients * RECORDS)
 }
 
 #[test]
@@ -130,8 +146,7 @@ fn clients_with_certificates_are_acknowledged_and_each_record_counts_once() {
     for said in said {
         assert!(said.contains(&format!("acknowledged {RECORDS}\n")), "{said}");
     }
-    started.master.wait_for(&all_of(3));
-    started.end();
+    assert_eq!(started.end(), all_of(3));
 }
 
 /// Each is told why, by the master and by a worker, and none of what it sends is anywhere.
@@ -164,8 +179,7 @@ fn clients_with_the_wrong_certificate_are_refused_and_told_why() {
     // One that is right is still served, and the only one that is.
     let environment = certs.environment(Role::Client);
     assert!(send("right", &started.doors[0], &[], &with(&[], &environment)).contains("acknowledged"));
-    started.master.wait_for(&all_of(1));
-    started.end();
+    assert_eq!(started.end(), all_of(1));
 }
 
 /// Four machines: of the master, of two workers, and the client's, which does not know the workers.
@@ -205,8 +219,24 @@ fn clients_on_another_machine_need_certificates_and_are_acknowledged() {
 
     let said = send("right", join, &hosts.on(4), &files(4));
     assert!(said.contains(&format!("acknowledged {RECORDS}\n")), "{said}");
-    master.wait_for(&all_of(1));
-    for (status, said) in [master].into_iter().chain(workers).map(Process::end) {
-        assert!(status.success(), "{said}");
+    master.wait_for(&format!("holds {}", all_of(1)));
+
+    // And by HTTP: the master sends it on to a worker on a third machine.
+    if let Some(curl) = curl() {
+        let [authority, certificate, key] = files(4).map(|(_, file)| file);
+        let mut post = Command::new("ip");
+        post.args(&hosts.on(4)[1..]).args([
+            &*curl,
+            "--silent",
+            "--show-error",
+            "--location",
+            "--data-binary",
+            "a\nb",
+        ]);
+        post.args(["--cacert", authority, "--cert", certificate, "--key", key]);
+        let (status, said) = output(post.arg(format!("https://{join}/clicks")));
+        assert!(status.success() && said == "2 records\n", "{said}");
+        master.wait_for(&format!("holds {0} lines, {0} different", RECORDS + 2));
     }
+    ended([master].into_iter().chain(workers));
 }

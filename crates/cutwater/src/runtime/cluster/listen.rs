@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,7 +26,7 @@ use tokio::{
     io::split,
     net::{TcpListener, TcpStream},
     runtime::Runtime,
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{sleep, timeout},
 };
 
@@ -45,6 +46,7 @@ use crate::{
         Begins, clock,
         link::{Away, Link},
         master::ToMaster,
+        receive::{serve_directions, speaks_http},
     },
     task::Outcome,
 };
@@ -89,6 +91,10 @@ struct Door {
     handshakes: Handshakes,
     /// Where they are, for clients.
     workers: Mutex<BTreeMap<WorkerId, String>>,
+    /// For those who ask for them by HTTP.
+    asking: Semaphore,
+    /// The worker that the next of them is sent on to.
+    turn: AtomicUsize,
     /// What this process has received, for workers to read.
     received: Arc<BlockStore>,
 }
@@ -98,6 +104,8 @@ enum Guest {
     Worker(Entered),
     /// One that reads blocks.
     Reader(Channel<TcpStream>),
+    /// Somebody with requests of HTTP, who proves itself in each.
+    Http(Channel<TcpStream>),
 }
 
 impl Listener {
@@ -127,6 +135,8 @@ impl Listener {
             connected: AtomicUsize::new(0),
             handshakes: Handshakes::default(),
             workers: Mutex::default(),
+            asking: Semaphore::new(limits::CLIENT_CONNECTIONS_MAX),
+            turn: AtomicUsize::new(0),
             received,
         });
         runtime.spawn(accept_all(listener, door.clone()));
@@ -166,6 +176,11 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
                                 tracing::debug!(%peer, %error, "a reader is gone");
                             }
                         }
+                        Ok(Ok(Some(Guest::Http(stream)))) => {
+                            if let Err(error) = door.direct(stream).await {
+                                tracing::debug!(%peer, %error, "a client is gone");
+                            }
+                        }
                         Ok(Ok(Some(Guest::Worker(worker)))) => {
                             door.connected.fetch_add(1, Ordering::AcqRel);
                             let id = worker.id;
@@ -194,18 +209,34 @@ impl Door {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn receivers(&self) -> Vec<String> {
+        self.workers().values().cloned().collect()
+    }
+
+    /// Says by HTTP where receivers are.
+    async fn direct(&self, stream: Channel<TcpStream>) -> io::Result<()> {
+        match self.asking.try_acquire() {
+            Ok(_permit) => serve_directions(stream, &self.credentials, self.receivers(), &self.turn).await,
+            Err(_) => Err(io::Error::other("too many clients are connected")),
+        }
+    }
+
     /// The handshake; `None` if the other end was sent away, or only wanted to know something.
     async fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Result<Option<Guest>, WireError> {
         stream.set_nodelay(true)?;
+        let mut stream = self.credentials.open(stream).await?;
+        if speaks_http(&mut stream).await? {
+            return Ok(Some(Guest::Http(stream)));
+        }
         let roles = [Role::Worker, Role::Client];
-        let (mut stream, introduction, accepting) = self.credentials.accept(stream, &roles).await?;
+        let (mut stream, introduction, accepting) = self.credentials.hear(stream, &roles).await?;
         if let Some(why) = self.credentials.wrong_role(&stream, &[role_for(&introduction)]) {
             accepting.refuse(&mut stream, &why).await?;
             return Err(WireError::Certificate(why));
         }
         if let Introduction::Client { .. } = introduction {
             // Records go to workers; here a client learns where they are.
-            let receivers = self.workers().values().cloned().collect();
+            let receivers = self.receivers();
             accepting.welcome(&mut stream, &Welcome { takes: false, receivers }).await?;
             return Ok(None);
         }

@@ -24,7 +24,7 @@ use tokio::{
 use super::{handshakes::Handshakes, identity};
 use crate::{
     block::BlockStore,
-    runtime::receive::{Inbox, serve_client, serve_http, serve_receiver},
+    runtime::receive::{Inbox, serve_client, serve_http, serve_receiver, speaks_http},
 };
 
 /// What a worker has that others come for.
@@ -114,7 +114,7 @@ impl Takeover {
 /// Who is behind the door.
 enum Entered {
     /// Somebody with requests of HTTP, who proves itself in each.
-    Http(TcpStream),
+    Http(Channel<TcpStream>),
     /// A master that wants to be joined.
     Master(Takeover),
     /// Another worker, or the master, that reads blocks.
@@ -129,13 +129,12 @@ enum Entered {
 
 async fn enter(stream: TcpStream, credentials: &Credentials) -> Result<Entered, WireError> {
     stream.set_nodelay(true)?;
-    // Our own protocol and TLS begin otherwise than any of its methods.
-    let mut first = [0];
-    if !credentials.has_tls() && stream.peek(&mut first).await? > 0 && first[0].is_ascii_uppercase() {
+    let mut stream = credentials.open(stream).await?;
+    if speaks_http(&mut stream).await? {
         return Ok(Entered::Http(stream));
     }
     let roles = [Role::Worker, Role::Client];
-    let (mut stream, introduction, accepting) = credentials.accept(stream, &roles).await?;
+    let (mut stream, introduction, accepting) = credentials.hear(stream, &roles).await?;
     let own = identity::executable().ok();
     if let Some(why) = credentials.wrong_role(&stream, &[role_for(&introduction)]) {
         accepting.refuse(&mut stream, &why).await?;

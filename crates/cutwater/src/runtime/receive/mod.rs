@@ -25,6 +25,6 @@ mod replicate;
 
 pub(crate) use clients::serve_client;
 pub(crate) use door::Door;
-pub(crate) use http::serve_http;
+pub(crate) use http::{serve_directions, serve_http, speaks_http};
 pub(crate) use inbox::Inbox;
 pub(crate) use replicate::{replicate, serve_receiver};

@@ -1,54 +1,39 @@
-use std::{convert::Infallible, io, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use cutwater_core::{ClientId, limits};
 use cutwater_wire::{
+    channel::Channel,
     client::{Batch, BatchReport},
     credentials::Credentials,
 };
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming};
 use tokio::net::TcpStream;
 
-use super::{Inbox, own::Refused};
+use super::{Access, Answer, later, said, serve};
+use crate::runtime::receive::{Inbox, own::Refused};
 
 /// Names the client, so that what it sends again counts once: any text.
 const CLIENT: &str = "cutwater-client";
 /// Numbers its requests, from 0.
 const SEQUENCE: &str = "cutwater-sequence";
 
-type Answer = Response<Full<Bytes>>;
-
-/// Takes records by HTTP, for languages that have no client of their own: `POST /SOURCE`, a record a line.
+/// Takes records: `POST /SOURCE`, a record a line.
 ///
 /// A request is answered when its records are held by as many workers as it takes, as the acknowledgement of a
 /// batch would be.
 pub(crate) async fn serve_http(
-    stream: TcpStream,
+    stream: Channel<TcpStream>,
     credentials: &Credentials,
     inbox: &Inbox,
 ) -> io::Result<()> {
-    let answer = service_fn(|request: Request<Incoming>| async {
-        Ok::<_, Infallible>(take(request, credentials, inbox).await.unwrap_or_else(|refused| refused))
-    });
-    let mut connection = http1::Builder::new();
-    connection.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX));
-    connection.serve_connection(TokioIo::new(stream), answer).await.map_err(io::Error::other)
+    let access = Access::new(&stream, credentials);
+    serve(stream, true, |request| take(request, &access, inbox)).await
 }
 
-async fn take(
-    request: Request<Incoming>,
-    credentials: &Credentials,
-    inbox: &Inbox,
-) -> Result<Answer, Answer> {
-    if !is_allowed(request.headers(), credentials) {
-        let mut refused =
-            said(StatusCode::UNAUTHORIZED, "send the token of the program: Authorization: Bearer TOKEN");
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+async fn take(request: Request<Incoming>, access: &Access<'_>, inbox: &Inbox) -> Result<Answer, Answer> {
+    if let Some(refused) = access.refusal(request.headers()) {
         return Err(refused);
     }
     if request.method() != Method::POST {
@@ -95,12 +80,6 @@ async fn take(
     }
 }
 
-fn is_allowed(headers: &HeaderMap, credentials: &Credentials) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = given.and_then(|value| value.strip_prefix("Bearer "));
-    token.is_some_and(|token| credentials.is_token(token))
-}
-
 /// Who sends, and the how manieth request it is, if the request says so.
 fn named(headers: &HeaderMap) -> Result<Option<(ClientId, u64)>, String> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
@@ -134,19 +113,6 @@ fn records_of(body: &[u8]) -> (u32, Bytes) {
         }
     }
     (batch.records(), batch.into_content().into())
-}
-
-fn said(status: StatusCode, what: &str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(format!("{what}\n"))));
-    *answer.status_mut() = status;
-    answer
-}
-
-/// The same request may be sent again in a second.
-fn later(status: StatusCode, why: &str) -> Answer {
-    let mut answer = said(status, why);
-    answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    answer
 }
 
 fn too_large() -> Answer {

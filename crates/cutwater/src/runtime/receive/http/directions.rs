@@ -1,0 +1,73 @@
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use cutwater_core::limits;
+use cutwater_wire::{channel::Channel, credentials::Credentials};
+use http_body_util::{BodyExt, Limited};
+use hyper::{
+    Method, Request, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+};
+use tokio::net::TcpStream;
+
+use super::{Access, Answer, later, said, serve};
+
+/// Says where receivers are, at the master: `GET /SOURCE` lists them, a URL a line, and `POST /SOURCE` is sent on to one
+/// of them, each time to the next.
+pub(crate) async fn serve_directions(
+    stream: Channel<TcpStream>,
+    credentials: &Credentials,
+    receivers: Vec<String>,
+    turn: &AtomicUsize,
+) -> io::Result<()> {
+    let access = Access::new(&stream, credentials);
+    // Who asks for the way goes it: nobody stays.
+    serve(stream, false, |request| direct(request, &access, &receivers, turn)).await
+}
+
+async fn direct(
+    request: Request<Incoming>,
+    access: &Access<'_>,
+    receivers: &[String],
+    turn: &AtomicUsize,
+) -> Result<Answer, Answer> {
+    if let Some(refused) = access.refusal(request.headers()) {
+        return Err(refused);
+    }
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    if method != Method::GET && method != Method::POST {
+        let why = "GET /SOURCE lists receivers, and POST /SOURCE is sent on to one of them";
+        return Err(said(StatusCode::METHOD_NOT_ALLOWED, why));
+    }
+    let scheme = if access.encrypted { "https" } else { "http" };
+    let urls: Vec<String> = receivers.iter().map(|at| format!("{scheme}://{at}{path}")).collect();
+    if urls.is_empty() {
+        return Err(later(StatusCode::SERVICE_UNAVAILABLE, "the program has no worker yet"));
+    }
+    if method == Method::GET {
+        return Ok(said(StatusCode::OK, &urls.join("\n")));
+    }
+    hear_out(request).await;
+    let url = &urls[turn.fetch_add(1, Ordering::Relaxed) % urls.len()];
+    let location =
+        HeaderValue::from_str(url).map_err(|error| said(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let mut answer = said(StatusCode::TEMPORARY_REDIRECT, &format!("records are taken at {url}"));
+    answer.headers_mut().insert(header::LOCATION, location);
+    Ok(answer)
+}
+
+/// Whoever is answered in the midst of its body may take that for a broken connection. One that asks before it sends
+/// is spared it.
+async fn hear_out(request: Request<Incoming>) {
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let mut body = Limited::new(request.into_body(), limits::BATCH_BYTES_MAX);
+    let heard = async { while let Some(Ok(_)) = body.frame().await {} };
+    // What is longer, or does not arrive, would be refused by any receiver.
+    let _ = tokio::time::timeout(Duration::from_millis(limits::SILENCE_MS_MAX), heard).await;
+}
