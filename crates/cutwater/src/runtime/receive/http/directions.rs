@@ -1,12 +1,9 @@
 use std::{
     io,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
 };
 
-use cutwater_core::limits;
 use cutwater_wire::{channel::Channel, credentials::Credentials};
-use http_body_util::{BodyExt, Limited};
 use hyper::{
     Method, Request, StatusCode,
     body::Incoming,
@@ -14,7 +11,7 @@ use hyper::{
 };
 use tokio::net::TcpStream;
 
-use super::{Access, Answer, later, said, serve};
+use super::{Access, Answer, hear_out, later, said, serve};
 
 /// Says where receivers are, at the master: `GET /SOURCE` lists them, a URL a line, and `POST /SOURCE` is sent on to one
 /// of them, each time to the next.
@@ -51,23 +48,14 @@ async fn direct(
     if method == Method::GET {
         return Ok(said(StatusCode::OK, &urls.join("\n")));
     }
-    hear_out(request).await;
+    // One that asks before it sends is spared it.
+    if !request.headers().contains_key(header::EXPECT) {
+        hear_out(&mut request.into_body()).await;
+    }
     let url = &urls[turn.fetch_add(1, Ordering::Relaxed) % urls.len()];
     let location =
         HeaderValue::from_str(url).map_err(|error| said(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let mut answer = said(StatusCode::TEMPORARY_REDIRECT, &format!("records are taken at {url}"));
     answer.headers_mut().insert(header::LOCATION, location);
     Ok(answer)
-}
-
-/// Whoever is answered in the midst of its body may take that for a broken connection. One that asks before it sends
-/// is spared it.
-async fn hear_out(request: Request<Incoming>) {
-    if request.headers().contains_key(header::EXPECT) {
-        return;
-    }
-    let mut body = Limited::new(request.into_body(), limits::BATCH_BYTES_MAX);
-    let heard = async { while let Some(Ok(_)) = body.frame().await {} };
-    // What is longer, or does not arrive, would be refused by any receiver.
-    let _ = tokio::time::timeout(Duration::from_millis(limits::SILENCE_MS_MAX), heard).await;
 }

@@ -14,7 +14,7 @@ use std::{convert::Infallible, io, time::Duration};
 use bytes::Bytes;
 use cutwater_core::limits;
 use cutwater_wire::{channel::Channel, credentials::Credentials, tls::Role};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
     body::Incoming,
@@ -92,6 +92,14 @@ impl<'a> Access<'a> {
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         Some(refused)
     }
+}
+
+/// Whoever is answered in the midst of its body may take that for a broken connection, so what is still to come of it is
+/// heard, within bounds, and let go.
+async fn hear_out(body: &mut Incoming) {
+    let mut body = Limited::new(body, limits::BATCH_BYTES_MAX);
+    let heard = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(Duration::from_millis(limits::SILENCE_MS_MAX), heard).await;
 }
 
 fn said(status: StatusCode, what: &str) -> Answer {

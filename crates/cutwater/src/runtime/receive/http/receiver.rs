@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming};
 use tokio::net::TcpStream;
 
-use super::{Access, Answer, later, said, serve};
+use super::{Access, Answer, hear_out, later, said, serve};
 use crate::runtime::receive::{Inbox, own::Refused};
 
 /// Names the client, so that what it sends again counts once: any text.
@@ -42,11 +42,15 @@ async fn take(request: Request<Incoming>, access: &Access<'_>, inbox: &Inbox) ->
     let name = request.uri().path().trim_matches('/').to_owned();
     let source = inbox.source_named(&name).map_err(|why| said(StatusCode::NOT_FOUND, &why))?;
     let named = named(request.headers()).map_err(|why| said(StatusCode::BAD_REQUEST, &why))?;
-    let sent = Limited::new(request.into_body(), limits::BATCH_BYTES_MAX).collect();
+    let mut body = request.into_body();
+    let sent = Limited::new(&mut body, limits::BATCH_BYTES_MAX).collect();
     // Whoever sends a byte now and then holds a connection, but not for ever.
     let body = match tokio::time::timeout(Duration::from_millis(limits::SILENCE_MS_MAX), sent).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            hear_out(&mut body).await;
+            return Err(too_large());
+        }
         Ok(Err(error)) => return Err(said(StatusCode::BAD_REQUEST, &error.to_string())),
         Err(_) => return Err(said(StatusCode::REQUEST_TIMEOUT, "the body did not arrive")),
     };
