@@ -175,6 +175,8 @@ pub struct Ran {
     pub findings: Vec<u8>,
     /// How many records it read, as far as that is counted.
     pub read: u64,
+    /// How many bytes of blocks were brought from other processes for it.
+    pub fetched_bytes: u64,
 }
 
 /// From a reader to the worker that holds blocks: these, in this order. The answer is as many

@@ -51,6 +51,14 @@ impl Block {
         Self(Arc::new(Content::Arrived { bytes, value: OnceLock::new() }))
     }
 
+    /// How many bytes came from another process.
+    pub fn arrived_bytes(&self) -> u64 {
+        match &*self.0 {
+            Content::Made { .. } => 0,
+            Content::Arrived { bytes, .. } => bytes.len() as u64,
+        }
+    }
+
     /// Its value in bytes.
     pub fn to_bytes(&self) -> Result<Bytes, TaskError> {
         match &*self.0 {

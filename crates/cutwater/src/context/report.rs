@@ -26,6 +26,10 @@ pub struct IntervalReport {
     /// Partitions of state and of other kept datasets that a task had to read from another worker. In a
     /// steady state there are none: work goes where its state is. When a worker joins or is lost, some move.
     pub moved_partitions: u64,
+    /// Bytes of records that went from process to process: what tasks read of shuffles and kept datasets of other
+    /// workers, and what the master receives itself and has workers hold. Files that workers read themselves are
+    /// none of it, nor is what clients send to workers, nor the results of actions.
+    pub moved_bytes: u64,
     /// From when its input was fixed until its outputs were done.
     pub processing: Duration,
     /// From when it should have begun until its outputs were done. The same as `processing` where

@@ -318,6 +318,7 @@ impl Driver {
             sources: Vec::with_capacity(self.graph.inputs.len()),
             event_times: Vec::new(),
             moved_partitions: 0,
+            moved_bytes: 0,
             outputs: Vec::with_capacity(self.graph.outputs.len()),
             processing: Duration::ZERO,
             delay: Duration::ZERO,
@@ -347,6 +348,7 @@ impl Driver {
             self.set_aside(&mut report, &error);
         }
         report.moved_partitions = self.ctx.engine().take_moved();
+        report.moved_bytes = self.ctx.engine().take_moved_bytes();
         report.event_times = self.event_times.report(report.failure.is_some());
         let may_be_lost = self.ctx.engine().may_lose_blocks();
         for stream in &self.graph.streams {

@@ -84,6 +84,8 @@ pub(super) struct Shared {
     pub accumulators: Accumulators,
     /// Kept partitions that were read from another worker since the driver last asked.
     pub moved: AtomicU64,
+    /// Bytes of blocks that came to a process from another since the driver last asked.
+    pub moved_bytes: AtomicU64,
     /// How many blocks are being copied from worker to worker.
     pub copies: AtomicUsize,
     /// How many workers there are, and how many slots they have together.
@@ -535,6 +537,11 @@ impl Engine {
     /// How many kept partitions tasks had to read from another worker since the last call.
     pub fn take_moved(&self) -> u64 {
         self.shared.moved.swap(0, Ordering::Relaxed)
+    }
+
+    /// How many bytes of blocks came to a process from another since the last call.
+    pub fn take_moved_bytes(&self) -> u64 {
+        self.shared.moved_bytes.swap(0, Ordering::Relaxed)
     }
 
     /// What tasks found since the last call, each thing once.

@@ -61,12 +61,16 @@ impl Holding {
         }
     }
 
-    pub fn held(&mut self, worker: WorkerId, id: BlockId) {
-        if let Some(block) = self.blocks.get_mut(&id).filter(|_| !self.released.contains(&worker)) {
-            block.asked.remove(&worker);
-            block.held.insert(worker);
-            self.finish(id);
-        }
+    /// The worker holds it; answers with how many bytes it was sent.
+    pub fn held(&mut self, worker: WorkerId, id: BlockId) -> u64 {
+        let Some(block) = self.blocks.get_mut(&id).filter(|_| !self.released.contains(&worker)) else {
+            return 0;
+        };
+        let bytes = block.bytes.len() as u64;
+        block.asked.remove(&worker);
+        block.held.insert(worker);
+        self.finish(id);
+        bytes
     }
 
     pub fn joined(&mut self, links: &BTreeMap<WorkerId, Link>) {

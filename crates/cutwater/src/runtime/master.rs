@@ -180,7 +180,8 @@ impl Master {
                 ToMaster::Held { worker, block } => {
                     // The scheduler first: who waits for the block may submit a job the next moment.
                     self.step(Event::BlocksHeld { worker, blocks: vec![block] });
-                    self.holding.held(worker, block);
+                    let bytes = self.holding.held(worker, block);
+                    self.shared.moved_bytes.fetch_add(bytes, Ordering::Relaxed);
                     self.drain_ready();
                 }
                 ToMaster::Receive(receive) => self.reception.receive(receive, &self.links),
@@ -392,7 +393,8 @@ impl Master {
 
     fn ran(&mut self, worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError>) {
         match result {
-            Ok(Outcome { stored, result, findings, read }) => {
+            Ok(Outcome { stored, result, findings, read, fetched_bytes }) => {
+                self.shared.moved_bytes.fetch_add(fetched_bytes, Ordering::Relaxed);
                 self.note_stored(&stored);
                 self.note_findings(findings);
                 self.results.extend(result.map(|block| (attempt, block)));

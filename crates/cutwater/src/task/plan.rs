@@ -174,6 +174,8 @@ pub(crate) struct Outcome {
     pub findings: Findings,
     /// Records that it read.
     pub read: u64,
+    /// Bytes of what was brought from other processes for it.
+    pub fetched_bytes: u64,
 }
 
 /// Blocks that were brought from other workers for one attempt.
@@ -233,7 +235,8 @@ impl<'a> TaskRun<'a> {
         }
         let result = result?;
         let (stored, findings) = (run.stored.into_inner(), run.findings.into_inner());
-        Ok(Outcome { stored, result, findings, read: run.read.get() })
+        let fetched_bytes = fetched.values().map(Block::arrived_bytes).sum();
+        Ok(Outcome { stored, result, findings, read: run.read.get(), fetched_bytes })
     }
 
     fn new(

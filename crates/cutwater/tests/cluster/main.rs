@@ -6,6 +6,7 @@ mod clients;
 mod clocks;
 mod coming_and_going;
 mod door;
+mod files;
 mod hosts;
 mod posting;
 mod processes;

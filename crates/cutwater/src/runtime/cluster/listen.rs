@@ -381,10 +381,10 @@ fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
         message::ToMaster::Ran(attempt, Err(error)) => {
             Some(ToMaster::Ran { worker, attempt, result: Err(error) })
         }
-        message::ToMaster::Ran(attempt, Ok(Ran { stored, result, findings, read })) => {
+        message::ToMaster::Ran(attempt, Ok(Ran { stored, result, findings, read, fetched_bytes })) => {
             let understood = || -> Result<Outcome, WireError> {
                 let (stored, findings) = (Blocks::long(&stored)?, postcard::from_bytes(&findings)?);
-                Ok(Outcome { stored, result: result.map(Block::arrived), findings, read })
+                Ok(Outcome { stored, result: result.map(Block::arrived), findings, read, fetched_bytes })
             };
             let result = understood().map_err(|error| {
                 TaskError::Internal(format!("what {worker} says of {attempt} cannot be understood: {error}"))
