@@ -35,7 +35,8 @@ pub(crate) const MANIFESTS_HELD: usize = 2;
 const FOLDER: &str = "checkpoints";
 
 impl Manifest {
-    fn name(&self) -> String {
+    /// What it is called in the store.
+    pub fn name(&self) -> String {
         // In the order of the numbers.
         format!("{FOLDER}/{:020}", self.number)
     }

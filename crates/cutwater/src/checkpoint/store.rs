@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    fmt, fs, io,
+    fmt,
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -10,6 +10,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
+use super::folder::Folder;
 use crate::error::Error;
 
 /// Where durable things lie: a folder, or a bucket of an object store.
@@ -21,7 +22,7 @@ use crate::error::Error;
 /// - what was written is on disk when the call returns.
 ///
 /// Any thread may call it, and waits; compute threads and the driver do, network threads must not. If the
-/// process dies, what it had begun to write is not there.
+/// process dies, what it had begun to write is not there, and at most [in the way](Self::sweep).
 #[derive(Clone)]
 pub(crate) struct Store(Arc<Inner>);
 
@@ -29,8 +30,8 @@ struct Inner {
     url: String,
     objects: Box<dyn ObjectStore>,
     prefix: Path,
-    /// The folder, if it is one.
-    folder: Option<PathBuf>,
+    /// The folder, if it is one: what is there is changed by ourselves, and `objects` reads.
+    folder: Option<Folder>,
 }
 
 impl Store {
@@ -50,6 +51,12 @@ impl Store {
         Ok(store)
     }
 
+    /// What goes wrong there, on purpose.
+    #[cfg(test)]
+    pub fn faults(&self) -> &super::faults::Faults {
+        &self.0.folder.as_ref().expect("a folder").faults
+    }
+
     /// What any process of this machine can [`open`](Self::open) it by.
     pub fn url(&self) -> &str {
         &self.0.url
@@ -66,10 +73,14 @@ impl Store {
     }
 
     fn write(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> Result<bool, Error> {
+        if let Some(folder) = &self.0.folder {
+            let written = folder.write(name, &bytes, mode == PutMode::Overwrite);
+            return written.map_err(|error| self.failed("write", name, &error));
+        }
         let (path, payload) = (self.0.path(name), PutPayload::from(bytes));
         let options = PutOptions { mode, ..PutOptions::default() };
         match runtime()?.block_on(self.0.objects.put_opts(&path, payload, options)) {
-            Ok(_) => self.0.settle(name).map_err(|error| self.failed("write", name, &error)).map(|()| true),
+            Ok(_) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(self.failed("write", name, &root_of(&error))),
         }
@@ -101,14 +112,20 @@ impl Store {
 
     /// Removes an object; one that is not there is as good as removed.
     pub fn delete(&self, name: &str) -> Result<(), Error> {
+        if let Some(folder) = &self.0.folder {
+            return folder.remove(name).map_err(|error| self.failed("remove", name, &error));
+        }
         let path = self.0.path(name);
         match runtime()?.block_on(self.0.objects.delete(&path)) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {
-                self.0.tidy(name);
-                Ok(())
-            }
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed("remove", name, &root_of(&error))),
         }
+    }
+
+    /// Removes what processes have left that died while they wrote or removed something.
+    pub fn sweep(&self) -> Result<(), Error> {
+        let Some(folder) = &self.0.folder else { return Ok(()) };
+        folder.sweep().map_err(|error| self.failed("tidy up", ".", &error))
     }
 
     fn failed(&self, what: &str, name: &str, error: &dyn fmt::Display) -> Error {
@@ -130,12 +147,12 @@ impl Inner {
         let is_url = url.contains("://") && !url.starts_with("file://");
         if !is_url {
             let folder = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
-            fs::create_dir_all(&folder).map_err(|error| refused(&error))?;
-            let folder = folder.canonicalize().map_err(|error| refused(&error))?;
-            let objects = LocalFileSystem::new_with_prefix(&folder).map_err(|error| refused(&error))?;
+            let folder = Folder::open(&folder).map_err(|error| refused(&error))?;
+            let root = folder.root();
+            let objects = LocalFileSystem::new_with_prefix(root).map_err(|error| refused(&error))?;
             return Ok(Self {
                 // The same for processes that work in other folders.
-                url: folder.to_string_lossy().into_owned(),
+                url: root.to_string_lossy().into_owned(),
                 objects: Box::new(objects),
                 prefix: Path::default(),
                 folder: Some(folder),
@@ -153,29 +170,6 @@ impl Inner {
     fn name(&self, path: &Path) -> Option<String> {
         let rest: Vec<_> = path.prefix_match(&self.prefix)?.map(|part| part.as_ref().to_owned()).collect();
         Some(rest.join("/"))
-    }
-
-    /// Object stores know no folders; one in which nothing is left is nothing.
-    fn tidy(&self, name: &str) {
-        let Some(root) = &self.folder else { return };
-        let mut name = name;
-        // It fails while there is something in it.
-        while let Some((folder, _)) = name.rsplit_once('/')
-            && fs::remove_dir(root.join(folder)).is_ok()
-        {
-            name = folder;
-        }
-    }
-
-    /// An object of a folder is on disk once its file and the folder's entry for it are.
-    fn settle(&self, name: &str) -> io::Result<()> {
-        let Some(root) = &self.folder else { return Ok(()) };
-        let file = root.join(name);
-        fs::File::open(&file)?.sync_all()?;
-        match file.parent() {
-            Some(folder) => fs::File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
     }
 }
 

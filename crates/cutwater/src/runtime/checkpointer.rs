@@ -209,6 +209,11 @@ impl Checkpointer {
         }
     }
 
+    #[cfg(test)]
+    pub fn is_writing(&self) -> bool {
+        self.shared.busy.load(Ordering::Acquire)
+    }
+
     fn failure(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
         self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,7 +281,10 @@ impl Writer {
         for (id, state) in &mut states {
             manifest.states.push(state.write(id, &self.store, &folder)?);
         }
-        manifest.write(&self.store)?;
+        // One that may be there and is not counted is removed with the next, like its files.
+        manifest.write(&self.store).inspect_err(|_| self.spoiled.push(manifest.name()))?;
+        // It may be that of an interval that was run again, in the place of one that cannot be used.
+        self.spoiled.retain(|spoiled| *spoiled != manifest.name());
         self.files.extend(manifest.files().map(str::to_owned));
         for (_, state) in states {
             self.alive.extend(state.settle(&self.store)?);
@@ -288,8 +296,9 @@ impl Writer {
     }
 
     fn remove_unneeded(&mut self) -> Result<(), Error> {
-        for name in std::mem::take(&mut self.spoiled) {
-            self.store.delete(&name)?;
+        while let Some(name) = self.spoiled.last() {
+            self.store.delete(name)?;
+            self.spoiled.pop();
         }
         while self.manifests.len() > MANIFESTS_HELD {
             // First what refers to files and then the files.

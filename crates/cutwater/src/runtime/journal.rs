@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -81,11 +82,15 @@ impl Journal {
         let writer = loop {
             let (position, entry) = (claim.position(), claim.entry(history.completed));
             if create(store, position, &entry)? {
+                entries.push((position, None));
                 break claim.written();
             }
             let found = read(store, position)?;
             match claim.taken_by(&found) {
-                Outcome::Written => break claim.written(),
+                Outcome::Written => {
+                    entries.push((position, None));
+                    break claim.written();
+                }
                 Outcome::Again => {
                     entries.push((position, number_of(&found)));
                     history.take(found);
@@ -93,6 +98,7 @@ impl Journal {
                 Outcome::Fenced => return Err(fenced()),
             }
         };
+        remove_unnamed_inputs(store, &entries)?;
         let (to_writer, work) = bounded(limits::JOURNAL_ENTRIES_MAX);
         let state: Arc<(Mutex<State>, Condvar)> = Arc::default();
         let completed = history.completed;
@@ -161,6 +167,14 @@ impl Drop for Journal {
             let _ = thread.join();
         }
     }
+}
+
+/// Removes inputs that no entry is about: their entry was never written, or was removed by a process that came no
+/// further. An interval of the same number would be taken to have had them.
+fn remove_unnamed_inputs(store: &Store, entries: &[(u64, Option<u64>)]) -> Result<(), Error> {
+    let named: HashSet<String> = entries.iter().filter_map(|(_, about)| about.map(input_name)).collect();
+    let unnamed = store.list(INPUTS)?.into_iter().filter(|name| !named.contains(name));
+    unnamed.into_iter().try_for_each(|name| store.delete(&name))
 }
 
 /// The blocks that were written with the input of an interval.
@@ -274,13 +288,14 @@ impl Thread {
 }
 
 const LOG: &str = "log";
+const INPUTS: &str = "input";
 
 fn log_name(position: u64) -> String {
     format!("{LOG}/{position:020}")
 }
 
 fn input_name(number: u64) -> String {
-    format!("input/{number:020}")
+    format!("{INPUTS}/{number:020}")
 }
 
 fn number_of(entry: &Entry) -> Option<u64> {

@@ -98,6 +98,8 @@ impl Durable {
         let store = Store::open(url)?;
         let before = Lease::await_free(&store, settings.checkpoints.standby)?;
         let (journal, history, epoch, ordinal) = Journal::claim(&store)?;
+        // Whoever wrote there before is over.
+        store.sweep()?;
         let keeper = Arc::new(Keeper::start(&store, epoch)?);
         let run = format!("{epoch:06}");
         let checkpointer = Checkpointer::start(&settings.checkpoints, store.clone(), &run, None)?;

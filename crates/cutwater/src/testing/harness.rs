@@ -41,14 +41,17 @@ impl Harness {
     /// # Panics
     /// The operating system refuses to start the threads.
     pub fn with(builder: Builder, partitions: u32) -> Self {
+        Self::try_with(builder, partitions).expect("threads can be started")
+    }
+
+    pub(crate) fn try_with(builder: Builder, partitions: u32) -> Result<Self, Error> {
         // In a test binary, workers are led to this test by its name, which the thread bears.
         let test = std::thread::current().name().filter(|name| *name != "main").map(str::to_owned);
         let builder = match test {
             Some(test) => builder.start_workers_with(vec![test, "--exact".into(), "--nocapture".into()]),
             None => builder,
         };
-        let ctx = builder.build().expect("threads can be started");
-        Self { ctx, partitions, driver: Mutex::new(None), behind: Mutex::default() }
+        Ok(Self { ctx: builder.build()?, partitions, driver: Mutex::new(None), behind: Mutex::default() })
     }
 
     /// The program's context.
@@ -185,6 +188,15 @@ impl Harness {
         }
         prepare(driver);
         Ok(driver.interval(None))
+    }
+
+    /// Waits until what has begun to be written down is written, so that each run writes the same.
+    #[cfg(test)]
+    pub(crate) fn wait_until_written(&self) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        while driver.as_ref().is_some_and(Driver::is_writing) {
+            std::thread::yield_now();
+        }
     }
 
     /// Watches `stream`, runs `intervals` intervals, and answers with the records of each time at which

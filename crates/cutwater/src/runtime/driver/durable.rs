@@ -95,6 +95,12 @@ impl Driver {
         self.durable.as_ref().is_some_and(|durable| durable.journal.has_failed())
     }
 
+    /// Whether states are being written.
+    #[cfg(test)]
+    pub fn is_writing(&self) -> bool {
+        self.durable.as_ref().is_some_and(|durable| durable.checkpointer.is_writing())
+    }
+
     /// No output may tell of an interval that a restart would know nothing of.
     pub(super) fn wait_until_recorded(&self, was_before: bool) -> Result<(), Error> {
         match &self.durable {
