@@ -354,6 +354,14 @@ pub const CLIENT_PATIENCE_MS: u64 = 60_000;
 /// memory.
 pub const CLIENT_CONNECTIONS_MAX: usize = 1024;
 
+/// Memory that batches are read into is a multiple of this, so that it can be used again for another: an eighth of what
+/// clients usually gather.
+pub const BUFFER_GRAIN_BYTES: usize = BATCH_BYTES / 8;
+
+/// Memory for batches that lay unused for so long, in milliseconds, is given back: longer than states usually take to be
+/// written again, since batches are held until then.
+pub const BUFFER_IDLE_MS: u64 = 6 * CHECKPOINT_MS;
+
 /// Bytes of received records at which a block is closed and the next one opened. A block is read by one task;
 /// a few of them fill a slow interval.
 pub const INPUT_BLOCK_BYTES: usize = 16 << 20;

@@ -112,6 +112,27 @@ pub enum Read {
     All,
 }
 
+/// Reads the next message, of at most `max` bytes, into memory that `memory` has for as many bytes as its first
+/// frame announces. `None` at the end of the stream.
+///
+/// # Errors
+/// Those of [`read`].
+pub async fn read_with(
+    from: &mut (impl AsyncRead + Unpin),
+    max: usize,
+    memory: impl FnOnce(usize) -> Vec<u8>,
+) -> Result<Option<Vec<u8>>, WireError> {
+    let Some(head) = Head::read(from, true).await? else { return Ok(None) };
+    head.check(0, max)?;
+    let mut message = memory(head.length);
+    message.clear();
+    let mut read = head.payload(from, &mut message).await?;
+    while read == Read::Some {
+        read = read_frame(from, max, &mut message).await?;
+    }
+    Ok(Some(message))
+}
+
 /// Reads one frame, and appends it to the part of its message in `into`, of which all is to be at most `max`
 /// bytes. Who reads a long message by its frames can tell one that is slow from one that has stopped.
 ///
@@ -122,33 +143,64 @@ pub async fn read_frame(
     max: usize,
     into: &mut Vec<u8>,
 ) -> Result<Read, WireError> {
-    let mut head = [0; HEAD_BYTES];
-    if into.is_empty() && from.read(&mut head[..1]).await? == 0 {
-        return Ok(Read::Nothing);
-    }
-    let rest = if into.is_empty() { 1 } else { 0 };
-    from.read_exact(&mut head[rest..]).await?;
-    let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
-    let announced = u32::from_le_bytes([l0, l1, l2, l3]);
-    let length = (announced & !CONTINUES) as usize;
-    let continues = announced & CONTINUES != 0;
-    // An empty frame that continues would let a message have no end.
-    if length > FRAME_BYTES_MAX || into.len() + length > max || (continues && length == 0) {
-        return Err(WireError::TooLong { max });
-    }
-    let begin = into.len();
-    into.reserve(length);
-    // Read into memory that nobody has filled with zeros before.
-    let mut payload = (&mut *into).limit(length);
-    while payload.has_remaining_mut() {
-        if from.read_buf(&mut payload).await? == 0 {
-            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+    let Some(head) = Head::read(from, into.is_empty()).await? else { return Ok(Read::Nothing) };
+    head.check(into.len(), max)?;
+    head.payload(from, into).await
+}
+
+/// What comes before the payload of a frame.
+struct Head {
+    length: usize,
+    continues: bool,
+    checksum: u32,
+}
+
+impl Head {
+    /// The next one; `None` if the stream has ended where it `may_end`.
+    async fn read(from: &mut (impl AsyncRead + Unpin), may_end: bool) -> Result<Option<Self>, WireError> {
+        let mut head = [0; HEAD_BYTES];
+        if may_end && from.read(&mut head[..1]).await? == 0 {
+            return Ok(None);
         }
+        from.read_exact(&mut head[usize::from(may_end)..]).await?;
+        let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
+        let announced = u32::from_le_bytes([l0, l1, l2, l3]);
+        Ok(Some(Self {
+            length: (announced & !CONTINUES) as usize,
+            continues: announced & CONTINUES != 0,
+            checksum: u32::from_le_bytes([c0, c1, c2, c3]),
+        }))
     }
-    if crc32fast::hash(&into[begin..]) != u32::from_le_bytes([c0, c1, c2, c3]) {
-        return Err(WireError::Damaged);
+
+    /// That a message of which there are `before` bytes already does not become longer than `max`.
+    fn check(&self, before: usize, max: usize) -> Result<(), WireError> {
+        // An empty frame that continues would let a message have no end.
+        let is_endless = self.continues && self.length == 0;
+        if self.length > FRAME_BYTES_MAX || before + self.length > max || is_endless {
+            return Err(WireError::TooLong { max });
+        }
+        Ok(())
     }
-    Ok(if continues { Read::Some } else { Read::All })
+
+    async fn payload(
+        &self,
+        from: &mut (impl AsyncRead + Unpin),
+        into: &mut Vec<u8>,
+    ) -> Result<Read, WireError> {
+        let begin = into.len();
+        into.reserve(self.length);
+        // Read into memory that nobody has filled with zeros before.
+        let mut payload = (&mut *into).limit(self.length);
+        while payload.has_remaining_mut() {
+            if from.read_buf(&mut payload).await? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+        if crc32fast::hash(&into[begin..]) != self.checksum {
+            return Err(WireError::Damaged);
+        }
+        Ok(if self.continues { Read::Some } else { Read::All })
+    }
 }
 
 /// Sends `message` as it is, without a copy of it. `to` had better have a buffer for the heads of its frames,

@@ -1,6 +1,5 @@
 use std::{collections::VecDeque, future::pending, io, time::Duration};
 
-use bytes::Bytes;
 use cutwater_core::{ClientId, limits};
 use cutwater_wire::{
     WireError,
@@ -66,11 +65,9 @@ async fn take(
             return close(taken, &refused).await;
         }
         // A batch stays where it was read to.
-        let mut message = Vec::new();
-        let read = timeout(silence, frame::read(&mut from, BATCH_MESSAGE_BYTES_MAX, &mut message)).await;
-        if !read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            return Ok(());
-        }
+        let read = frame::read_with(&mut from, BATCH_MESSAGE_BYTES_MAX, |bytes| inbox.buffers.take(bytes));
+        let read = timeout(silence, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        let Some(message) = read? else { return Ok(()) };
         if message.is_empty() {
             continue;
         }
@@ -80,7 +77,7 @@ async fn take(
             return Err(WireError::NotCutwater);
         }
         next = Some(sequence + 1);
-        let content = Bytes::from(message).split_off(BatchHead::BYTES);
+        let content = inbox.buffers.keep(message).split_off(BatchHead::BYTES);
         // No batch is longer than `BATCH_BYTES_MAX`, so nothing is cut off.
         let batch = BatchReport { client, sequence, records, bytes: content.len() as u32 };
         match inbox.put(source, batch, content) {

@@ -11,6 +11,7 @@ use cutwater_wire::client::{BatchReport, BlocksReport, Receive, ReplicaHead, new
 use tokio::sync::{Notify, watch};
 
 use super::{
+    buffers::Buffers,
     own::{Entry, Holder, Own, Refused},
     replicas::{OwnerLost, Replicas},
 };
@@ -28,6 +29,8 @@ use crate::block::{Block, BlockStore};
 pub(crate) struct Inbox {
     me: WorkerId,
     blocks: Arc<BlockStore>,
+    /// What batches are read into.
+    pub(super) buffers: Arc<Buffers>,
     own: Mutex<Own>,
     replicas: Mutex<Replicas>,
     /// Reports to the master.
@@ -66,6 +69,7 @@ impl Inbox {
         Self {
             me,
             blocks,
+            buffers: Arc::default(),
             own: Mutex::new(Own::new(me)),
             replicas: Mutex::default(),
             answer: Box::new(answer),

@@ -9,12 +9,14 @@
 //!
 //! - [`own`]: the blocks that this worker fills, and who holds them too; [`replicas`]: what it holds of others;
 //! - [`inbox`]: both, shared by the connections and by whoever hears the master;
+//! - [`buffers`]: memory for batches, used again and again;
 //! - [`clients`]: connections of clients; [`http`]: the same for other languages;
 //! - [`door`]: where they come in if the worker is in the program's own process;
 //! - [`replicate`]: the stream of entries between two workers.
 //!
 //! Nothing here looks at records.
 
+mod buffers;
 mod clients;
 mod door;
 mod http;

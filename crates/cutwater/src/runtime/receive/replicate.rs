@@ -1,6 +1,5 @@
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use cutwater_core::{WorkerId, limits};
 use cutwater_wire::{
     WireError,
@@ -160,13 +159,11 @@ async fn hold(
     let silence = Duration::from_millis(limits::SILENCE_MS_MAX);
     loop {
         // A batch stays where it was read to.
-        let mut message = Vec::new();
-        let read = timeout(silence, frame::read(&mut from, REPLICA_MESSAGE_BYTES_MAX, &mut message)).await;
-        if !read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            return Ok(());
-        }
+        let read = frame::read_with(&mut from, REPLICA_MESSAGE_BYTES_MAX, |bytes| inbox.buffers.take(bytes));
+        let read = timeout(silence, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        let Some(message) = read? else { return Ok(()) };
         let (head, begin) = ReplicaHead::split(&message)?;
-        let content = Bytes::from(message).split_off(begin);
+        let content = inbox.buffers.keep(message).split_off(begin);
         let lost = |_| WireError::Refused(format!("{owner} counts as lost"));
         inbox.replica(owner, head, content).map_err(lost)?;
         if head != ReplicaHead::Ping {
