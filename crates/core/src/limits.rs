@@ -305,6 +305,10 @@ pub const DRAIN_MS_MAX: u64 = 25_000;
 /// Copies are behind, and must not take the network from the intervals.
 pub const COPIES_MAX: usize = 256;
 
+/// How many times as long as a copy took its worker waits before the next, so that copies take a fraction of the network
+/// and of the cores that serve it.
+pub const COPY_PAUSE: u32 = 2;
+
 /// Times that one block is tried to be copied at once. Then one that can be made again is left as it is, and one
 /// that was received waits until something changes: a worker that joins, another copy that was made.
 pub const COPY_TRIES_MAX: u32 = 4;

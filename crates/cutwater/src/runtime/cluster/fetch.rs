@@ -63,13 +63,14 @@ impl Fetcher {
 
     /// Another master is joined, there.
     pub fn follow(&self, master: &str) {
-        self.note(vec![(WorkerId::MASTER, master.to_owned())]);
+        self.note(&[(WorkerId::MASTER, master.to_owned())]);
     }
 
-    pub fn note(&self, addresses: Vec<(WorkerId, String)>) {
+    pub fn note(&self, addresses: &[(WorkerId, String)]) {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.extend(addresses.into_iter().map(|(worker, address)| {
-            (worker, Arc::new(Peer { address, connection: AsyncMutex::new(None) }))
+        peers.extend(addresses.iter().map(|(worker, address)| {
+            let address = address.clone();
+            (*worker, Arc::new(Peer { address, connection: AsyncMutex::new(None) }))
         }));
     }
 
@@ -237,7 +238,7 @@ mod tests {
             }
         });
         let fetcher = Arc::new(Fetcher::new(credentials, "", bytes_max));
-        fetcher.note(vec![(HOLDER, address)]);
+        fetcher.note(&[(HOLDER, address)]);
         fetcher
     }
 

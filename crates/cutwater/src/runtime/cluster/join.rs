@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use super::{
+    copier::Copier,
     dialled,
     fetch::Fetcher,
     host_of, identity, network_threads,
@@ -129,12 +130,16 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
     worker::start(&shared, threads, &work, move |attempt, result| reports.tell(ran(attempt, result)))?;
     leave_on_sigterm(to_master.clone())?;
 
+    let fetcher = || Arc::new(Fetcher::new(credentials.clone(), master, limits::FETCH_BYTES_MAX));
+    let behind = fetcher();
     let mut hands = Hands {
         me: joined.worker,
+        copier: Copier::start(behind.clone(), blocks.clone()),
         blocks,
         attempts,
         inbox,
-        fetcher: Arc::new(Fetcher::new(credentials.clone(), master, limits::FETCH_BYTES_MAX)),
+        fetcher: fetcher(),
+        behind,
         to_compute,
         // Told anew with each session.
         to_master: mpsc::unbounded_channel().0,
@@ -155,6 +160,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         let again = introduction(Some(hands.me));
         let (found, joined, at) = rejoin(&master, epoch, &again, credentials, &mut takeover).await?;
         hands.fetcher.follow(&at);
+        hands.behind.follow(&at);
         (stream, epoch, master) = (found, joined.epoch, at);
     }
 }
@@ -364,29 +370,17 @@ fn leave_on_sigterm(to_master: Arc<Current>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Brings blocks that another worker holds, and says that they are held here too.
-async fn copy(
-    fetcher: &Fetcher,
-    blocks: &BlockStore,
-    from: WorkerId,
-    names: &[Blocks],
-    to_master: &UnboundedSender<ToMaster>,
-) -> Result<(), TaskError> {
-    for (id, block) in fetcher.ask(from, names.to_vec()).await? {
-        blocks.put(id, block);
-    }
-    // Without a master nobody wants to know.
-    let _ = to_master.send(ToMaster::Copied(names.to_vec()));
-    Ok(())
-}
-
 /// What a worker does about a message.
 struct Hands {
     me: WorkerId,
     blocks: Arc<BlockStore>,
     attempts: Arc<Attempts>,
     inbox: Arc<Inbox>,
+    /// For tasks.
     fetcher: Arc<Fetcher>,
+    /// For copies, which tasks do not wait for.
+    behind: Arc<Fetcher>,
+    copier: Copier,
     to_compute: crossbeam_channel::Sender<Work>,
     to_master: UnboundedSender<ToMaster>,
     wanted: Wanted,
@@ -435,29 +429,11 @@ impl Hands {
             ToWorker::Locate(shuffle, located) => self.wanted.locate(shuffle, &located),
             ToWorker::ForgetShuffles(shuffles) => self.wanted.forget(&shuffles),
             ToWorker::Cancel(attempt) => self.attempts.cancel(attempt),
-            ToWorker::Copy(from, names) => {
-                let (fetcher, blocks) = (self.fetcher.clone(), self.blocks.clone());
-                let to_master = self.to_master.clone();
-                tokio::spawn(async move {
-                    // Some at a time, so that tasks that read from there are not held up; and if some cannot
-                    // be had, each by itself.
-                    const TOGETHER: usize = 16;
-                    for some in names.chunks(TOGETHER) {
-                        if copy(&fetcher, &blocks, from, some, &to_master).await.is_ok() {
-                            continue;
-                        }
-                        for one in some.chunks(1) {
-                            if let Err(error) = copy(&fetcher, &blocks, from, one, &to_master).await {
-                                tracing::warn!(%from, %error, "a block cannot be copied");
-                                drop(to_master.send(ToMaster::NotCopied(one.to_vec())));
-                            }
-                        }
-                    }
-                });
-            }
+            ToWorker::Copy(from, names) => self.copier.copy(from, names, self.to_master.clone()),
             ToWorker::Peers(addresses) => {
                 self.inbox.note_peers(&addresses);
-                self.fetcher.note(addresses);
+                self.fetcher.note(&addresses);
+                self.behind.note(&addresses);
             }
             ToWorker::Receive(receive) => self.inbox.receive(receive),
             ToWorker::ReportBlocks(request, source) => self.inbox.report(request, source),

@@ -6,12 +6,14 @@
 //! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
 //! - [`handshakes`]: connections that have proven nothing yet; [`clocks`]: how far those of the machines are apart;
 //! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought;
+//!   [`copier`]: those that more are to hold;
 //! - [`outbox`]: messages that share frames.
 //!
 //! Sockets are asynchronous, on one thread of their own; tasks run on compute threads, so a slow function
 //! of the program never delays a heartbeat.
 
 mod clocks;
+mod copier;
 mod fetch;
 mod handshakes;
 pub(super) mod identity;

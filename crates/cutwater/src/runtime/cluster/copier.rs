@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use cutwater_core::{BlockId, TaskError, WorkerId, limits};
+use cutwater_wire::{message::ToMaster, names::Blocks};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    time::{Instant, sleep},
+};
+
+use super::fetch::Fetcher;
+use crate::block::BlockStore;
+
+/// Copies blocks that other workers hold to this one, so that there are more who do.
+///
+/// It must not hold up intervals, least of all when a worker was lost: then there is most to copy and most to make
+/// again. So it has connections of its own, copies one thing at a time, and between two pauses for longer than the
+/// last took.
+///
+/// A task on the network thread. If the process dies, the scheduler has others copy what it was to.
+pub(super) struct Copier {
+    /// Bounded by how many copies the scheduler has on their way at a time.
+    to_do: UnboundedSender<Copies>,
+}
+
+struct Copies {
+    from: WorkerId,
+    names: Vec<Blocks>,
+    /// Whom to tell.
+    to_master: UnboundedSender<ToMaster>,
+}
+
+impl Copier {
+    /// One that copies by `fetcher` into `blocks`.
+    pub fn start(fetcher: Arc<Fetcher>, blocks: Arc<BlockStore>) -> Self {
+        let (to_do, copies) = mpsc::unbounded_channel();
+        tokio::spawn(copy_all(copies, fetcher, blocks));
+        Self { to_do }
+    }
+
+    pub fn copy(&self, from: WorkerId, names: Vec<Blocks>, to_master: UnboundedSender<ToMaster>) {
+        // It ends with this value only.
+        let _ = self.to_do.send(Copies { from, names, to_master });
+    }
+}
+
+async fn copy_all(mut copies: UnboundedReceiver<Copies>, fetcher: Arc<Fetcher>, blocks: Arc<BlockStore>) {
+    while let Some(Copies { from, names, to_master }) = copies.recv().await {
+        for some in together(&names) {
+            if copy(&fetcher, &blocks, from, some, &to_master).await.is_ok() {
+                continue;
+            }
+            // Each by itself, if only some cannot be had.
+            for one in some.chunks(1) {
+                if let Err(error) = copy(&fetcher, &blocks, from, one, &to_master).await {
+                    tracing::warn!(%from, %error, "a block cannot be copied");
+                    drop(to_master.send(ToMaster::NotCopied(one.to_vec())));
+                }
+            }
+        }
+    }
+}
+
+/// What is asked for at once: a received block is large, other things may be tiny.
+fn together(names: &[Blocks]) -> impl Iterator<Item = &[Blocks]> {
+    const TOGETHER: usize = 16;
+    let is_received = |names: &Blocks| matches!(names, Blocks::One(BlockId::Input { .. }));
+    let alike = names.chunk_by(move |one, next| !is_received(one) && !is_received(next));
+    alike.flat_map(|alike| alike.chunks(TOGETHER))
+}
+
+async fn copy(
+    fetcher: &Fetcher,
+    blocks: &BlockStore,
+    from: WorkerId,
+    names: &[Blocks],
+    to_master: &UnboundedSender<ToMaster>,
+) -> Result<(), TaskError> {
+    let began = Instant::now();
+    for (id, block) in fetcher.ask(from, names.to_vec()).await? {
+        blocks.put(id, block);
+    }
+    // Without a master nobody wants to know.
+    let _ = to_master.send(ToMaster::Copied(names.to_vec()));
+    sleep(began.elapsed() * limits::COPY_PAUSE).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cutwater_core::DatasetId;
+
+    use super::*;
+
+    #[test]
+    fn received_blocks_are_copied_one_by_one_and_others_together() {
+        let input = |sequence| Blocks::One(BlockId::Input { source: 0, sequence });
+        let made = |map| Blocks::Pieces { dataset: DatasetId(1), map, reduce: 0, count: 4 };
+        let names: Vec<_> =
+            [input(0), input(1)].into_iter().chain((0..20).map(made)).chain([input(2)]).collect();
+        let lengths: Vec<_> = together(&names).map(<[_]>::len).collect();
+        assert_eq!(lengths, [1, 1, 16, 4, 1]);
+    }
+}
