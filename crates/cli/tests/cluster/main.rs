@@ -4,6 +4,10 @@
 
 mod door;
 mod encrypted;
+#[path = "../../../cutwater/tests/support/hosts.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod network;
 mod processes;
+mod readme;
 mod set;
 mod submit;

@@ -7,7 +7,7 @@ use cutwater_certs::{Request, make};
 
 use crate::{
     builder, harness,
-    hosts::{Hosts, hosts},
+    network::{Hosts, hosts},
     processes::{CHILD, Process, say_everything},
 };
 

@@ -1,92 +1,17 @@
-//! Machines, as far as one machine can have several: network namespaces with a network between them, which
-//! take the rights of root and `ip` (Debian: iproute2). Without either the test says so and is over.
+//! Programs on several machines.
 
-use std::{
-    io::Write,
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::process::Command;
 
 use cutwater_certs::{Request, Role, make};
 
-use crate::processes::{Process, expected};
+use crate::{
+    network::{Hosts, hosts},
+    processes::{Process, expected},
+};
 
-/// Hosts on one network, which go with this.
-pub struct Hosts {
-    names: Vec<String>,
-}
-
-impl Hosts {
-    /// So many, with the addresses 10.77.0.1 and on. The first also has the bridge that connects them all.
-    ///
-    /// Nothing outside the namespaces is touched, so any number of tests may do this at the same time.
-    fn new(count: usize) -> Result<Self, String> {
-        static NETWORKS: AtomicU32 = AtomicU32::new(0);
-        let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
-        let mut hosts = Self { names: Vec::new() };
-        for number in 1..=count {
-            let name = format!("cutwater-{}-{network}-{number}", std::process::id());
-            ip(&["netns", "add", &name])?;
-            hosts.names.push(name);
-        }
-        let first = hosts.names[0].clone();
-        ip(&["-n", &first, "link", "add", "net", "type", "bridge"])?;
-        ip(&["-n", &first, "addr", "add", "10.77.0.1/24", "dev", "net"])?;
-        ip(&["-n", &first, "link", "set", "net", "up"])?;
-        for (name, number) in hosts.names.iter().zip(1..) {
-            ip(&["-n", name, "link", "set", "lo", "up"])?;
-            if number > 1 {
-                let port = format!("port{number}");
-                ip(&[
-                    "-n", &first, "link", "add", &port, "type", "veth", "peer", "name", "net", "netns", name,
-                ])?;
-                ip(&["-n", &first, "link", "set", &port, "master", "net", "up"])?;
-                ip(&["-n", name, "addr", "add", &format!("10.77.0.{number}/24"), "dev", "net"])?;
-                ip(&["-n", name, "link", "set", "net", "up"])?;
-            }
-        }
-        Ok(hosts)
-    }
-
-    /// The words that run a command on one of them, counted from 1.
-    pub fn on(&self, number: usize) -> [&str; 4] {
-        ["ip", "netns", "exec", &self.names[number - 1]]
-    }
-
-    /// Starts the program on one of them.
-    fn start(&self, number: usize, environment: &[(&str, &str)]) -> Process {
-        Process::start(&self.on(number), environment)
-    }
-}
-
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        // Their network goes with them. One that cannot be removed has been said to be there by `ip`.
-        self.names.iter().for_each(|name| drop(ip(&["netns", "delete", name])));
-    }
-}
-
-fn ip(words: &[&str]) -> Result<(), String> {
-    let done =
-        Command::new("ip").args(words).output().map_err(|error| format!("there is no `ip`: {error}"))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    Err(format!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim()))
-}
-
-/// The hosts, or a word about why there are none. On a machine that says it is to have them (as `./test` does
-/// where it can) their absence is a failure.
-pub fn hosts(count: usize) -> Option<Hosts> {
-    match Hosts::new(count) {
-        Ok(hosts) => Some(hosts),
-        Err(why) => {
-            assert!(std::env::var("CUTWATER_TEST_HOSTS").is_err(), "{why}");
-            // What is printed by macros is shown of tests that fail only.
-            let _ = writeln!(std::io::stderr(), "skipped, since it takes root and network namespaces: {why}");
-            None
-        }
-    }
+/// Starts the program on one of the hosts.
+fn program_on(hosts: &Hosts, number: usize, environment: &[(&str, &str)]) -> Process {
+    Process::start(&hosts.on(number), environment)
 }
 
 /// One file for all machines, an authority with a certificate for each, and an environment that only says
@@ -120,7 +45,7 @@ fn three_machines_answer_what_one_process_answers() {
             ("CUTWATER_TLS_KEY", issued.key.to_str().unwrap()),
         ];
         environment.extend(bind.map(|bind| ("CUTWATER_BIND", bind)));
-        hosts.start(host, &environment)
+        program_on(&hosts, host, &environment)
     };
     let mut master = start(1, Role::Master, None);
     // One is bound to an address and a port, the other to what reaches the master.
@@ -154,7 +79,7 @@ fn workers_beside_a_master_are_reached_from_elsewhere() {
             ("CUTWATER_TLS_CERTIFICATE", issued.certificate.to_str().unwrap()),
             ("CUTWATER_TLS_KEY", issued.key.to_str().unwrap()),
         ];
-        hosts.start(host, &[&files[..], more].concat())
+        program_on(&hosts, host, &[&files[..], more].concat())
     };
     let own = [("CUTWATER_MASTER", "0.0.0.0:7077"), ("CUTWATER_WORKERS", "1"), ("CUTWATER_MIN_WORKERS", "2")];
     let (status, said) = start(1, &own).end();
@@ -180,7 +105,7 @@ fn over_a_network_there_are_only_encrypted_connections() {
     let role = |role| ("CUTWATER_ROLE", role);
     let join = ("CUTWATER_JOIN", "10.77.0.1:7077");
     let token = ("CUTWATER_TOKEN", "both");
-    let (status, said) = hosts.start(1, &[role("master"), master("10.77.0.1:7077"), token]).end();
+    let (status, said) = program_on(&hosts, 1, &[role("master"), master("10.77.0.1:7077"), token]).end();
     assert!(!status.success() && said.contains("beyond loopback there are only encrypted"), "{said}");
 
     let request = Request {
@@ -199,17 +124,17 @@ fn over_a_network_there_are_only_encrypted_connections() {
         ]
     };
     let own = [role("master"), master("10.77.0.1:7077"), token];
-    let listening = hosts.start(1, &[&own[..], &files(0)].concat());
+    let listening = program_on(&hosts, 1, &[&own[..], &files(0)].concat());
     assert_eq!(listening.address(), "10.77.0.1:7077");
     // A worker without certificates does not obey a machine that it cannot know.
-    let (status, said) = hosts.start(2, &[role("worker"), join, token]).end();
+    let (status, said) = program_on(&hosts, 2, &[role("worker"), join, token]).end();
     assert!(
         !status.success() && said.contains("the master at 10.77.0.1:7077 is on another machine"),
         "{said}"
     );
     // One with the certificate of another host sees for itself that nobody would read blocks there.
     let own = [role("worker"), join, token];
-    let (status, said) = hosts.start(2, &[&own[..], &files(1)].concat()).end();
+    let (status, said) = program_on(&hosts, 2, &[&own[..], &files(1)].concat()).end();
     assert!(!status.success(), "{said}");
     assert!(
         said.contains("others reach this worker at 10.77.0.2, and its certificate is not for that"),
@@ -220,7 +145,7 @@ fn over_a_network_there_are_only_encrypted_connections() {
 #[test]
 fn hosts_go_with_their_test_even_if_it_fails() {
     let Some(hosts) = hosts(2) else { return };
-    let names = hosts.names.clone();
+    let names = hosts.names().to_vec();
     let list = || {
         let listed = Command::new("ip").args(["netns", "list"]).output().unwrap();
         String::from_utf8(listed.stdout).unwrap()

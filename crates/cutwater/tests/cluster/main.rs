@@ -8,6 +8,8 @@ mod coming_and_going;
 mod door;
 mod files;
 mod hosts;
+#[path = "../support/hosts.rs"]
+mod network;
 mod posting;
 mod processes;
 mod programs;

@@ -7,7 +7,7 @@ use cutwater_certs::{Request, Role, make};
 use cutwater_client::{Client, TlsFiles};
 
 use crate::{
-    hosts::hosts,
+    network::hosts,
     posting::{curl, output},
     processes::{CHILD, Certs, Process, say_everything, with},
 };
