@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use cutwater_core::TaskError;
 
@@ -89,6 +89,14 @@ impl Error {
     #[must_use]
     pub fn at(&self, place: impl fmt::Display) -> Self {
         Self::new(self.kind, format_args!("{place}: {}", self.message))
+    }
+}
+
+/// What is wrong with a file, and what to do where that is plain.
+pub(crate) fn advised(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("{error}; make room there"),
+        _ => error.to_string(),
     }
 }
 

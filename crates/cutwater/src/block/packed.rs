@@ -12,6 +12,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
+use crate::error::advised;
+
 /// The records of a partition as bytes, in memory or in a file.
 ///
 /// Properties:
@@ -95,7 +97,7 @@ impl TempFile {
     }
 
     fn named(&self, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        io::Error::new(error.kind(), format!("{}: {}", self.path.display(), advised(error)))
     }
 }
 

@@ -11,7 +11,7 @@ use object_store::{
 use tokio::runtime::Runtime;
 
 use super::folder::Folder;
-use crate::error::Error;
+use crate::error::{Error, advised};
 
 /// Where durable things lie: a folder, or a bucket of an object store.
 ///
@@ -75,7 +75,7 @@ impl Store {
     fn write(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> Result<bool, Error> {
         if let Some(folder) = &self.0.folder {
             let written = folder.write(name, &bytes, mode == PutMode::Overwrite);
-            return written.map_err(|error| self.failed("write", name, &error));
+            return written.map_err(|error| self.failed("write", name, &advised(&error)));
         }
         let (path, payload) = (self.0.path(name), PutPayload::from(bytes));
         let options = PutOptions { mode, ..PutOptions::default() };

@@ -57,6 +57,11 @@ impl Builder {
     /// it was when it is started again: a folder, `file:///folder`, or `s3://bucket/folder` with the feature
     /// `s3`. All processes of the program must reach it.
     ///
+    /// Where nothing can be written (the disk is full, the store is away), states are tried again while intervals go on,
+    /// for four times as many as usually pass between two [checkpoints](Self::checkpoint_intervals). An interval whose
+    /// input cannot be written fails, and the program stops, whatever it does after
+    /// [failures](Self::on_failure): a restart would know nothing of what came after. It goes on when it is started again.
+    ///
     /// Without it a program in [other processes](Self::workers) still survives the loss of any of them but
     /// the master, and one in a single process starts anew when it is started again.
     ///

@@ -25,7 +25,7 @@ pub use format::{Frames, Lines};
 use log::Log;
 
 use super::{Commit, Part, Records, Sink, durable};
-use crate::{Error, Record, testing};
+use crate::{Error, Record, error::advised, testing};
 
 /// A folder into which every interval's records go exactly once, in a file for each partition.
 ///
@@ -230,5 +230,5 @@ fn or_gone(result: io::Result<()>) -> io::Result<()> {
 }
 
 fn failed<'a>(what: &'a str, path: &'a Path) -> impl Fn(io::Error) -> Error + 'a {
-    move |error| Error::external(format_args!("cannot {what} {}: {error}", path.display()))
+    move |error| Error::external(format_args!("cannot {what} {}: {}", path.display(), advised(&error)))
 }
