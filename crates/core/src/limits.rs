@@ -248,6 +248,30 @@ pub const PARTITIONS_MAX: u32 = 1 << 24;
 /// larger than this travels alone.
 pub const FETCH_BYTES_MAX: usize = 64 << 20;
 
+/// Tasks that write for a shuffle run for so long until readers begin to fetch, in milliseconds. What is written
+/// sooner is fetched in one go when all of it is there, which costs fewer messages.
+pub const AHEAD_MS_MIN: u64 = 20;
+
+/// Into how many parts a shuffle is cut for those who fetch ahead: they are told each time that so much more of
+/// it is there. So a worker hears of a shuffle a few times and not once for each of its map partitions.
+pub const AHEAD_PARTS: usize = 4;
+
+/// Partitions of a shuffle of which a worker is told at a time that its tasks will probably read them. Tasks that
+/// are about to start read few, unless they join many partitions into one; the rest is fetched when they come.
+pub const AHEAD_REDUCES_MAX: usize = 4_096;
+
+/// Map partitions whose pieces are fetched ahead with one request. A task that wants something from the same
+/// worker waits for one such request at most.
+pub const AHEAD_TOGETHER: usize = 4;
+
+/// Requests for pieces that are fetched ahead that a worker has on their way at a time: a small part of all, so
+/// that tasks which wait for theirs always find room.
+pub const AHEAD_FETCHES_MAX: usize = 4;
+
+/// Bytes of pieces that a worker holds for tasks that are expected: about as much as may be on its way to
+/// those that are there. What is more they fetch when they come.
+pub const AHEAD_BYTES_MAX: usize = 64 << 20;
+
 /// Bytes sent together below which nothing is compressed: a few packets, which are on their way sooner than
 /// they are compressed.
 pub const COMPRESS_BYTES_MIN: usize = 16 << 10;

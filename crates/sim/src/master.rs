@@ -151,7 +151,8 @@ impl Simulation {
                 }
                 self.tell_worker(worker, ToWorker::Stop);
             }
-            Command::NoWorkers => {}
+            // Nothing depends on what is fetched ahead.
+            Command::FetchAhead { .. } | Command::NoWorkers => {}
         }
     }
 

@@ -3,7 +3,7 @@
 //! Messages that are ready at the same time share a frame: a frame of the control connection holds a
 //! list of them.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use cutwater_core::{
@@ -104,6 +104,9 @@ pub enum ToWorker {
     /// Where the pieces of a shuffle are, before the first task that reads them. It adds to what was said of
     /// the shuffle before, and replaces it where it speaks of the same map partitions.
     Locate(DatasetId, Arc<[Located]>),
+    /// Tasks that read these partitions of a shuffle will probably come: what is located of it by now may be
+    /// fetched ahead.
+    Ahead(DatasetId, Vec<Range<u32>>),
     /// No task will read from these shuffles again.
     ForgetShuffles(Vec<DatasetId>),
     /// A task to run now.
@@ -207,6 +210,7 @@ mod tests {
             ToWorker::Hold(piece, vec![9; 100].into()),
             ToWorker::Drop(Blocks::short(&[piece])),
             ToWorker::Locate(DatasetId(4), Located::runs([(0, WorkerId(8)), (1, WorkerId(8))]).into()),
+            ToWorker::Ahead(DatasetId(4), vec![0..2, 5..6]),
             ToWorker::Peers(vec![(WorkerId(0), "127.0.0.1:1".to_owned())]),
         ];
         let bytes = postcard::to_allocvec(&told).unwrap();

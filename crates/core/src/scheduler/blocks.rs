@@ -59,6 +59,11 @@ impl Made {
     pub(super) fn by_worker(&self) -> &BTreeMap<WorkerId, u32> {
         &self.by_worker
     }
+
+    /// How many partitions anybody holds.
+    pub(super) fn held(&self) -> usize {
+        self.partitions.len()
+    }
 }
 
 impl Holders {
@@ -214,7 +219,7 @@ impl Blocks {
 
     /// Whether each of this many partitions of the dataset is held by somebody.
     pub(super) fn is_complete(&self, dataset: DatasetId, partitions: u32) -> bool {
-        self.made.get(&dataset).map_or(0, |made| made.partitions.len()) >= partitions as usize
+        self.made.get(&dataset).map_or(0, Made::held) >= partitions as usize
     }
 
     fn holders(&self, unit: Unit) -> Option<&Holders> {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use crate::{Attempt, BlockId, DatasetId, JobId, Located, Stage, StageId, Task, TaskError, WorkerId};
 
@@ -25,6 +25,17 @@ pub enum Command {
         shuffle: DatasetId,
         /// Who holds what its partitions wrote.
         located: Vec<Located>,
+    },
+    /// Tasks that read these partitions of a shuffle will probably be launched there when the rest of it is
+    /// written. Of what is [located](Command::Locate) by now the worker may fetch ahead what it does not hold. A
+    /// hint and no more: nobody counts on it, and nobody hears what became of it.
+    FetchAhead {
+        /// Who.
+        worker: WorkerId,
+        /// The dataset that was split for the shuffle.
+        shuffle: DatasetId,
+        /// Which partitions on its other side.
+        reduces: Vec<Range<u32>>,
     },
     /// Run this task there.
     Launch {

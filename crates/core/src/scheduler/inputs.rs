@@ -142,6 +142,11 @@ impl Inputs {
         self.shuffles.iter().map(|(dataset, _)| *dataset)
     }
 
+    /// The partitions that it reads of each of them.
+    pub(super) fn reduces(&self) -> impl Iterator<Item = (DatasetId, u32)> {
+        self.shuffles.iter().copied()
+    }
+
     /// The task, as it is told to `worker`.
     pub(super) fn task(
         &self,

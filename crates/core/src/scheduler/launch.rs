@@ -1,6 +1,6 @@
 //! Ready tasks on free slots.
 
-use crate::{BlockId, StageId, TaskError, WorkerId};
+use crate::{BlockId, DatasetId, StageId, TaskError, WorkerId};
 
 use super::{
     Command, Scheduler,
@@ -45,7 +45,11 @@ impl Scheduler {
             let still_ready = self.runs.get(&id).is_some_and(StageRun::is_ready);
             return if still_ready { Err(nobody_makes_inputs(id)) } else { Ok(()) };
         }
-        let weights = inputs.weights(&self.blocks);
+        let mut weights = inputs.weights(&self.blocks);
+        if let Some(place) = self.runs.get(&id).and_then(|run| run.homes.as_ref()?.place(partition)) {
+            // It has been fetching the pieces, and so counts as if it held them all.
+            weights.entry(place).or_default().pieces = u32::MAX;
+        }
         let background = self.runs.get(&id).is_some_and(|run| run.urgency.is_background());
         let newcomer = self.newcomer(id, &inputs);
         let worker = newcomer.or_else(|| self.workers.choose(&weights, inputs.has_kept(), background));
@@ -63,18 +67,23 @@ impl Scheduler {
             run.told = Told::All;
             self.commands.push(Command::DefineStage { id, stage: run.stage.clone() });
         }
-        for shuffle in inputs.shuffles() {
-            let located = self.blocks.moved(shuffle);
-            if !located.is_empty() {
-                self.commands.push(Command::Locate { shuffle, located });
-            }
-        }
+        inputs.shuffles().for_each(|shuffle| self.locate(shuffle));
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.launched_ms.get_or_insert(self.now_ms);
         let attempt = run.start(id, partition, worker, self.now);
         let background = run.urgency.is_background();
         let target = run.stage.target;
         self.workers.occupy(worker, attempt, background);
         let task = inputs.task(attempt, target, worker, &self.blocks);
         self.commands.push(Command::Launch { worker, task });
+    }
+
+    /// Says where the pieces of a shuffle are, as far as that is news.
+    pub(super) fn locate(&mut self, shuffle: DatasetId) {
+        let located = self.blocks.moved(shuffle);
+        if !located.is_empty() {
+            self.commands.push(Command::Locate { shuffle, located });
+        }
     }
 
     pub(super) fn worker_joined(&mut self, worker: WorkerId, slots: u32) {

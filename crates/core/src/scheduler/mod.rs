@@ -6,12 +6,14 @@
 //! - `inputs`: what a task reads, found by walking the lineage until something is held.
 //! - `stage_run`: how far a run of a stage is. `stages`: which runs wait for which.
 //! - `placement`: slots. `launch`: ready tasks on free slots. `balance`: state for newcomers.
+//! - `ahead`: what workers may fetch before the tasks that read it are launched.
 //! - `outcome`: what a finished, failed or lost attempt changes.
 //! - `history`: how long tasks usually take. `speculation`: copies of those that take longer.
 //!   `slowness`: workers that are slow again and again.
 //! - `copies`: blocks that more workers are to hold. `draining`: workers that want to leave.
 //! - `retention`: what may go. `command`: what is to be done. `size`: how much is remembered.
 
+mod ahead;
 mod balance;
 mod blocks;
 mod command;
@@ -98,6 +100,8 @@ pub struct Scheduler {
     now_ms: u64,
     /// When to look for stragglers next.
     look_at_ms: u64,
+    /// When to look next for what may be fetched ahead.
+    ahead_at_ms: u64,
     no_workers_said: bool,
     commands: Vec<Command>,
 }
@@ -130,6 +134,7 @@ impl Scheduler {
             now: 0,
             now_ms: 0,
             look_at_ms: 0,
+            ahead_at_ms: 0,
             no_workers_said: false,
             commands,
         }
@@ -153,8 +158,9 @@ impl Scheduler {
     /// Whether something that may be to do depends on the time, so that it should be [told](Event::Clock) now
     /// and then even if nothing happens.
     pub fn watches_time(&self) -> bool {
-        let may_copy = self.speculate && self.workers.len() > 1 && !self.runs.is_empty();
-        may_copy || !self.draining.is_empty()
+        // Tasks may be copied, and pieces fetched ahead.
+        let has_others = self.workers.len() > 1 && !self.runs.is_empty();
+        has_others || !self.draining.is_empty()
     }
 
     /// Takes note of what happened and says what is to be done now, in order.
@@ -182,6 +188,7 @@ impl Scheduler {
             Event::LineageReplaced { dataset } => self.lineage_replaced(dataset),
         }
         self.launch_ready();
+        self.fetch_ahead();
         self.copy_stragglers();
         self.copy_blocks();
         self.let_go_drained();

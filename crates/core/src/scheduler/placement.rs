@@ -264,6 +264,29 @@ impl Workers {
             .map(|(_, Reverse(id))| id)
     }
 
+    /// Who alone holds most of what a task reads whole, so that it is [chosen](Self::choose) if it has room.
+    pub(super) fn home(&self, weights: &BTreeMap<WorkerId, Weight>) -> Option<WorkerId> {
+        let at_work = || weights.iter().filter(|(id, _)| self.slots_of(**id) > 0);
+        let most = at_work().map(|(_, weight)| weight.whole).max().filter(|most| *most > 0)?;
+        let mut holders = at_work().filter(|(_, weight)| weight.whole == most).map(|(id, _)| *id);
+        holders.next().filter(|_| holders.next().is_none())
+    }
+
+    /// All slots of those who are given tasks, in the order in which tasks that might go anywhere take them if
+    /// all are free.
+    pub(super) fn all_slots(&self) -> impl Iterator<Item = WorkerId> {
+        let places = self.workers.keys().map(|id| (self.slots_of(*id), Reverse(*id)));
+        let mut places: BTreeSet<(usize, Reverse<WorkerId>)> =
+            places.filter(|(slots, _)| *slots > 0).collect();
+        std::iter::from_fn(move || {
+            let (slots, id) = places.pop_last()?;
+            if slots > 1 {
+                places.insert((slots - 1, id));
+            }
+            Some(id.0)
+        })
+    }
+
     /// For a second attempt of a task: one with a free slot on which none runs, that with most of its input.
     pub(super) fn choose_another(
         &self,

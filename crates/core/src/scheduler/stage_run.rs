@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{balance::Moves, history::Took};
+use super::{ahead::Homes, balance::Moves, history::Took};
 use crate::{Attempt, BlockId, JobId, Stage, StageId, WorkerId};
 
 /// A stage and the partitions of its target that are wanted now.
@@ -17,7 +17,9 @@ use crate::{Attempt, BlockId, JobId, Stage, StageId, WorkerId};
 /// - `todo`, the partitions of which nothing runs and nothing is done;
 /// - `waits_for`, the runs that have to end first, and `dependents`, the runs that wait for this;
 /// - `tasks`, what became of each wanted partition so far, and `took`, how long those took that are done;
-/// - `moves`, whose state other workers are given so that all have their share.
+/// - `moves`, whose state other workers are given so that all have their share;
+/// - `launched_ms`, when its first task was launched, `told_ahead`, how many of its partitions were there when
+///   readers were last told of them ahead, and `homes`, where its own tasks are expected.
 #[derive(Debug)]
 pub(super) struct StageRun {
     pub(super) stage: Arc<Stage>,
@@ -29,6 +31,9 @@ pub(super) struct StageRun {
     pub(super) dependents: BTreeSet<StageId>,
     pub(super) took: Vec<(u32, Took)>,
     pub(super) moves: Moves,
+    pub(super) launched_ms: Option<u64>,
+    pub(super) told_ahead: usize,
+    pub(super) homes: Option<Homes>,
     /// Workers that have lost against a copy here, which counts once.
     struck: BTreeSet<WorkerId>,
     tasks: BTreeMap<u32, TaskRun>,
@@ -78,6 +83,9 @@ impl StageRun {
             dependents: BTreeSet::new(),
             took: Vec::new(),
             moves: Moves::default(),
+            launched_ms: None,
+            told_ahead: 0,
+            homes: None,
             struck: BTreeSet::new(),
             tasks: BTreeMap::new(),
             unfinished: 0,
@@ -87,6 +95,7 @@ impl StageRun {
     /// The tasks that are still to start compute what `stage` says.
     pub(super) fn replace(&mut self, stage: Arc<Stage>) {
         self.stage = stage;
+        self.homes = None;
         if self.told == Told::All {
             self.told = Told::Before;
         }

@@ -1,5 +1,6 @@
 //! The scheduler, tested by scripts: each event, and the commands it must be answered with.
 
+mod ahead;
 mod failure;
 mod flow;
 mod loss;

@@ -164,6 +164,13 @@ impl Script {
                 let remote: String = self.remote(*worker, task).map(|read| format!(" {read}")).collect();
                 format!("{worker} runs {}{remote}", task.attempt)
             }
+            Command::FetchAhead { worker, shuffle, reduces } => {
+                let located: Vec<_> = self.located[shuffle].iter().collect();
+                let maps = located.iter().filter(|(_, holder)| holder != worker);
+                let maps: Vec<String> = maps.map(|(map, holder)| format!("{map}@{holder}")).collect();
+                let reduces: Vec<u32> = reduces.iter().cloned().flatten().collect();
+                format!("{worker} may fetch {shuffle}[{}→{reduces:?}]", maps.join(" "))
+            }
             Command::CancelAttempt { worker, attempt } => format!("{worker} cancels {attempt}"),
             Command::AcceptResult { job, partition, attempt } => format!("{job}[{partition}] is {attempt}"),
             Command::JobFinished { job } => format!("{job} finished"),

@@ -71,6 +71,11 @@ impl World {
             Command::Locate { shuffle, located } => {
                 self.located.entry(*shuffle).or_default().note(located).expect("there are not so many");
             }
+            Command::FetchAhead { worker, shuffle, reduces } => {
+                assert!(self.workers.contains_key(worker), "hints go to workers that are there");
+                assert!(self.located.contains_key(shuffle), "what may be fetched is located");
+                assert!(reduces.iter().all(|range| !range.is_empty()) && !reduces.is_empty());
+            }
             Command::RetireStage { id } => assert!(self.stages.contains_key(id), "{id} was defined"),
             Command::Launch { worker, task } => {
                 assert!(self.stages.contains_key(&task.attempt.stage), "a stage is defined before its tasks");

@@ -1,5 +1,6 @@
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     sync::{Arc, Weak},
 };
 
@@ -55,7 +56,7 @@ impl Link {
             }
             Self::Away(away) => {
                 away.define(defined, task.attempt.stage)?;
-                away.locate(located, &task);
+                task.pieces.iter().for_each(|(shuffle, _)| away.locate(located, *shuffle));
                 away.tell(ToWorker::Run(task));
             }
             Self::Holder(_) => {
@@ -63,6 +64,15 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// Lets it fetch what is located of a shuffle, for tasks that it will probably be sent. In this process nothing
+    /// has to be fetched.
+    pub fn fetch_ahead(&mut self, located: &LocatedShuffles, shuffle: DatasetId, reduces: Vec<Range<u32>>) {
+        if let Self::Away(away) = self {
+            away.locate(located, shuffle);
+            away.tell(ToWorker::Ahead(shuffle, reduces));
+        }
     }
 
     pub fn drop_blocks(&mut self, blocks: Vec<BlockId>) {
@@ -203,16 +213,14 @@ impl Away {
         Ok(())
     }
 
-    /// Says where the pieces are that the task reads, as far as that was not said with a task before it.
-    fn locate(&mut self, located: &LocatedShuffles, task: &Task) {
-        for (shuffle, _) in &task.pieces {
-            let all = located.get(shuffle).map_or(&[][..], Vec::as_slice);
-            let said = self.located.entry(*shuffle).or_default();
-            let news = all.get(*said..).unwrap_or_default();
-            *said = all.len();
-            for located in news {
-                self.tell(ToWorker::Locate(*shuffle, located.clone()));
-            }
+    /// Says where the pieces of a shuffle are, as far as that was not said before.
+    fn locate(&mut self, located: &LocatedShuffles, shuffle: DatasetId) {
+        let all = located.get(&shuffle).map_or(&[][..], Vec::as_slice);
+        let said = self.located.entry(shuffle).or_default();
+        let news = all.get(*said..).unwrap_or_default();
+        *said = all.len();
+        for located in news {
+            self.tell(ToWorker::Locate(shuffle, located.clone()));
         }
     }
 

@@ -437,6 +437,11 @@ impl Master {
             Command::Locate { shuffle, located } => {
                 self.located.entry(shuffle).or_default().push(located.into());
             }
+            Command::FetchAhead { worker, shuffle, reduces } => {
+                if let Some(link) = self.links.get_mut(&worker) {
+                    link.fetch_ahead(&self.located, shuffle, reduces);
+                }
+            }
             Command::Launch { worker, task } => {
                 let attempt = task.attempt;
                 // To write a state down moves nothing.

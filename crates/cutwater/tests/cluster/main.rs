@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod clients;
 mod clocks;
 mod coming_and_going;

@@ -51,6 +51,7 @@ fn right() -> Vec<Vec<u8>> {
         ToWorker::Template(0, template.clone()),
         ToWorker::Stage(stage.clone()),
         ToWorker::Locate(DatasetId(4), Located::runs([(0, WorkerId(8))]).into()),
+        ToWorker::Ahead(DatasetId(4), vec![2..3, 5..9]),
         ToWorker::Run(task),
         ToWorker::Hold(piece, Bytes::from_static(b"records")),
         ToWorker::Peers(vec![(WorkerId(0), "127.0.0.1:1".to_owned())]),
@@ -103,7 +104,7 @@ fn right_bytes_are_understood() {
         targets::TARGETS.iter().for_each(|(_, target)| target(&bytes));
     }
     let told = &right()[0];
-    assert!(postcard::from_bytes::<Vec<ToWorker>>(told).is_ok_and(|told| told.len() == 6));
+    assert!(postcard::from_bytes::<Vec<ToWorker>>(told).is_ok_and(|told| told.len() == 7));
 }
 
 proptest! {

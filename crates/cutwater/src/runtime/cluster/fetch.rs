@@ -201,7 +201,7 @@ async fn unless_silent<R>(hear: impl Future<Output = Result<R, WireError>>) -> R
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use cutwater_core::DatasetId;
     use cutwater_wire::{compression::Compression, handshake::Secret};
     use tokio::net::TcpListener;
@@ -209,14 +209,19 @@ mod tests {
     use super::*;
     use crate::{block::BlockStore, runtime::cluster::serve::answer_all};
 
-    const HOLDER: WorkerId = WorkerId(1);
+    pub const HOLDER: WorkerId = WorkerId(1);
 
-    fn piece(reduce: u32) -> BlockId {
+    pub fn piece(reduce: u32) -> BlockId {
         BlockId::Piece { dataset: DatasetId(1), map: 0, reduce }
     }
 
     /// A worker with `count` blocks, each of the bytes `content`, and who fetches from it.
-    async fn workers(count: u32, content: &[u8], compression: Compression, bytes_max: usize) -> Arc<Fetcher> {
+    pub async fn workers(
+        count: u32,
+        content: &[u8],
+        compression: Compression,
+        bytes_max: usize,
+    ) -> Arc<Fetcher> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let blocks = BlockStore::default();

@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use super::{
+    ahead::Ahead,
     copier::Copier,
     dialled,
     fetch::Fetcher,
@@ -43,7 +44,7 @@ use crate::{
         receive::{Inbox, replicate},
         worker::{self, Work, Worker},
     },
-    task::{Attempts, Fetched, Outcome},
+    task::{Attempts, Outcome},
 };
 
 /// The life of a worker process: joins the master at `master`, does what it is told, and ends with the
@@ -144,6 +145,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         // Told anew with each session.
         to_master: mpsc::unbounded_channel().0,
         wanted: Wanted::default(),
+        ahead: Arc::new(Ahead::new(limits::AHEAD_BYTES_MAX)),
     };
     let (mut stream, mut epoch, mut master) = (stream, joined.epoch, master.to_owned());
     loop {
@@ -384,6 +386,7 @@ struct Hands {
     to_compute: crossbeam_channel::Sender<Work>,
     to_master: UnboundedSender<ToMaster>,
     wanted: Wanted,
+    ahead: Arc<Ahead>,
 }
 
 impl Hands {
@@ -392,6 +395,7 @@ impl Hands {
         self.attempts.cancel_all();
         self.inbox.begin_anew();
         self.wanted = Wanted::default();
+        self.ahead.clear();
     }
 
     fn take(&mut self, message: ToWorker, plans: &Plans) {
@@ -403,13 +407,15 @@ impl Hands {
                 };
                 let cancel = self.attempts.begin(task.attempt);
                 let wanted = self.wanted.of(&task, self.me, &self.blocks);
-                if wanted.is_empty() {
-                    return self.compute(Work::Run { plan, task, fetched: Fetched::new(), cancel });
-                }
+                let claim = match self.ahead.claim(wanted).complete() {
+                    Ok(fetched) => return self.compute(Work::Run { plan, task, fetched, cancel }),
+                    Err(claim) => claim,
+                };
                 let (fetcher, to_compute) = (self.fetcher.clone(), self.to_compute.clone());
                 let (attempts, to_master) = (self.attempts.clone(), self.to_master.clone());
+                let ahead = self.ahead.clone();
                 tokio::spawn(async move {
-                    match fetcher.fetch(wanted).await {
+                    match ahead.complete(claim, &fetcher).await {
                         Ok(fetched) => drop(to_compute.send(Work::Run { plan, task, fetched, cancel })),
                         Err(error) => {
                             attempts.end(task.attempt);
@@ -427,7 +433,15 @@ impl Hands {
                 Err(error) => tracing::error!(%error, "blocks to drop"),
             },
             ToWorker::Locate(shuffle, located) => self.wanted.locate(shuffle, &located),
-            ToWorker::ForgetShuffles(shuffles) => self.wanted.forget(&shuffles),
+            ToWorker::Ahead(shuffle, reduces) => {
+                let Some(first) = reduces.first() else { return };
+                let maps = self.wanted.maps(shuffle, first.start, self.me, &self.blocks);
+                self.ahead.fetch(&self.fetcher, shuffle, reduces, maps);
+            }
+            ToWorker::ForgetShuffles(shuffles) => {
+                self.wanted.forget(&shuffles);
+                self.ahead.forget(&shuffles);
+            }
             ToWorker::Cancel(attempt) => self.attempts.cancel(attempt),
             ToWorker::Copy(from, names) => self.copier.copy(from, names, self.to_master.clone()),
             ToWorker::Peers(addresses) => {

@@ -5,13 +5,14 @@
 //! - [`listen`]: the master's door; [`told`]: who is told where it is; [`spawn`]: workers that the master starts itself;
 //! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
 //! - [`handshakes`]: connections that have proven nothing yet; [`clocks`]: how far those of the machines are apart;
-//! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought;
-//!   [`copier`]: those that more are to hold;
+//! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought; [`ahead`]:
+//!   which of them were brought before it came; [`copier`]: those that more are to hold;
 //! - [`outbox`]: messages that share frames.
 //!
 //! Sockets are asynchronous, on one thread of their own; tasks run on compute threads, so a slow function
 //! of the program never delays a heartbeat.
 
+mod ahead;
 mod clocks;
 mod copier;
 mod fetch;

@@ -54,13 +54,39 @@ impl Wanted {
         wanted: &mut ByWorker,
     ) {
         let (reduce, count) = (reduces.start, reduces.end.saturating_sub(reduces.start));
-        for (map, holder) in self.shuffles.get(&dataset).iter().flat_map(|pieces| pieces.iter()) {
-            // One holder is named of those that there are, and this worker may be another. All that a map
-            // partition wrote is here or none of it.
-            if holder != me && !blocks.holds(BlockId::Piece { dataset, map, reduce }) {
-                wanted.entry(holder).or_default().push(Blocks::Pieces { dataset, map, reduce, count });
-            }
+        for (map, holder) in self.elsewhere(dataset, reduce, me, blocks) {
+            wanted.entry(holder).or_default().push(Blocks::Pieces { dataset, map, reduce, count });
         }
+    }
+
+    /// The map partitions whose pieces have to be brought to worker `me`, which has `blocks`, by who holds them.
+    pub fn maps(
+        &self,
+        dataset: DatasetId,
+        reduce: u32,
+        me: WorkerId,
+        blocks: &BlockStore,
+    ) -> BTreeMap<WorkerId, Vec<u32>> {
+        let mut maps = BTreeMap::<_, Vec<u32>>::new();
+        for (map, holder) in self.elsewhere(dataset, reduce, me, blocks) {
+            maps.entry(holder).or_default().push(map);
+        }
+        maps
+    }
+
+    fn elsewhere(
+        &self,
+        dataset: DatasetId,
+        reduce: u32,
+        me: WorkerId,
+        blocks: &BlockStore,
+    ) -> impl Iterator<Item = (u32, WorkerId)> {
+        let located = self.shuffles.get(&dataset).into_iter().flat_map(|pieces| pieces.iter());
+        // One holder is named of those that there are, and this worker may be another. All that a map
+        // partition wrote is here or none of it.
+        located.filter(move |(map, holder)| {
+            *holder != me && !blocks.holds(BlockId::Piece { dataset, map: *map, reduce })
+        })
     }
 }
 
