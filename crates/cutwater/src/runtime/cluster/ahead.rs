@@ -351,6 +351,10 @@ mod tests {
         ByWorker::from([(HOLDER, vec![Blocks::Pieces { dataset: SHUFFLE, map: 0, reduce, count }])])
     }
 
+    fn one(range: Range<u32>) -> [Range<u32>; 1] {
+        [range]
+    }
+
     fn one_map() -> BTreeMap<WorkerId, Vec<u32>> {
         BTreeMap::from([(HOLDER, vec![0])])
     }
@@ -365,7 +369,7 @@ mod tests {
     async fn a_task_takes_what_was_brought_and_asks_for_the_rest() {
         let fetcher = workers(4, b"abc", Compression::Off, 10_000).await;
         let ahead = Arc::new(Ahead::new(10_000));
-        ahead.fetch(&fetcher, SHUFFLE, vec![0..2], one_map());
+        ahead.fetch(&fetcher, SHUFFLE, one(0..2).into(), one_map());
         while here(&ahead, SHUFFLE) < 2 {
             tokio::task::yield_now().await;
         }
@@ -386,11 +390,11 @@ mod tests {
     async fn a_task_waits_for_what_is_on_its_way_and_not_for_what_others_were_to_send() {
         let fetcher = workers(2, b"abc", Compression::Off, 10_000).await;
         let ahead = Arc::new(Ahead::new(10_000));
-        ahead.held().expect(SHUFFLE, &[0..2]);
-        let names = ahead.held().begin(SHUFFLE, HOLDER, &[0], &[0..1], 10_000);
+        ahead.held().expect(SHUFFLE, &one(0..2));
+        let names = ahead.held().begin(SHUFFLE, HOLDER, &[0], &one(0..1), 10_000);
         let claim = ahead.claim(wanted(0..2));
         assert_eq!((claim.coming.as_slice(), &claim.rest), (&[(piece(0), HOLDER)][..], &wanted(1..2)));
-        assert!(ahead.held().begin(SHUFFLE, HOLDER, &[0], &[0..2], 10_000).is_empty(), "it has come");
+        assert!(ahead.held().begin(SHUFFLE, HOLDER, &[0], &one(0..2), 10_000).is_empty(), "it has come");
         let waits = ahead.complete(claim, &fetcher);
         let arrives = async {
             tokio::task::yield_now().await;
@@ -401,8 +405,8 @@ mod tests {
         assert_eq!(fetched.unwrap()[&piece(0)].bytes_len(), Some(1), "what came was taken");
 
         let ahead = Arc::new(Ahead::new(10_000));
-        ahead.held().expect(SHUFFLE, &[0..2]);
-        let names = ahead.held().begin(SHUFFLE, WorkerId(9), &[0], &[0..2], 10_000);
+        ahead.held().expect(SHUFFLE, &one(0..2));
+        let names = ahead.held().begin(SHUFFLE, WorkerId(9), &[0], &one(0..2), 10_000);
         let claim = ahead.claim(wanted(0..1));
         assert_eq!(claim.rest, wanted(0..1), "another holds it now");
         assert_eq!(ahead.complete(claim, &fetcher).await.unwrap().len(), 1);
@@ -415,9 +419,9 @@ mod tests {
     async fn what_cannot_be_had_fails_the_task_that_reads_it_and_nobody_else() {
         let fetcher = workers(1, b"abc", Compression::Off, 10_000).await;
         let ahead = Arc::new(Ahead::new(10_000));
-        ahead.held().expect(SHUFFLE, &[0..2]);
-        ahead.fetch_from(&fetcher, HOLDER, SHUFFLE, &[0], &[0..2]).await;
-        ahead.fetch_from(&fetcher, WorkerId(7), SHUFFLE, &[1], &[0..2]).await;
+        ahead.held().expect(SHUFFLE, &one(0..2));
+        ahead.fetch_from(&fetcher, HOLDER, SHUFFLE, &[0], &one(0..2)).await;
+        ahead.fetch_from(&fetcher, WorkerId(7), SHUFFLE, &[1], &one(0..2)).await;
         assert_eq!((here(&ahead, SHUFFLE), ahead.held().bytes), (0, 0));
         let failed = ahead.complete(ahead.claim(wanted(0..2)), &fetcher).await.unwrap_err();
         assert_eq!(failed, TaskError::FetchFailed { block: piece(1), worker: HOLDER });
@@ -428,13 +432,13 @@ mod tests {
         let fetcher = workers(4, &[7; 1000], Compression::Off, 10_000).await;
         let ahead = Arc::new(Ahead::new(2_500));
         let older = DatasetId(0);
-        ahead.held().expect(older, &[0..1]);
+        ahead.held().expect(older, &one(0..1));
         let piece = BlockId::Piece { dataset: older, map: 0, reduce: 0 };
-        let names = ahead.held().begin(older, HOLDER, &[0], &[0..1], 2_500);
+        let names = ahead.held().begin(older, HOLDER, &[0], &one(0..1), 2_500);
         ahead.held().arrived(&names, vec![(piece, Block::arrived(vec![0; 1_000].into()))], 2_500);
         assert_eq!((names.as_slice(), here(&ahead, older)), (&[piece][..], 1));
-        ahead.held().expect(SHUFFLE, &[0..4]);
-        ahead.fetch_from(&fetcher, HOLDER, SHUFFLE, &[0], &[0..4]).await;
+        ahead.held().expect(SHUFFLE, &one(0..4));
+        ahead.fetch_from(&fetcher, HOLDER, SHUFFLE, &[0], &one(0..4)).await;
         assert_eq!((here(&ahead, older), here(&ahead, SHUFFLE)), (0, 2));
         assert!(ahead.held().bytes <= 2_500);
         assert_eq!(ahead.complete(ahead.claim(wanted(0..4)), &fetcher).await.unwrap().len(), 4);
@@ -445,8 +449,8 @@ mod tests {
         let fetcher = workers(2, b"abc", Compression::Off, 10_000).await;
         let ahead = Arc::new(Ahead::new(10_000));
         for forget in [|ahead: &Ahead| ahead.forget(&[SHUFFLE]), Ahead::clear] {
-            ahead.held().expect(SHUFFLE, &[0..2]);
-            let names = ahead.held().begin(SHUFFLE, HOLDER, &[0], &[0..2], 10_000);
+            ahead.held().expect(SHUFFLE, &one(0..2));
+            let names = ahead.held().begin(SHUFFLE, HOLDER, &[0], &one(0..2), 10_000);
             let claim = ahead.claim(wanted(0..1));
             forget(&ahead);
             ahead.held().arrived(&names, vec![(piece(0), Block::arrived(vec![7].into()))], 10_000);
@@ -462,7 +466,8 @@ mod tests {
     async fn a_word_about_more_than_there_can_be_is_refused_before_it_costs_memory() {
         let fetcher = workers(1, b"abc", Compression::Off, 10_000).await;
         let ahead = Arc::new(Ahead::new(10_000));
-        for reduces in [vec![0..u32::MAX], vec![0..4_000; 1_000], vec![0..4_000, 1_000_000..1_000_097]] {
+        for reduces in [one(0..u32::MAX).into(), vec![0..4_000; 1_000], vec![0..4_000, 1_000_000..1_000_097]]
+        {
             ahead.fetch(&fetcher, SHUFFLE, reduces, one_map());
             assert!(ahead.held().shuffles.is_empty());
         }
