@@ -71,14 +71,6 @@ impl Block {
         }
     }
 
-    /// How many bytes it has come in, if another process sent it.
-    pub fn bytes_len(&self) -> Option<usize> {
-        match &*self.0 {
-            Content::Made { .. } => None,
-            Content::Arrived { bytes, .. } => Some(bytes.len()),
-        }
-    }
-
     /// Appends its value in bytes to others, and answers how many they are. If it fails, nothing is appended.
     pub fn append_to(&self, into: &mut Vec<u8>) -> Result<usize, TaskError> {
         let before = into.len();

@@ -50,7 +50,7 @@ struct Shuffle {
 
 enum Piece {
     Coming(WorkerId),
-    Here(Block, usize),
+    Here(Block),
 }
 
 /// What a task reads from other workers.
@@ -146,7 +146,7 @@ impl Ahead {
                     let block = BlockId::Piece { dataset, map, reduce };
                     shuffle.came.insert(reduce);
                     match shuffle.pieces.get(&(map, reduce)) {
-                        Some(Piece::Here(..)) => {
+                        Some(Piece::Here(_)) => {
                             claim.fetched.extend(shuffle.take(map, reduce, bytes).map(|it| (block, it)));
                         }
                         // From anybody else it may never come.
@@ -268,14 +268,14 @@ impl Held {
         let mut arrived: HashMap<BlockId, Block> = arrived.into_iter().collect();
         for name in asked {
             let BlockId::Piece { dataset, map, reduce } = *name else { continue };
-            let came = arrived.remove(name).and_then(|block| Some((block.bytes_len()?, block)));
-            let length = came.as_ref().map_or(0, |(length, _)| *length);
+            let came = arrived.remove(name);
+            let length = came.as_ref().map_or(0, |block| block.arrived_bytes() as usize);
             let has_room = self.make_room(dataset, length, bytes_max);
             // It may have been forgotten meanwhile, or for want of room.
             let Some(shuffle) = self.shuffles.get_mut(&dataset) else { continue };
             match (shuffle.pieces.get_mut(&(map, reduce)), came) {
-                (Some(piece @ Piece::Coming(_)), Some((length, block))) if has_room => {
-                    *piece = Piece::Here(block, length);
+                (Some(piece @ Piece::Coming(_)), Some(block)) if has_room => {
+                    *piece = Piece::Here(block);
                     self.bytes += length;
                 }
                 (Some(Piece::Coming(_)), _) => drop(shuffle.take(map, reduce, &mut self.bytes)),
@@ -317,7 +317,7 @@ impl Shuffle {
         let piece = self.pieces.remove(&(map, reduce))?;
         *bytes -= piece.bytes();
         match piece {
-            Piece::Here(block, _) => Some(block),
+            Piece::Here(block) => Some(block),
             Piece::Coming(_) => None,
         }
     }
@@ -330,7 +330,7 @@ impl Piece {
     fn bytes(&self) -> usize {
         let content = match self {
             Self::Coming(_) => 0,
-            Self::Here(_, length) => *length,
+            Self::Here(block) => block.arrived_bytes() as usize,
         };
         content + Self::COSTS_BYTES
     }
@@ -362,7 +362,7 @@ mod tests {
     fn here(ahead: &Ahead, shuffle: DatasetId) -> usize {
         let held = ahead.held();
         let pieces = held.shuffles.get(&shuffle).map(|shuffle| shuffle.pieces.values());
-        pieces.into_iter().flatten().filter(|piece| matches!(piece, Piece::Here(..))).count()
+        pieces.into_iter().flatten().filter(|piece| matches!(piece, Piece::Here(_))).count()
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(claim.rest, wanted(2..4));
         let fetched = ahead.complete(claim, &fetcher).await.unwrap();
         assert_eq!(fetched.len(), 3);
-        assert!(fetched.values().all(|block| block.bytes_len() == Some(b"abc".len() + 1)));
+        assert!(fetched.values().all(|block| block.arrived_bytes() == 4));
         // What was taken is asked for by whoever wants it again; what was not is here.
         assert!(ahead.claim(wanted(0..1)).complete().is_ok());
         assert_eq!(ahead.claim(wanted(0..2)).rest, wanted(0..2));
@@ -402,7 +402,7 @@ mod tests {
             ahead.news.notify_waiters();
         };
         let (fetched, ()) = tokio::join!(waits, arrives);
-        assert_eq!(fetched.unwrap()[&piece(0)].bytes_len(), Some(1), "what came was taken");
+        assert_eq!(fetched.unwrap()[&piece(0)].arrived_bytes(), 1, "what came was taken");
 
         let ahead = Arc::new(Ahead::new(10_000));
         ahead.held().expect(SHUFFLE, &one(0..2));
@@ -458,7 +458,7 @@ mod tests {
             assert_eq!(ahead.held().bytes, 0);
             // Whoever waited for it asks.
             let fetched = ahead.complete(claim, &fetcher).await.unwrap();
-            assert_eq!(fetched[&piece(0)].bytes_len(), Some(b"abc".len() + 1));
+            assert_eq!(fetched[&piece(0)].arrived_bytes(), 4);
         }
     }
 
