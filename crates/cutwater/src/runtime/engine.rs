@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -88,8 +88,14 @@ pub(super) struct Shared {
     pub moved_bytes: AtomicU64,
     /// How many blocks are being copied from worker to worker.
     pub copies: AtomicUsize,
-    /// How many workers there are, and how many slots they have together.
-    pub joined: Mutex<(usize, u32)>,
+    /// The workers there are, and how many slots each has.
+    pub joined: Mutex<BTreeMap<WorkerId, u32>>,
+}
+
+impl Shared {
+    pub fn joined(&self) -> MutexGuard<'_, BTreeMap<WorkerId, u32>> {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where tasks run.
@@ -226,7 +232,7 @@ impl Engine {
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, settings, begins, 0, (to_master, events))?;
         engine.say(ToMaster::Joined { worker: WorkerId::MASTER, slots: 0, link: holder, address: None });
-        if takes_over && engine.wait_for_those_before(begins.workers.len()) == 0 {
+        if takes_over && engine.wait_for_those_before(&begins.workers) == 0 {
             tracing::warn!("none of the workers of the master before has come; new ones are waited for");
             if let Workers::Away { children, .. } = &mut engine.workers {
                 *children = start(workers)?;
@@ -242,13 +248,15 @@ impl Engine {
         Ok(Arc::new(engine))
     }
 
-    /// Waits until so many workers have come, and not for long; says how many have.
-    fn wait_for_those_before(&self, workers: usize) -> usize {
+    /// Waits until these workers have come, whoever else does, and not for long; says how many have.
+    fn wait_for_those_before(&self, workers: &[(WorkerId, String)]) -> usize {
         let until = Instant::now() + Duration::from_millis(limits::TAKEOVER_MS_MAX);
         loop {
-            let (joined, _) = *self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner);
-            if joined >= workers || Instant::now() > until {
-                return joined;
+            let joined = self.shared.joined();
+            let come = workers.iter().filter(|(worker, _)| joined.contains_key(worker)).count();
+            drop(joined);
+            if come == workers.len() || Instant::now() > until {
+                return come;
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -260,7 +268,10 @@ impl Engine {
         let until = Instant::now() + wait;
         let mut said = (0, 0);
         loop {
-            let (joined, slots) = *self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner);
+            let (joined, slots) = {
+                let joined = self.shared.joined();
+                (joined.len(), joined.values().sum::<u32>())
+            };
             if joined >= wanted && slots >= min_slots {
                 return Ok(slots);
             }
@@ -354,7 +365,7 @@ impl Engine {
 
     /// How many workers there are now.
     pub fn joined(&self) -> usize {
-        self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner).0
+        self.shared.joined().len()
     }
 
     /// How many blocks are being copied from worker to worker, or are to be.
@@ -564,3 +575,6 @@ impl Drop for Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

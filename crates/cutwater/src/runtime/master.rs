@@ -87,7 +87,6 @@ pub(super) struct Master {
     told_ms: u64,
     links: BTreeMap<WorkerId, Link>,
     addresses: Addresses,
-    slots: BTreeMap<WorkerId, u32>,
     holding: Holding,
     reception: Reception,
     shared: Arc<Shared>,
@@ -136,7 +135,6 @@ impl Master {
             told_ms: 0,
             links: BTreeMap::new(),
             addresses: Addresses::new(),
-            slots: BTreeMap::new(),
             holding: Holding::default(),
             reception: Reception::default(),
             shared,
@@ -349,13 +347,12 @@ impl Master {
     }
 
     /// How many there are to compute, for whoever wants to know.
-    fn count(&mut self, worker: WorkerId, slots: Option<u32>) {
+    fn count(&self, worker: WorkerId, slots: Option<u32>) {
+        let mut joined = self.shared.joined();
         match slots {
-            Some(slots) => self.slots.insert(worker, slots),
-            None => self.slots.remove(&worker),
+            Some(slots) => joined.insert(worker, slots),
+            None => joined.remove(&worker),
         };
-        let all = (self.slots.len(), self.slots.values().sum());
-        *self.shared.joined.lock().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
     fn submit(

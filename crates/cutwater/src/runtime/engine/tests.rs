@@ -1,0 +1,83 @@
+//! Who a master that takes over waits for.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::net::TcpListener;
+
+use cutwater_wire::{
+    channel::Channel,
+    credentials::Credentials,
+    frame,
+    message::{Introduction, Joined, ToWorker},
+    tls,
+};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::{Context, runtime::clock};
+
+/// Joins the master at `address` as a worker that was called so by the one before, or as a new one.
+async fn join(
+    address: SocketAddr,
+    credentials: &Credentials,
+    was: Option<WorkerId>,
+) -> (Channel<TcpStream>, Joined) {
+    let introduction = Introduction::Worker {
+        executable: cluster::identity::executable().unwrap(),
+        slots: 1,
+        memory_bytes: 0,
+        data_address: ":1".to_owned(),
+        clock_ms: clock::wall().as_ms(),
+        was,
+    };
+    loop {
+        // It may not listen yet.
+        if let Ok(stream) = TcpStream::connect(address).await {
+            let joined = credentials.connect(stream, "127.0.0.1", tls::Role::Master, &introduction).await;
+            return joined.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether a worker of the master before may stay that comes after new ones.
+fn may_stay() -> bool {
+    let token = Token::new().unwrap();
+    let mut settings = Context::builder("takeover").threads(1).build().unwrap().settings().clone();
+    // Nobody else gets the port as long as it is listened to.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    settings.role = Role::Master { listen: address, workers: 0 };
+    settings.token = Some(token.clone());
+    let credentials = settings.network.credentials(Some(&token)).unwrap();
+    let mut begins = Begins::default();
+    // As no newcomer is.
+    let before = WorkerId(1 << 12);
+    // Nobody answers there when the master calls.
+    (begins.epoch, begins.workers) = (2, vec![(before, "127.0.0.1:1".to_owned())]);
+    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let network = cluster::network_threads().unwrap();
+    let (connected, may_stay) = network.block_on(async {
+        // Many, so that there is time to take the first of them for the one that is waited for.
+        let mut newcomers = Vec::new();
+        for _ in 0..20 {
+            let (newcomer, joined) = join(address, &credentials, None).await;
+            assert_ne!(joined.worker, before);
+            newcomers.push(newcomer);
+        }
+        let (mut late, joined) = join(address, &credentials, Some(before)).await;
+        assert_eq!(joined.worker, before);
+        let mut bytes = Vec::new();
+        assert!(frame::read(&mut late, frame::MESSAGE_BYTES_MAX, &mut bytes).await.unwrap());
+        let told: Vec<ToWorker> = postcard::from_bytes(&bytes).unwrap();
+        ((newcomers, late), !told.contains(&ToWorker::Stop))
+    });
+    let engine = starts.join().unwrap();
+    drop(connected);
+    drop(engine);
+    may_stay
+}
+
+/// A newcomer is none of those that are waited for. They are not waited for long, so there are several tries.
+#[test]
+fn a_newcomer_does_not_take_the_place_of_a_worker_that_comes_later() {
+    assert!((0..5).any(|_| may_stay()), "it was sent away");
+}
