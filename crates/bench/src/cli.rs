@@ -165,6 +165,10 @@ pub struct Words {
     /// Make a string of every word instead of looking it up where it lies
     #[arg(long)]
     pub owned: bool,
+
+    /// Write checkpoints to a folder of the run's own, so many seconds apart [default: none are written]
+    #[arg(long, value_name = "S", value_parser = positive)]
+    pub checkpoint_s: Option<f64>,
 }
 
 /// Options of `grep`.
@@ -345,8 +349,8 @@ mod tests {
         assert_eq!((cli.common.workers, cli.common.warmup, cli.common.intervals), (0, 5, None));
         assert!(cli.common.threads() >= 1);
         let Job::Topk(options) = cli.job else { panic!("parsed as another job") };
-        let Words { text, owned } = options.words;
-        assert_eq!((text.chunk_records, owned, options.window), (500_000, false, 30));
+        let Words { text, owned, checkpoint_s } = options.words;
+        assert_eq!((text.chunk_records, owned, checkpoint_s, options.window), (500_000, false, None, 30));
     }
 
     #[test]
@@ -374,6 +378,7 @@ mod tests {
         }
         for (job, option) in [
             ("recovery", "--checkpoint-s"),
+            ("wordcount", "--checkpoint-s"),
             ("recovery", "--rate"),
             ("straggler", "--slow"),
             ("failover", "--seconds"),

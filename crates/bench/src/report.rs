@@ -105,6 +105,7 @@ impl Report {
     #[must_use]
     pub fn checked(mut self, ended: &Ended) -> Self {
         self.fault = ended.verdict.fault();
+        self.rss_mb = ended.rss_mb;
         self.with("acknowledged", ended.acknowledged.records)
             .with("lost", ended.verdict.lost)
             .with("duplicated", ended.verdict.duplicated)
@@ -168,8 +169,9 @@ fn commit() -> String {
     id.filter(|id| !id.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The most memory that this process and the workers it started have had resident, in units of 10^6 bytes.
-fn rss_mb() -> f64 {
+/// The most memory that this process and those that it started and that are still there have had resident, in units
+/// of 10^6 bytes.
+pub fn rss_mb() -> f64 {
     let parent = format!("PPid:\t{}", process::id());
     let own = fs::read_to_string("/proc/self/status").ok();
     let others = fs::read_dir("/proc").into_iter().flatten().flatten();

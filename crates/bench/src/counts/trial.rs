@@ -9,7 +9,10 @@ use super::{
     outputs::{Output, Outputs},
     program::{Program, now_us},
 };
-use crate::{error::BenchError, report::Measured};
+use crate::{
+    error::BenchError,
+    report::{Measured, rss_mb},
+};
 
 /// Clients, each at a receiver of its own choice.
 const CLIENTS: u32 = 4;
@@ -34,6 +37,8 @@ pub struct Ended {
     pub verdict: Verdict,
     /// All intervals.
     pub outputs: Vec<Output>,
+    /// The most memory that the processes had which were there at the end, in units of 10^6 bytes.
+    pub rss_mb: f64,
 }
 
 impl Ended {
@@ -128,11 +133,12 @@ impl Trial {
                 Ok(_) | Err(BenchError::Wrong(_)) => {}
                 Err(error) => return Err(error),
             }
+            let rss_mb = rss_mb();
             let verdict = Verdict::of(&acknowledged, &cluster.finish()?);
             outputs.poll()?;
             outputs.complete(interval_ms)?;
             let outputs = outputs.all().copied().collect();
-            Ok(Ended { acknowledged: all, verdict, outputs })
+            Ok(Ended { acknowledged: all, verdict, outputs, rss_mb })
         };
         let ended = finish();
         if ended.as_ref().map_or(true, |ended| ended.verdict.fault().is_some()) {

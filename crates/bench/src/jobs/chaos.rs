@@ -68,7 +68,7 @@ pub fn run(common: &Common, options: &ChaosOptions) -> Result<Report, BenchError
         ));
     }
     let interval_ms = common.interval_ms.unwrap_or(INTERVAL_MS);
-    let base = recovery::program(common, interval_ms, options.checkpoint_s);
+    let base = recovery::program(common, interval_ms, options.checkpoint_s, recovery::PARTITIONS_PER_SLOT);
     let program = Program { survives_master: true, ..base };
     let (done, ended) = Trial::run(&program, common.workers, 1.0, |trial| {
         trial.cluster.start_standby()?;

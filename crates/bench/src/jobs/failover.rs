@@ -22,7 +22,7 @@ pub fn run(common: &Common, options: &FailoverOptions) -> Result<Report, BenchEr
         ));
     }
     let interval_ms = common.interval_ms.unwrap_or(INTERVAL_MS);
-    let base = recovery::program(common, interval_ms, options.checkpoint_s);
+    let base = recovery::program(common, interval_ms, options.checkpoint_s, recovery::PARTITIONS_PER_SLOT);
     let program = Program { survives_master: true, ..base };
     let half = (options.seconds * 500 / interval_ms).max(2);
     let (due, ended) = Trial::run(&program, common.workers, 1.0, |trial| {

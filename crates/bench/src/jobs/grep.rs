@@ -16,7 +16,7 @@ use crate::{
 /// # Errors
 /// The input cannot be read or the answer is wrong.
 pub fn run(common: &Common, options: &Grep) -> Result<Report, BenchError> {
-    let job = TextJob::new(common, &options.text)?;
+    let job = TextJob::new(common, &options.text, None)?;
     let matching =
         job.lines.with(options.pattern.clone()).filter(|pattern, line| line.contains(pattern.as_str()));
     let answer: Answer<u64> = Answer::default();

@@ -17,10 +17,11 @@ use std::{
     collections::HashMap,
     fs,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use cutwater::{Context, DStream, Error};
+use tempfile::TempDir;
 
 use crate::{
     cli::{Common, Text},
@@ -39,16 +40,19 @@ pub struct TextJob {
     /// The lines.
     pub lines: DStream<String>,
     intervals: Arc<Mutex<Intervals>>,
+    /// Where checkpoints are written.
+    _checkpoints: Option<TempDir>,
     /// How many chunks are run, warm-up included.
     pub chunks: u64,
 }
 
 impl TextJob {
-    /// A program over `text`, of which the job's own `intervals` after the warm-up are run, or all.
+    /// A program over `text`, of which the job's own `intervals` after the warm-up are run, or all. If asked to, it
+    /// writes checkpoints so many seconds apart.
     ///
     /// # Errors
-    /// The file cannot be read, or is too short for what was asked.
-    pub fn new(common: &Common, text: &Text) -> Result<Self, BenchError> {
+    /// The file cannot be read, or is too short for what was asked; there is no room for checkpoints.
+    pub fn new(common: &Common, text: &Text, checkpoint_s: Option<f64>) -> Result<Self, BenchError> {
         let size = fs::metadata(&text.input).map_err(BenchError::file("open", &text.input))?.len();
         let chunk_bytes = text.chunk_records * RECORD_BYTES;
         let available = size.div_ceil(chunk_bytes);
@@ -61,10 +65,17 @@ impl TextJob {
                 common.warmup,
             )));
         }
-        let ctx = common.builder().batch(true).build()?;
+        let mut builder = common.builder().batch(true);
+        let checkpoints = checkpoint_s.map(|_| TempDir::new()).transpose();
+        let checkpoints = checkpoints.map_err(BenchError::file("make a folder in", &std::env::temp_dir()))?;
+        if let (Some(folder), Some(seconds)) = (&checkpoints, checkpoint_s) {
+            let every = Duration::from_secs_f64(seconds);
+            builder = builder.checkpoint(folder.path().to_string_lossy()).checkpoint_every(every);
+        }
+        let ctx = builder.build()?;
         let lines = ctx.source("input").text_files([&text.input], chunk_bytes);
         let intervals = measured(&ctx, common.warmup);
-        Ok(Self { ctx, lines, intervals, chunks })
+        Ok(Self { ctx, lines, intervals, _checkpoints: checkpoints, chunks })
     }
 
     /// The bytes of the file that the measured intervals read, or the first half gigabyte of them.

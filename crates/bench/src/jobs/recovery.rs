@@ -36,7 +36,7 @@ pub fn run(common: &Common, options: &RecoveryOptions) -> Result<Report, BenchEr
             options.kill, common.workers
         )));
     }
-    let program = program(common, interval_ms, options.checkpoint_s);
+    let program = program(common, interval_ms, options.checkpoint_s, PARTITIONS_PER_SLOT);
     let intervals = (options.seconds * 1_000 / interval_ms).max(4);
     let (course, ended) = Trial::run(&program, common.workers, 1.0, |trial| {
         let rate = match options.rate {
@@ -62,8 +62,8 @@ pub fn run(common: &Common, options: &RecoveryOptions) -> Result<Report, BenchEr
 }
 
 /// The program of the jobs that count.
-pub fn program(common: &Common, interval_ms: u64, checkpoint_s: f64) -> Program {
-    let partitions = common.workers.max(1) * common.threads() * PARTITIONS_PER_SLOT;
+pub fn program(common: &Common, interval_ms: u64, checkpoint_s: f64, partitions_per_slot: usize) -> Program {
+    let partitions = common.workers.max(1) * common.threads() * partitions_per_slot;
     Program {
         interval_ms,
         threads: common.threads(),

@@ -16,7 +16,7 @@ use crate::{
 /// The input cannot be read or the answer is wrong.
 pub fn run(common: &Common, options: &Windowed) -> Result<Report, BenchError> {
     let text = &options.words.text;
-    let job = TextJob::new(common, text)?;
+    let job = TextJob::new(common, text, options.words.checkpoint_s)?;
     let answer: Answer<Vec<(String, u64)>> = Answer::default();
     let last_top = answer.clone();
     window::counts(&job.lines, options).for_each_rdd(move |rdd, _| {

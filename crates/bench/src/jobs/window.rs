@@ -29,7 +29,7 @@ pub(super) fn counts(lines: &DStream<String>, options: &Windowed) -> DStream<(St
 /// The input cannot be read or the answer is wrong.
 pub fn run(common: &Common, options: &Windowed) -> Result<Report, BenchError> {
     let (text, window) = (&options.words.text, options.window);
-    let job = TextJob::new(common, text)?;
+    let job = TextJob::new(common, text, options.words.checkpoint_s)?;
     let answer = last_of(&counts(&job.lines, options), job.chunks);
     let last = job.chunks - 1;
     let report = job.run("window", common, || {

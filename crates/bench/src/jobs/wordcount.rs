@@ -14,8 +14,8 @@ use crate::{
 /// # Errors
 /// The input cannot be read or the answer is wrong.
 pub fn run(common: &Common, options: &Words) -> Result<Report, BenchError> {
-    let Words { text, owned } = options;
-    let job = TextJob::new(common, text)?;
+    let Words { text, owned, checkpoint_s } = options;
+    let job = TextJob::new(common, text, *checkpoint_s)?;
     let counts = ones(&job.lines, *owned).running_reduce(|a, b| a + b);
     let answer = last_of(&counts, job.chunks);
     let (chunks, bytes) = (job.chunks, job.measured_bytes(common, text));
