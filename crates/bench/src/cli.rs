@@ -260,9 +260,9 @@ pub struct StragglerOptions {
     #[arg(long, value_name = "MS", default_value_t = 20.0, value_parser = positive)]
     pub task_ms: f64,
 
-    /// Records a second
-    #[arg(long, value_name = "R", default_value_t = 5_000, value_parser = value_parser!(u64).range(1..))]
-    pub rate: u64,
+    /// Records a second [default: half of what the undisturbed run can take]
+    #[arg(long, value_name = "R", value_parser = value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
 }
 
 /// Options of `failover`.

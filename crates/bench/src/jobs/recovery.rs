@@ -39,14 +39,7 @@ pub fn run(common: &Common, options: &RecoveryOptions) -> Result<Report, BenchEr
     let program = program(common, interval_ms, options.checkpoint_s, PARTITIONS_PER_SLOT);
     let intervals = (options.seconds * 1_000 / interval_ms).max(4);
     let (course, ended) = Trial::run(&program, common.workers, 1.0, |trial| {
-        let rate = match options.rate {
-            Some(rate) => rate,
-            None => half_of_capacity(trial)?,
-        };
-        trial.load.set_rate(rate);
-        // What the flood has left is done when outputs come in time again.
-        let calm = trial.wait("an output in time", |last| last.delay_ms() < interval_ms as f64)?;
-        eprintln!("{rate} records/s; the first interval at that rate that is in time is {}", calm.due_ms);
+        let rate = load(trial, options.rate, interval_ms)?;
         let first = trial.wait_for(common.warmup)?;
         trial.wait_for(intervals / 2)?;
         let due_ms = trial.wait_into_tasks(first.due_ms);
@@ -84,6 +77,22 @@ struct Course {
     killed_due_ms: f64,
     killed_ms: f64,
     last_due_ms: f64,
+}
+
+/// Sets the load: so many records a second, or half of capacity. Answers with it when outputs come in time.
+///
+/// # Errors
+/// A process or a client failed.
+pub fn load(trial: &mut Trial, rate: Option<u64>, interval_ms: u64) -> Result<u64, BenchError> {
+    let rate = match rate {
+        Some(rate) => rate,
+        None => half_of_capacity(trial)?,
+    };
+    trial.load.set_rate(rate);
+    // What a flood has left is done when outputs come in time again.
+    let calm = trial.wait("an output in time", |last| last.delay_ms() < interval_ms as f64)?;
+    eprintln!("{rate} records/s; the first interval at that rate that is in time is {}", calm.due_ms);
+    Ok(rate)
 }
 
 /// Lets clients send as fast as they can for some intervals, and sees how fast records are counted.

@@ -34,21 +34,22 @@ pub fn run(common: &Common, options: &StragglerOptions) -> Result<Report, BenchE
     let interval_ms = common.interval_ms.unwrap_or(INTERVAL_MS);
     let base = recovery::program(common, interval_ms, CHECKPOINT_S, PARTITIONS_PER_SLOT);
     let program = |speculation| Program { speculation, task_ms: options.task_ms, ..base.clone() };
-    let measure = |what: &str, slow, speculation| {
-        let run = measure(common, options, &program(speculation), slow)?;
+    let measure = |what: &str, slow, speculation, rate| {
+        let run = measure(common, &program(speculation), slow, rate)?;
         eprintln!("{what}: {:.1} ms", run.p50_ms());
         match run.ended.verdict.fault() {
             Some(fault) => Err(BenchError::Wrong(format!("{what}: {fault}"))),
             None => Ok(run),
         }
     };
-    let undisturbed = measure("undisturbed", 1.0, true)?;
-    let without = measure("slow worker, without speculation", options.slow, false)?;
-    let with = measure("slow worker, with speculation", options.slow, true)?;
+    let undisturbed = measure("undisturbed", 1.0, true, options.rate)?;
+    let without = measure("slow worker, without speculation", options.slow, false, Some(undisturbed.rate))?;
+    let with = measure("slow worker, with speculation", options.slow, true, Some(undisturbed.rate))?;
     let measured = with.ended.measured(&with.measured, interval_ms);
     let rounded = |ms: f64| (ms * 10.0).round() / 10.0;
     Ok(Report::new("straggler", common.threads(), common.workers, measured)
         .with("slow", options.slow)
+        .with("rate", undisturbed.rate)
         .with("task_ms", options.task_ms)
         .with("undisturbed_p50_ms", rounded(undisturbed.p50_ms()))
         .with("without_speculation_p50_ms", rounded(without.p50_ms()))
@@ -58,6 +59,8 @@ pub fn run(common: &Common, options: &StragglerOptions) -> Result<Report, BenchE
 
 /// One of the three runs.
 struct Run {
+    /// Records a second.
+    rate: u64,
     measured: Vec<Output>,
     ended: Ended,
 }
@@ -68,17 +71,13 @@ impl Run {
     }
 }
 
-fn measure(
-    common: &Common,
-    options: &StragglerOptions,
-    program: &Program,
-    slow: f64,
-) -> Result<Run, BenchError> {
-    let (due, ended) = Trial::run(program, common.workers, slow, |trial| {
-        trial.load.set_rate(options.rate);
+fn measure(common: &Common, program: &Program, slow: f64, rate: Option<u64>) -> Result<Run, BenchError> {
+    let (course, ended) = Trial::run(program, common.workers, slow, |trial| {
+        let rate = recovery::load(trial, rate, program.interval_ms)?;
         let first = trial.wait_for(common.warmup)?;
         let last = trial.wait_for(common.intervals.unwrap_or(INTERVALS))?;
-        Ok((first.due_ms, last.due_ms))
+        Ok((rate, first.due_ms, last.due_ms))
     })?;
-    Ok(Run { measured: ended.between(due.0, due.1), ended })
+    let (rate, first_ms, last_ms) = course;
+    Ok(Run { rate, measured: ended.between(first_ms, last_ms), ended })
 }
