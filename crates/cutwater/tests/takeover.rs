@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
     io::Write,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -103,11 +104,15 @@ fn is_program() -> bool {
     let builder = Context::builder("takeover")
         .threads(1)
         .parallelism(6)
-        .workers(3)
         .standby(standby)
         .token_file(folder.join("token"))
         .checkpoint(folder.join("checkpoints").to_str().unwrap())
         .checkpoint_intervals(8);
+    let builder = match std::env::var("TAKEOVER_ADDRESS") {
+        // Its workers are started by hand.
+        Ok(address) => builder.master(address),
+        Err(_) => builder.workers(3),
+    };
     let ran = match std::env::var("TAKEOVER_CLIENTS") {
         Ok(_) => run_for_clients(builder, &folder),
         Err(_) => run(builder, &folder, "given"),
@@ -128,6 +133,49 @@ fn start(test: &str, folder: &Path, standby: bool) -> Child {
         command.env("TAKEOVER_STANDBY", "1");
     }
     command.spawn().unwrap()
+}
+
+/// A master whose workers are started by hand, and the workers.
+struct ByHand<'a> {
+    test: &'a str,
+    folder: &'a Path,
+    address: String,
+}
+
+impl<'a> ByHand<'a> {
+    fn new(test: &'a str, folder: &'a Path) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self { test, folder, address: free.to_string() }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([self.test, "--exact", "--nocapture"]).env("TAKEOVER_FOLDER", self.folder);
+        command.env("CUTWATER_TOKEN", "known to both").stdout(Stdio::null());
+        command
+    }
+
+    fn master(&self) -> Child {
+        self.command().env("TAKEOVER_ADDRESS", &self.address).spawn().unwrap()
+    }
+
+    fn workers(&self) -> Vec<Child> {
+        let worker = || {
+            let mut command = self.command();
+            command.env("CUTWATER_ROLE", "worker").env("CUTWATER_JOIN", &self.address);
+            command.spawn().unwrap()
+        };
+        (0..3).map(|_| worker()).collect()
+    }
+}
+
+/// All are killed before any has been seen to be gone.
+fn kill_at_once(processes: Vec<Child>) {
+    processes.iter().for_each(|process| signal(process, "-STOP"));
+    processes.iter().for_each(|process| signal(process, "-KILL"));
+    for mut process in processes {
+        process.wait().unwrap();
+    }
 }
 
 fn signal(process: &Child, signal: &str) {
@@ -195,6 +243,63 @@ fn a_master_that_was_only_stopped_does_no_harm_when_it_wakes_up() {
     assert_eq!(exit_code(&mut master), Some(3));
     assert_eq!(exit_code(&mut standby), Some(0));
     assert_complete(dir.path());
+}
+
+/// Nobody has what the file held: the master and all workers but one are gone. Of each kind of damage, that of the
+/// newest file of states and of the newest checkpoint.
+#[test]
+fn a_damaged_checkpoint_is_noticed_by_whoever_takes_over() {
+    if is_program() {
+        return;
+    }
+    let test = "a_damaged_checkpoint_is_noticed_by_whoever_takes_over";
+    for damaged in ["state", "checkpoints"] {
+        let dir = tempfile::tempdir().unwrap();
+        write_input(dir.path());
+        let mut master = start(test, dir.path(), false);
+        wait_for(dir.path(), 2);
+        let mut standby = start(test, dir.path(), true);
+        wait_for(dir.path(), 30);
+        let workers = children(&master);
+        assert_eq!(workers.len(), 3);
+        signal(&master, "-STOP");
+        damage(&dir.path().join("checkpoints").join(damaged));
+        for worker in &workers[1..] {
+            assert!(Command::new("kill").args(["-KILL", worker]).status().unwrap().success());
+        }
+        signal(&master, "-KILL");
+        master.wait().unwrap();
+        assert_eq!(exit_code(&mut standby), Some(0), "{damaged}");
+        assert_complete(dir.path());
+    }
+}
+
+/// The processes that the threads of a process have started.
+fn children(process: &Child) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    let of = |thread: PathBuf| fs::read_to_string(thread.join("children")).unwrap();
+    let children: String = threads.map(|thread| of(thread.unwrap().path())).collect();
+    children.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Changes the newest file in a folder; or, if that is a folder, every file in it.
+fn damage(folder: &Path) {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        entries
+    };
+    let mut all = vec![entries(folder).pop().unwrap()];
+    while let Some(path) = all.pop() {
+        if path.is_dir() { all.extend(entries(&path)) } else { spoil(&path) }
+    }
+}
+
+fn spoil(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).unwrap();
 }
 
 #[test]
@@ -271,6 +376,48 @@ fn acknowledged_records_count_once_whichever_master_is_killed() {
     expected.push("last 1\n".to_owned());
     expected.sort_unstable();
     assert_eq!(fs::read_to_string(dir.path().join("clients")).unwrap(), expected.concat());
+}
+
+/// Whatever they held is read from the states that were written, and made again from the inputs since.
+#[test]
+fn all_workers_killed_at_once_are_replaced_by_others() {
+    if is_program() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    let by_hand = ByHand::new("all_workers_killed_at_once_are_replaced_by_others", dir.path());
+    let (mut master, mut workers) = (by_hand.master(), by_hand.workers());
+    for intervals in [15, 35] {
+        wait_for(dir.path(), intervals);
+        kill_at_once(workers);
+        workers = by_hand.workers();
+    }
+    assert_eq!(exit_code(&mut master), Some(0));
+    workers.iter_mut().for_each(|worker| assert_eq!(exit_code(worker), Some(0)));
+    assert_complete(dir.path());
+}
+
+#[test]
+fn a_program_goes_on_after_its_master_and_all_workers_are_killed_at_once() {
+    if is_program() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    let test = "a_program_goes_on_after_its_master_and_all_workers_are_killed_at_once";
+    let by_hand = ByHand::new(test, dir.path());
+    let mut processes = by_hand.workers();
+    let mut master = by_hand.master();
+    for intervals in [15, 35] {
+        wait_for(dir.path(), intervals);
+        processes.push(master);
+        kill_at_once(processes);
+        (master, processes) = (by_hand.master(), by_hand.workers());
+    }
+    assert_eq!(exit_code(&mut master), Some(0));
+    processes.iter_mut().for_each(|worker| assert_eq!(exit_code(worker), Some(0)));
+    assert_complete(dir.path());
 }
 
 /// A second one that does not say that it is a standby is a mistake, and the first goes on.

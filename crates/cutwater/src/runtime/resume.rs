@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use cutwater_core::{BlockId, DatasetId, Event, Time, WorkerId, progress::History};
+use cutwater_core::{BlockId, DatasetId, Time, WorkerId, progress::History};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -40,6 +40,10 @@ pub(crate) struct Durable {
     history: History,
     /// The moment of which the states are used; zero if there is none.
     from: (u64, Time),
+    /// The manifests that are used or held in case that one cannot be, the newest first, with their names.
+    usable: Vec<(String, Manifest)>,
+    /// Those that cannot be used.
+    spoilt: Vec<String>,
     /// By the numbers of their intervals, the manifests that are held.
     held: Vec<(u64, Time)>,
 }
@@ -113,6 +117,8 @@ impl Durable {
             store,
             history,
             from: (0, Time::from_ms(0)),
+            usable: Vec::new(),
+            spoilt: Vec::new(),
             held: Vec::new(),
         }))
     }
@@ -152,28 +158,30 @@ impl Durable {
     /// older one used; without any, states begin anew, from the first interval on.
     pub fn restore(&mut self, ctx: &Context, graph: &Graph, zero: Time) -> Result<(), Error> {
         self.from = (0, zero);
-        let mut usable = Vec::new();
+        self.usable.clear();
         for name in Manifest::names(&self.store)? {
+            if self.spoilt.contains(&name) {
+                continue;
+            }
             let used = Manifest::read(&self.store, &name)?.and_then(|manifest| {
                 // One is enough; those before it are held as long as they would have been.
-                let used = if usable.is_empty() { self.use_states(ctx, graph, &manifest) } else { Ok(()) };
+                let used =
+                    if self.usable.is_empty() { self.use_states(ctx, graph, &manifest) } else { Ok(()) };
                 used.map(|()| manifest).map_err(|error| error.to_string())
             });
             match used {
-                Ok(manifest) => usable.push(manifest),
+                Ok(manifest) => self.usable.push((name, manifest)),
                 Err(why) => {
-                    if usable.is_empty() {
+                    if self.usable.is_empty() {
                         graph.streams.iter().for_each(|stream| stream.begin_anew());
                     }
-                    tracing::error!(name, store = self.store.url(), %why, "a checkpoint cannot be used; an older one is tried");
-                    self.checkpointer.is_spoiled(name);
+                    self.spoil(name, &why);
                 }
             }
         }
-        if let Some(newest) = usable.first() {
+        if let Some((_, newest)) = self.usable.first() {
             self.from = (newest.number, newest.time);
             tracing::info!(interval = %newest.time, store = self.store.url(), "goes on with the states that were written");
-            usable.into_iter().rev().for_each(|manifest| self.checkpointer.holds(manifest));
             return Ok(());
         }
         let first = self.history.intervals.first().map(|(number, ..)| *number);
@@ -184,6 +192,32 @@ impl Durable {
                 "no checkpoint in {} can be used, and what was before interval {first} is not there any more; begin anew in another place",
                 self.store.url()
             ))),
+        }
+    }
+
+    /// The states that were given cannot be read after all, and streams have let go of them.
+    pub fn give_up(&mut self, why: &Error) {
+        if !self.usable.is_empty() {
+            let (name, _) = self.usable.remove(0);
+            self.spoil(name, &why.to_string());
+        }
+    }
+
+    /// Whether there are states that could be given up for others.
+    pub fn has_states(&self) -> bool {
+        !self.usable.is_empty()
+    }
+
+    fn spoil(&mut self, name: String, why: &str) {
+        tracing::error!(name, store = self.store.url(), %why, "a checkpoint cannot be used; an older one is tried");
+        self.checkpointer.is_spoiled(name.clone());
+        self.spoilt.push(name);
+    }
+
+    /// Holds what is used, and what may be if that cannot be.
+    pub fn hold(&mut self) {
+        for (_, manifest) in self.usable.drain(..).rev() {
+            self.checkpointer.holds(manifest);
         }
     }
 
@@ -211,7 +245,7 @@ impl Durable {
             stream.restore(&nothing, ctx.engine(), &self.store)?;
         }
         if self.takes_over() {
-            // Most of it is where it was; what is not is read when it is needed.
+            // Most of what was made of it is where it was; what is not is read when that is known.
             return Ok(());
         }
         // Read now, so that a damaged file is known of while an older one can take its place.
@@ -219,19 +253,21 @@ impl Durable {
     }
 
     /// The intervals whose input is known, the oldest first: those that windows look back at, those from which
-    /// states are made again, and those whose outputs may not be done. Blocks among their input are held again.
-    pub(super) fn known(&self, ctx: &Context, graph: &Graph) -> Result<VecDeque<Known>, Error> {
+    /// states are made again, and those whose outputs may not be done. Blocks among their input are held again. Besides,
+    /// the blocks of intervals before, for which nobody will ask.
+    pub(super) fn known(
+        &self,
+        ctx: &Context,
+        graph: &Graph,
+    ) -> Result<(VecDeque<Known>, Vec<BlockId>), Error> {
         let oldest = self.needed_from(graph, self.from.1);
-        let mut known = VecDeque::new();
+        let (mut known, mut released) = (VecDeque::new(), Vec::new());
         for (number, time, input) in &self.history.intervals {
             if *time <= oldest {
                 // Nobody will ask for it, and the master before may not have come to say so.
                 let sources = understood(*time, input)?.sources;
                 let splits = sources.iter().filter_map(|(_, recorded)| recorded.splits.as_ref()).flatten();
-                let blocks: Vec<BlockId> = splits.flat_map(|split| split.blocks.iter().copied()).collect();
-                if !blocks.is_empty() {
-                    ctx.engine().tell(Event::InputsReleased { blocks });
-                }
+                released.extend(splits.flat_map(|split| split.blocks.iter().copied()));
                 continue;
             }
             let input = in_order(graph, understood(*time, input)?.sources, *time)?;
@@ -240,7 +276,7 @@ impl Durable {
             let is_aside = self.history.aside.contains(number);
             known.push_back(Known { number: *number, time: *time, input, is_aside });
         }
-        Ok(known)
+        Ok((known, released))
     }
 
     /// The interval of which the states are used.

@@ -134,10 +134,14 @@ pub(crate) trait AnyStream: Send + Sync {
     fn name_at(&self, time: Time, name: DatasetId);
     /// The names that were given so.
     fn named(&self) -> Vec<DatasetId>;
+    /// Lets go of them.
+    fn unname(&self);
     /// Lets go of all answers.
     fn begin_anew(&self);
     /// Computes the datasets that it holds.
     fn compute_held(&self) -> Result<(), Error>;
+    /// Computes its newest dataset, if it has state.
+    fn compute_last(&self) -> Result<(), Error>;
     /// Whether its dataset at a time is made from the one before.
     fn has_state(&self) -> bool;
     /// What its records are: for a stream with state, the types of keys and states.
@@ -434,6 +438,10 @@ impl<T: Record> AnyStream for StreamNode<T> {
         self.names().values().copied().collect()
     }
 
+    fn unname(&self) {
+        self.names().clear();
+    }
+
     fn begin_anew(&self) {
         let gone = std::mem::take(&mut *self.lock());
         let saved = std::mem::take(&mut *self.saved());
@@ -443,6 +451,14 @@ impl<T: Record> AnyStream for StreamNode<T> {
     fn compute_held(&self) -> Result<(), Error> {
         let held: Vec<_> = self.lock().values().flatten().cloned().collect();
         held.iter().try_for_each(|rdd| rdd.compute().map(drop))
+    }
+
+    fn compute_last(&self) -> Result<(), Error> {
+        let last = self.lock().values().next_back().cloned().flatten();
+        match last.filter(|_| self.state.is_some()) {
+            Some(rdd) => rdd.compute().map(drop),
+            None => Ok(()),
+        }
     }
 
     fn has_state(&self) -> bool {

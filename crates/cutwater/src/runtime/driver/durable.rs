@@ -1,5 +1,7 @@
 //! What the loop over intervals writes down, and how it goes on after a restart.
 
+use cutwater_core::{BlockId, Event, Time};
+
 use super::Driver;
 use crate::{
     context::{Context, Graph, IntervalReport, OnFailure},
@@ -24,16 +26,55 @@ impl Driver {
     pub(super) fn resume(&mut self) -> Result<(), Error> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         let Some((number, time)) = durable.last() else { return Ok(()) };
+        let zero = self.now;
         durable.name_kept(&self.graph)?;
-        durable.restore(&self.ctx, &self.graph, self.now)?;
+        let (positions, released) = loop {
+            let again = self.go_back(zero)?;
+            let Some(durable) = &mut self.durable else { return Ok(()) };
+            // Workers hold most of it, and this is what they do not. A file of it may be damaged.
+            let read = if durable.takes_over() && durable.has_states() {
+                self.graph.streams.iter().try_for_each(|stream| stream.compute_last())
+            } else {
+                Ok(())
+            };
+            match read {
+                Ok(()) => {
+                    durable.hold();
+                    break again;
+                }
+                Err(error) => {
+                    for stream in &self.graph.streams {
+                        stream.begin_anew();
+                        stream.unname();
+                    }
+                    durable.give_up(&error);
+                }
+            }
+        };
+        if !released.is_empty() {
+            self.ctx.engine().tell(Event::InputsReleased { blocks: released });
+        }
+        for (input, position) in self.graph.inputs.iter_mut().zip(&positions) {
+            input.resume(position)?;
+        }
+        if self.again.is_empty() {
+            (self.number, self.now) = (number, time);
+        }
+        let named = self.graph.streams.iter().flat_map(|stream| stream.named());
+        self.ctx.engine().use_only(named.collect());
+        tracing::info!(interval = %self.now, again = self.again.len(), "the program goes on");
+        Ok(())
+    }
+
+    /// Gives streams the newest states that can be used, and what their sources gave since. Answers with how far each
+    /// source was, and with the blocks of intervals for which nobody will ask.
+    fn go_back(&mut self, zero: Time) -> Result<(Vec<Vec<u8>>, Vec<BlockId>), Error> {
+        let Some(durable) = &mut self.durable else { return Ok(Default::default()) };
+        durable.restore(&self.ctx, &self.graph, zero)?;
         (self.number, self.now) = durable.from();
-        let mut known = durable.known(&self.ctx, &self.graph)?;
-        let positions: Vec<_> = known
-            .back()
-            .into_iter()
-            .flat_map(|last| &last.input)
-            .map(|input| input.position.clone())
-            .collect();
+        let (mut known, released) = durable.known(&self.ctx, &self.graph)?;
+        let inputs = known.back().into_iter().flat_map(|last| &last.input);
+        let positions = inputs.map(|input| input.position.clone()).collect();
         let first_again = known.iter().position(|interval| !durable.is_completed(interval.number));
         self.again = known.split_off(first_again.unwrap_or(known.len()));
         let may_be_lost = self.ctx.engine().may_lose_blocks();
@@ -49,16 +90,7 @@ impl Driver {
                 }
             }
         }
-        for (input, position) in self.graph.inputs.iter_mut().zip(&positions) {
-            input.resume(position)?;
-        }
-        if self.again.is_empty() {
-            (self.number, self.now) = (number, time);
-        }
-        let named = self.graph.streams.iter().flat_map(|stream| stream.named());
-        self.ctx.engine().use_only(named.collect());
-        tracing::info!(interval = %self.now, again = self.again.len(), "the program goes on");
-        Ok(())
+        Ok((positions, released))
     }
 
     /// Has the last states written down, so that the next start need not make them again.
