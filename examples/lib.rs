@@ -19,6 +19,9 @@ pub struct Board(Arc<Mutex<State>>);
 struct State {
     columns: Vec<Column>,
     status: String,
+    /// The first interval that this process has seen, and what came since: of what was before, a program that was
+    /// started again knows its states only.
+    first: Option<u64>,
     records: u64,
     malformed: usize,
 }
@@ -91,12 +94,14 @@ pub fn highest(n: usize) -> impl Fn(&Rdd<(String, u64)>) -> Result<Vec<(String, 
 
 impl State {
     fn note(&mut self, report: &IntervalReport) {
+        let first = *self.first.get_or_insert(report.number);
+        let since = if first == 1 { "so far".to_owned() } else { format!("since interval {first}") };
         self.records += report.records();
         self.malformed += report.malformed();
         let ms = |span: Duration| span.as_secs_f64() * 1000.0;
         let rate = report.records() as f64 / report.processing.as_secs_f64().max(1e-9);
         self.status = format!(
-            "interval {} to {}: {} records in {:.1} ms ({:.0}/s), delay {:.1} ms; so far {} records, {} malformed",
+            "interval {} to {}: {} records in {:.1} ms ({:.0}/s), delay {:.1} ms; {since} {} records, {} malformed",
             report.number,
             report.time,
             report.records(),

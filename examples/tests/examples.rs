@@ -57,6 +57,19 @@ fn workers_print_what_one_process_prints() {
     assert_eq!(boards(&["--threads", "1", "--workers", "4"]), one_process);
 }
 
+/// Started again, it has the counts that it had, and of what it counts for itself says since when.
+#[test]
+fn flights_go_on_after_a_restart() {
+    let whole = carriers(&run("flights", &["--batch"]));
+    let dir = tempfile::tempdir().unwrap();
+    let durable = ["--batch", "--checkpoint", dir.path().to_str().unwrap()];
+    let begun = run("flights", &[&durable[..], &["--intervals", "100"]].concat());
+    assert!(begun.contains("interval 100 to") && begun.contains("so far"), "{begun}");
+    let board = run("flights", &durable);
+    assert_eq!(carriers(&board), whole, "{board}");
+    assert!(board.contains("since interval 101 ") && !board.contains("so far"), "{board}");
+}
+
 /// A master says how workers join it, and one that is started so does its work.
 #[test]
 fn a_worker_started_by_hand_joins() {

@@ -8,9 +8,14 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex},
 };
 
-use cutwater::{Builder, Context, ErrorKind, Time, testing::Harness};
+use cutwater::{
+    Builder, Context, ErrorKind, Time,
+    output::{FileSink, committed},
+    testing::Harness,
+};
 use every_state::{SECOND, clicks, states};
 
 #[path = "support/every_state.rs"]
@@ -26,7 +31,9 @@ fn builder() -> Builder {
 fn program(folder: &Path, abort_at: Option<i64>) {
     let harness = Harness::with(builder().checkpoint(folder.join("checkpoints").to_str().unwrap()), 3);
     let input = harness.input(clicks(INTERVALS, 30));
-    for (number, stream) in states(&input).into_iter().enumerate() {
+    let states = states(&input);
+    states[0].sink(FileSink::text(folder.join("sink")));
+    for (number, stream) in states.into_iter().enumerate() {
         let file = folder.join(format!("{number}.out"));
         stream.for_each_rdd(move |rdd, t| {
             let mut records = rdd.collect()?;
@@ -58,6 +65,12 @@ fn given(folder: &Path) -> Vec<BTreeMap<i64, String>> {
         by_time
     };
     (0..7).map(read).collect()
+}
+
+/// What was committed to the sink, interval by interval.
+fn in_sink(folder: &Path) -> Vec<Vec<String>> {
+    let intervals = committed(folder.join("sink")).unwrap();
+    intervals.iter().map(|interval| interval.lines().unwrap()).collect()
 }
 
 /// Starts this test again as the program.
@@ -102,10 +115,51 @@ fn a_program_that_crashes_again_and_again_gives_what_it_would_have() {
         ));
     }
     child("a_program_that_crashes_again_and_again_gives_what_it_would_have", dir.path(), None);
-    let expected = undisturbed();
+    let undisturbed = tempfile::tempdir().unwrap();
+    program(undisturbed.path(), None);
+    let expected = given(undisturbed.path());
     for (stream, (given, expected)) in given(dir.path()).into_iter().zip(expected).enumerate() {
         assert_eq!(given, expected, "stream {stream}");
     }
+    // Outputs may run again; what a sink has of an interval it has once.
+    let in_sink = [dir.path(), undisturbed.path()].map(in_sink);
+    assert_eq!(in_sink[0].len() as u64, INTERVALS);
+    assert_eq!(in_sink[0], in_sink[1]);
+}
+
+/// What is the process's own begins anew; data that are refreshed are states.
+#[test]
+fn data_that_are_refreshed_outlive_a_process_and_accumulators_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |start: i64, intervals| {
+        let builder = builder().checkpoint_intervals(1).checkpoint(dir.path().to_str().unwrap());
+        let harness = Harness::with(builder, 1);
+        let input = harness.input((1..=20i64).map(|number| vec![((), number)]));
+        // Whoever makes them, and when.
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let calls = made.clone();
+        let data = harness.ctx().refreshed(5, move |ctx, t| {
+            calls.lock().unwrap().push(t.as_ms() / 1000);
+            Ok(ctx.parallelize([((), (start, t.as_ms() / 1000))]))
+        });
+        let records = harness.ctx().accumulator::<i64>("records");
+        let counted = input.with(records.clone()).map(|records, record| {
+            records.add(1);
+            record
+        });
+        let seen = harness.watch(&counted.join(&data).map(|(_, (number, data))| (number, data)));
+        harness.advance(intervals).unwrap();
+        let seen: Vec<_> = seen.all().into_iter().flatten().flatten().collect();
+        (seen, made.lock().unwrap().clone(), records.value())
+    };
+    let (seen, made, counted) = run(1, 8);
+    assert_eq!((seen.last(), made, counted), (Some(&(8, (1, 6))), vec![1, 6], 8));
+    let (seen, made, counted) = run(2, 4);
+    // The last states may be those before the sixth interval, and then its data are made again.
+    let from = if made.contains(&6) { 2 } else { 1 };
+    assert_eq!(seen, [(9, (from, 6)), (10, (from, 6)), (11, (2, 11)), (12, (2, 11))]);
+    assert!(made == [11] || made == [6, 11], "{made:?}");
+    assert!(counted < 12, "{counted} were counted again");
 }
 
 /// Files of the newest checkpoint, of the one before, and of its manifest are spoilt in turn.

@@ -29,6 +29,9 @@ impl Context {
     /// [goes on](crate::OnFailure::Continue) has the data from before until the next refresh; if there is
     /// none, every interval tries again.
     ///
+    /// The data are written down with the [states](crate::Builder::checkpoint). A program that is started again has
+    /// what was written last, and makes what is due since then again, for the same times: by then it may be other data.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use cutwater::testing::Harness;
