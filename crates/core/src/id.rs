@@ -80,8 +80,8 @@ pub enum BlockId {
     Input {
         /// The source within the program.
         source: u32,
-        /// Counts the blocks of that source: from 0 if the master received them, and else from the worker's
-        /// [own number](input_sequence) on.
+        /// Counts the blocks of that source: if the master received them, from a number on that no master before has
+        /// come to, and else from the worker's [own number](input_sequence) on.
         sequence: u64,
     },
     /// A partition of a dataset that is kept.

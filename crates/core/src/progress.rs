@@ -5,6 +5,10 @@
 //! for its epoch. From then on whoever claimed it before finds its next place taken, by a later epoch, and knows that
 //! it is over: it has not written anything after that claim and never will.
 //!
+//! For that to hold a place that was taken stays taken for whoever may still try it. Old entries are removed, but not
+//! [claims](Entry::may_be_removed): the next place of a master that was overtaken has the claim of the one after it. And a
+//! claim counts only [at the end](Claim::written): there may have been entries after it that were removed since.
+//!
 //! Nothing here reads or writes: who does asks [`Claim`] and [`Writer`] where, and tells them what was found there.
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +24,24 @@ pub struct Entry {
     pub completed: u64,
     /// What it says.
     pub news: News,
+}
+
+impl Entry {
+    /// Whether it may be removed when no restart needs the intervals before `number`. A claim never is: a master that was
+    /// overtaken may wake at any time, and must find its place taken.
+    pub fn may_be_removed(&self, number: u64) -> bool {
+        match &self.news {
+            News::Claimed => false,
+            News::Interval { number: about, .. } | News::SetAside { number: about } => *about < number,
+            News::Completed => true,
+        }
+    }
+
+    /// Whether an entry that cannot be read was never whole, and so nothing depends on it: whoever wrote it went down before
+    /// it knew that it was there, and what comes after it, if anything does, is the claim of the next master.
+    pub fn is_torn_before(next: Option<&Self>) -> bool {
+        next.is_none_or(|next| next.news == News::Claimed)
+    }
 }
 
 /// What an entry says.
@@ -64,9 +86,26 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// For a master of that epoch, which has read everything before `position`.
-    pub fn new(epoch: u64, position: u64) -> Self {
-        Self { epoch, position }
+    /// For a master of that epoch, which has read everything before `position`: that is `history`.
+    ///
+    /// # Errors
+    /// It is [fenced](Outcome::Fenced) already. A later master may have claimed the log between the moment at which this one
+    /// got its epoch and that at which it read; were it to claim after that, the later one would be over and this one,
+    /// which sinks and workers refuse, would be left.
+    ///
+    /// ```
+    /// use cutwater_core::progress::{Claim, Entry, History, News, Outcome};
+    ///
+    /// let mut history = History::default();
+    /// history.take(Entry { epoch: 7, completed: 0, news: News::Claimed });
+    /// assert!(Claim::new(8, &history, 1).is_ok());
+    /// assert_eq!(Claim::new(6, &history, 1).err(), Some(Outcome::Fenced));
+    /// ```
+    pub fn new(epoch: u64, history: &History, position: u64) -> Result<Self, Outcome> {
+        if history.epoch > epoch {
+            return Err(Outcome::Fenced);
+        }
+        Ok(Self { epoch, position })
     }
 
     /// Where the claim is to be created now.
@@ -92,9 +131,16 @@ impl Claim {
         }
     }
 
-    /// The claim is there.
-    pub fn written(self) -> Writer {
-        Writer { epoch: self.epoch, position: self.position + 1 }
+    /// The claim is there, and since then the log was listed: its last entry is at `last`. Nothing if the claim is not at the
+    /// end. A master that was slow may have claimed a place that had been taken and was removed since: it has to read the log
+    /// anew, and to claim it after that.
+    pub fn written(self, last: u64) -> Option<Writer> {
+        (last <= self.position).then_some(Writer { epoch: self.epoch, position: self.position + 1 })
+    }
+
+    /// The place was taken by something that cannot be read: by a master whose machine went down while it wrote.
+    pub fn taken_by_torn(&mut self) {
+        self.position += 1;
     }
 }
 
@@ -109,6 +155,11 @@ impl Writer {
     /// Where the next entry is to be created.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The master's.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The next entry.
@@ -132,11 +183,24 @@ impl Writer {
     }
 }
 
+/// The input of an interval, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// The master that has written it.
+    pub epoch: u64,
+    /// Counts the intervals of the program from 1.
+    pub number: u64,
+    /// Its label.
+    pub time: Time,
+    /// What its sources gave.
+    pub input: Vec<u8>,
+}
+
 /// What the log says, all in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// The input of each interval, the oldest that is still in the log first: number, label, what its sources gave.
-    pub intervals: Vec<(u64, Time, Vec<u8>)>,
+    /// The input of each interval, the oldest that is still in the log first.
+    pub intervals: Vec<Interval>,
     /// Intervals that were set aside.
     pub aside: Vec<u64>,
     /// How many intervals are completed; those after it are to be run again.
@@ -161,7 +225,9 @@ impl History {
         self.completed = self.completed.max(entry.completed);
         self.epoch = self.epoch.max(entry.epoch);
         match entry.news {
-            News::Interval { number, time, input } => self.intervals.push((number, time, input)),
+            News::Interval { number, time, input } => {
+                self.intervals.push(Interval { epoch: entry.epoch, number, time, input });
+            }
             News::SetAside { number } => self.aside.push(number),
             News::Claimed | News::Completed => {}
         }
@@ -169,7 +235,7 @@ impl History {
 
     /// The last interval whose input is known.
     pub fn last(&self) -> Option<(u64, Time)> {
-        self.intervals.last().map(|(number, time, _)| (*number, *time))
+        self.intervals.last().map(|interval| (interval.number, interval.time))
     }
 }
 
@@ -195,16 +261,20 @@ mod tests {
         }
 
         fn claim(&mut self, epoch: u64, from: u64) -> Result<Writer, Outcome> {
-            let mut claim = Claim::new(epoch, from);
+            let mut read = History::default();
+            self.0.range(..from).for_each(|(_, entry)| read.take(entry.clone()));
+            let mut claim = Claim::new(epoch, &read, from)?;
             loop {
                 match self.create(claim.position(), &claim.entry(0)) {
-                    Ok(()) => return Ok(claim.written()),
+                    Ok(()) => {}
                     Err(found) => match claim.taken_by(&found) {
-                        Outcome::Again => {}
-                        Outcome::Written => return Ok(claim.written()),
+                        Outcome::Again => continue,
+                        Outcome::Written => {}
                         Outcome::Fenced => return Err(Outcome::Fenced),
                     },
                 }
+                let last = self.0.keys().next_back().copied().unwrap_or(0);
+                return claim.written(last).ok_or(Outcome::Again);
             }
         }
 
@@ -218,6 +288,12 @@ mod tests {
                 }
                 Err(found) => writer.taken_by(&entry, &found),
             }
+        }
+
+        /// What a master that needs nothing from before an interval removes.
+        fn remove_before(&mut self, number: u64) {
+            let newest = self.0.keys().next_back().copied();
+            self.0.retain(|position, entry| Some(*position) == newest || !entry.may_be_removed(number));
         }
 
         fn history(&self) -> History {
@@ -241,19 +317,68 @@ mod tests {
         // However often it tries.
         assert_eq!(log.append(&mut first, 3), Outcome::Fenced);
         assert_eq!(log.claim(1, read + 1).err(), Some(Outcome::Fenced));
-        let numbers: Vec<u64> = log.history().intervals.iter().map(|(number, ..)| *number).collect();
+        let numbers: Vec<u64> = log.history().intervals.iter().map(|interval| interval.number).collect();
         assert_eq!((numbers, log.history().completed, log.history().epoch), (vec![1, 2, 3], 2, 2));
+    }
+
+    /// It got its epoch, and was slow to begin.
+    #[test]
+    fn who_has_read_the_claim_of_a_later_one_claims_nothing_after_it() {
+        let mut log = Log::default();
+        let mut later = log.claim(9, 0).unwrap();
+        assert_eq!(log.claim(8, 1).err(), Some(Outcome::Fenced));
+        assert_eq!(log.append(&mut later, 1), Outcome::Written);
+    }
+
+    /// It was stopped for so long that all it had known of the log was removed.
+    #[test]
+    fn who_wakes_late_finds_its_place_taken_all_the_same() {
+        let mut log = Log::default();
+        let mut old = log.claim(1, 0).unwrap();
+        assert_eq!(log.append(&mut old, 1), Outcome::Written);
+        let mut new = log.claim(2, 2).unwrap();
+        for number in 2..9 {
+            assert_eq!(log.append(&mut new, number), Outcome::Written);
+        }
+        log.remove_before(8);
+        assert_eq!(log.append(&mut old, 2), Outcome::Fenced);
+        assert_eq!(log.history().intervals.len(), 1);
+    }
+
+    /// It had read the log, and was stopped before it claimed it.
+    #[test]
+    fn a_claim_at_a_place_that_was_removed_counts_for_nothing() {
+        let mut log = Log::default();
+        let mut old = log.claim(1, 0).unwrap();
+        for number in 1..9 {
+            assert_eq!(log.append(&mut old, number), Outcome::Written);
+        }
+        log.remove_before(8);
+        assert_eq!(log.claim(2, 3).err(), Some(Outcome::Again));
+        assert_eq!(log.append(&mut old, 9), Outcome::Written, "nobody has overtaken it");
+        assert!(log.claim(2, 10).is_ok());
+        assert_eq!(log.append(&mut old, 10), Outcome::Fenced);
+    }
+
+    #[test]
+    fn what_is_torn_is_before_a_claim_or_the_last() {
+        let entry = |news| Entry { epoch: 1, completed: 0, news };
+        assert!(Entry::is_torn_before(None) && Entry::is_torn_before(Some(&entry(News::Claimed))));
+        assert!(
+            !Entry::is_torn_before(Some(&entry(News::Completed))),
+            "it was read by whoever wrote the next"
+        );
     }
 
     #[test]
     fn a_lost_answer_is_no_loss() {
         let mut log = Log::default();
-        let mut claim = Claim::new(1, 0);
+        let mut claim = Claim::new(1, &History::default(), 0).unwrap();
         log.create(0, &claim.entry(0)).unwrap();
         // Nobody heard that it succeeded, and it is tried again.
         let found = log.create(0, &claim.entry(0)).unwrap_err();
         assert_eq!(claim.taken_by(&found), Outcome::Written);
-        let mut writer = claim.written();
+        let mut writer = claim.written(0).unwrap();
         let entry = writer.entry(0, News::Completed);
         log.create(1, &entry).unwrap();
         let found = log.create(1, &entry).unwrap_err();

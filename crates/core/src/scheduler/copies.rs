@@ -191,7 +191,10 @@ impl Scheduler {
             // One may not be enough.
             self.copies.consider(unit);
             self.copies.changed = true;
-            if copy.is_none_or(|(_, copy)| copy.released) || self.names_of(unit).is_empty() {
+            // It may say so twice, once for a master before; who is counted on keeps it.
+            let is_counted_on = self.blocks.workers(unit).any(|holder| holder == worker);
+            let was_to = copy.is_some_and(|(_, copy)| !copy.released);
+            if self.names_of(unit).is_empty() || !(was_to || is_counted_on) {
                 unwanted.extend(blocks.iter().filter(|block| Unit::of(block) == unit).copied());
             } else {
                 self.store(unit, worker);

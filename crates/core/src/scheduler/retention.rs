@@ -20,10 +20,22 @@ impl Scheduler {
         }
         let needed = self.datasets.behind(self.runs.values().map(|run| run.stage.target));
         let mut doomed = Vec::new();
+        let mut unknown = Vec::new();
         for id in self.forgotten.extract_if(.., |id| !needed.contains(id)) {
-            doomed.extend(self.datasets.remove(id));
+            match self.datasets.remove(id) {
+                Some(dataset) => doomed.push(dataset),
+                None => unknown.push(id),
+            }
         }
-        let units: Vec<_> = doomed.iter().flat_map(|dataset| self.units_of(dataset)).collect();
+        let mut units: Vec<_> = doomed.iter().flat_map(|dataset| self.units_of(dataset)).collect();
+        // Workers may have said of one that they hold it from the time with another master, and nobody has asked for it.
+        for dataset in unknown {
+            let partitions = self.blocks.partitions(dataset).into_iter();
+            let unit = |partition| {
+                (Unit::Made { dataset, partition }, vec![BlockId::Partition { dataset, partition }])
+            };
+            units.extend(partitions.map(unit));
+        }
         self.drop_units(units);
     }
 

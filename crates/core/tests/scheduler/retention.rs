@@ -112,3 +112,13 @@ fn what_is_behind_a_cut_is_not_needed_any_longer() {
         &["j2 failed: operator 3: block d3[1] is held by no worker, and its lineage was cut", "retire s2"],
     );
 }
+
+/// Workers have said of it that they hold it from the time with another master, and nobody has asked for it.
+#[test]
+fn what_is_forgotten_and_was_never_asked_for_is_dropped_too() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[part(7, 0), part(7, 1), part(8, 0)], &[]);
+    s.holds(2, &[part(7, 1)], &[]);
+    s.forget(&[7], &["w1 drops d7[0] d7[1]", "w2 drops d7[1]"]);
+    s.forget(&[7], &[]);
+}

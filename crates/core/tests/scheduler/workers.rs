@@ -212,3 +212,16 @@ fn received_blocks_of_which_one_holder_is_known_late_are_held_by_two_again() {
     s.holders_are_known(&[]);
     s.copied(2, &[input(0)], &[]);
 }
+
+/// It was told to by the master before, and by this one.
+#[test]
+fn who_has_copied_a_block_twice_and_is_counted_on_keeps_it() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[input(0)], &[]);
+    s.holders_are_known(&["w2 copies from w1 input0/0"]);
+    s.copied(2, &[input(0)], &[]);
+    s.copied(2, &[input(0)], &[]);
+    s.releases(&[input(0)], &["w1 drops input0/0", "w2 drops input0/0"]);
+    // And what nobody counts on goes.
+    s.copied(2, &[input(0)], &["w2 drops input0/0"]);
+}

@@ -118,6 +118,6 @@ impl Context {
             }
             _ => slices(records, partitions),
         };
-        held(engine, &spec, engine.new_source(), 0, slices)
+        held(engine, &spec, engine.new_source(), engine.first_block(), slices)
     }
 }

@@ -290,6 +290,9 @@ impl Driver {
             }
             let report = self.interval(if stopping { None } else { due });
             progress.interval(&report, &self.graph.inputs);
+            if report.failure.as_ref().is_some_and(|error| error.kind() == ErrorKind::Fenced) {
+                self.ctx.engine().is_overtaken();
+            }
             if let Some(error) = report.failure
                 && (self.ctx.settings().on_failure == OnFailure::Stop
                     || matches!(error.kind(), ErrorKind::Internal | ErrorKind::Fenced)

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -50,10 +50,14 @@ pub(crate) struct Engine {
     next_dataset: AtomicU64,
     next_job: AtomicU64,
     next_source: AtomicU32,
+    /// Blocks that this process receives are numbered from here on.
+    first_block: u64,
     /// Held while datasets are described to the master.
     describing: Mutex<()>,
     /// Of the lease, if the program can be taken over.
     keeper: Option<Arc<Keeper>>,
+    /// It has been.
+    overtaken: AtomicBool,
     shared: Arc<Shared>,
     clients: ClientSettings,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -327,8 +331,10 @@ impl Engine {
             next_dataset: AtomicU64::new(begins.first_name()),
             next_job: AtomicU64::new(begins.first_name()),
             next_source: AtomicU32::new(0),
+            first_block: begins.first_name(),
             describing: Mutex::new(()),
             keeper: begins.keeper.clone(),
+            overtaken: AtomicBool::new(false),
             shared,
             clients: ClientSettings {
                 address: settings.clients_address,
@@ -393,6 +399,12 @@ impl Engine {
 
     pub fn new_source(&self) -> u32 {
         self.next_source.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the first block of a source that this process receives: workers may hold blocks that a master before
+    /// has received and not written down, and those have other numbers.
+    pub fn first_block(&self) -> u64 {
+        self.first_block
     }
 
     /// Has records that came from outside held under their names, by this process or by as many workers
@@ -535,6 +547,12 @@ impl Engine {
         stored.get(&dataset).map_or(0, HashSet::len) >= partitions as usize
     }
 
+    /// Another master runs the program, and has the workers, or will have them.
+    pub fn is_overtaken(&self) {
+        self.say(ToMaster::Overtaken);
+        self.overtaken.store(true, Ordering::Release);
+    }
+
     /// Of what workers of a master before still hold, only these datasets are used.
     pub fn use_only(&self, datasets: HashSet<DatasetId>) {
         self.say(ToMaster::UseOnly(datasets));
@@ -563,8 +581,11 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if self.keeper.as_ref().is_some_and(|keeper| keeper.is_overtaken()) {
+            self.is_overtaken();
+        }
         if let Workers::Away { children, .. } = &mut self.workers
-            && self.keeper.as_ref().is_some_and(|keeper| keeper.is_overtaken())
+            && *self.overtaken.get_mut()
         {
             children.disown();
         }

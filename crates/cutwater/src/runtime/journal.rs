@@ -69,36 +69,38 @@ impl Journal {
     /// there were before.
     pub fn claim(store: &Store) -> Result<(Self, History, u64, u64), Error> {
         let (epoch, ordinal) = new_epoch(store)?;
-        let (mut history, mut entries) = (History::default(), Vec::new());
-        let mut next = 0;
-        for name in store.list(LOG)? {
-            let Some(position) = name.rsplit('/').next().and_then(|name| name.parse().ok()) else { continue };
-            let entry = read(store, position)?;
-            entries.push((position, number_of(&entry)));
-            history.take(entry);
-            next = position + 1;
-        }
-        let mut claim = Claim::new(epoch, next);
-        let writer = loop {
-            let (position, entry) = (claim.position(), claim.entry(history.completed));
-            if create(store, position, &entry)? {
-                entries.push((position, None));
-                break claim.written();
+        let (history, entries, writer) = loop {
+            let (mut history, mut entries, next) = read_all(store)?;
+            let mut claim = Claim::new(epoch, &history, next).map_err(|_| fenced())?;
+            loop {
+                let (position, entry) = (claim.position(), claim.entry(history.completed));
+                if create(store, position, &entry)? {
+                    entries.push((position, entry));
+                    break;
+                }
+                let Some(Ok(found)) = read(store, position)? else {
+                    claim.taken_by_torn();
+                    continue;
+                };
+                match claim.taken_by(&found) {
+                    Outcome::Written => {
+                        entries.push((position, found));
+                        break;
+                    }
+                    Outcome::Again => {
+                        entries.push((position, found.clone()));
+                        history.take(found);
+                    }
+                    Outcome::Fenced => return Err(fenced()),
+                }
             }
-            let found = read(store, position)?;
-            match claim.taken_by(&found) {
-                Outcome::Written => {
-                    entries.push((position, None));
-                    break claim.written();
-                }
-                Outcome::Again => {
-                    entries.push((position, number_of(&found)));
-                    history.take(found);
-                }
-                Outcome::Fenced => return Err(fenced()),
+            let last = numbers(store, LOG)?.last().copied().unwrap_or(0);
+            // If not, another master has written on and removed what was there: all is read anew.
+            if let Some(writer) = claim.written(last) {
+                break (history, entries, writer);
             }
         };
-        remove_unnamed_inputs(store, &entries)?;
+        remove_unnamed_inputs(store, &entries, epoch)?;
         let (to_writer, work) = bounded(limits::JOURNAL_ENTRIES_MAX);
         let state: Arc<(Mutex<State>, Condvar)> = Arc::default();
         let completed = history.completed;
@@ -169,17 +171,22 @@ impl Drop for Journal {
     }
 }
 
-/// Removes inputs that no entry is about: their entry was never written, or was removed by a process that came no
-/// further. An interval of the same number would be taken to have had them.
-fn remove_unnamed_inputs(store: &Store, entries: &[(u64, Option<u64>)]) -> Result<(), Error> {
-    let named: HashSet<String> = entries.iter().filter_map(|(_, about)| about.map(input_name)).collect();
-    let unnamed = store.list(INPUTS)?.into_iter().filter(|name| !named.contains(name));
+/// Removes inputs of this master and those before that no entry is about: their entry was never written, or was removed by
+/// a process that came no further. Those of a later master are its own, whose entries may be yet to be written.
+fn remove_unnamed_inputs(store: &Store, entries: &[(u64, Entry)], epoch: u64) -> Result<(), Error> {
+    let name = |entry: &Entry| number_of(entry).map(|about| input_name(about, entry.epoch));
+    let named: HashSet<String> = entries.iter().filter_map(|(_, entry)| name(entry)).collect();
+    let is_later = |name: &String| {
+        let by = name.rsplit('-').next().and_then(|by| by.parse().ok());
+        by.is_some_and(|by: u64| by > epoch)
+    };
+    let unnamed = store.list(INPUTS)?.into_iter().filter(|name| !named.contains(name) && !is_later(name));
     unnamed.into_iter().try_for_each(|name| store.delete(&name))
 }
 
-/// The blocks that were written with the input of an interval.
-pub(super) fn blocks_of(store: &Store, number: u64) -> Result<Vec<(BlockId, Vec<u8>)>, Error> {
-    let name = input_name(number);
+/// The blocks that the master of that epoch has written with the input of an interval.
+pub(super) fn blocks_of(store: &Store, number: u64, epoch: u64) -> Result<Vec<(BlockId, Vec<u8>)>, Error> {
+    let name = input_name(number, epoch);
     let Some(file) = store.get(&name)? else { return Ok(Vec::new()) };
     BLOCKS.open_value(&file).map_err(|why| damaged(store, &name, &why))
 }
@@ -190,8 +197,8 @@ struct Thread {
     completed: u64,
     /// What the log says of it.
     said: u64,
-    /// The entries that are there, each with the interval that it is about.
-    entries: Vec<(u64, Option<u64>)>,
+    /// The entries that are there.
+    entries: Vec<(u64, Entry)>,
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
@@ -224,8 +231,8 @@ impl Thread {
                     let bytes =
                         |(id, block): (BlockId, Block)| Ok((id, block.to_bytes().map_err(Error::from)?));
                     let blocks = blocks.into_iter().map(bytes).collect::<Result<Vec<_>, Error>>()?;
-                    self.store
-                        .put(&input_name(number), BLOCKS.seal_value(&blocks).map_err(Error::internal)?)?;
+                    let name = input_name(number, self.writer.epoch());
+                    self.store.put(&name, BLOCKS.seal_value(&blocks).map_err(Error::internal)?)?;
                 }
                 self.append(News::Interval { number, time, input })?;
                 self.state().durable = number;
@@ -257,29 +264,37 @@ impl Thread {
         let (position, entry) = (self.writer.position(), self.writer.entry(self.completed, news));
         if create(&self.store, position, &entry)? {
             self.writer.written();
-        } else if self.writer.taken_by(&entry, &read(&self.store, position)?) == Outcome::Fenced {
-            return Err(fenced());
+        } else {
+            // What cannot be read was to be the claim of another.
+            let found = read(&self.store, position)?.and_then(Result::ok);
+            let outcome = found.map_or(Outcome::Fenced, |found| self.writer.taken_by(&entry, &found));
+            if outcome != Outcome::Written {
+                return Err(fenced());
+            }
         }
-        self.entries.push((position, number_of(&entry)));
+        self.entries.push((position, entry));
         self.said = self.completed;
         Ok(())
     }
 
     /// From the oldest on, so that what is left has no gap whenever the process dies.
     fn remove_before(&mut self, number: u64) -> Result<(), Error> {
-        // The newest entry tells who has the log and how far it is.
+        // The newest entry tells who has the log and how far it is. Claims stay, and need not be looked at again.
         let newest = self.entries.len().saturating_sub(1);
-        let is_old = |(_, about): &(u64, Option<u64>)| about.is_none_or(|about| about < number);
-        let old = self.entries[..newest].iter().take_while(|entry| is_old(entry)).count();
-        let mut removed = 0;
-        let done = self.entries[..old].iter().try_for_each(|(position, about)| {
-            self.store.delete(&log_name(*position))?;
-            about.map_or(Ok(()), |number| self.store.delete(&input_name(number)))?;
-            removed += 1;
+        let is_old = |entry: &Entry| entry.may_be_removed(number) || entry.news == News::Claimed;
+        let old = self.entries[..newest].iter().take_while(|(_, entry)| is_old(entry)).count();
+        let mut done = 0;
+        let removed = self.entries[..old].iter().try_for_each(|(position, entry)| {
+            if entry.may_be_removed(number) {
+                self.store.delete(&log_name(*position))?;
+                number_of(entry)
+                    .map_or(Ok(()), |about| self.store.delete(&input_name(about, entry.epoch)))?;
+            }
+            done += 1;
             Ok(())
         });
-        self.entries.drain(..removed);
-        done
+        self.entries.drain(..done);
+        removed
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -294,8 +309,9 @@ fn log_name(position: u64) -> String {
     format!("{LOG}/{position:020}")
 }
 
-fn input_name(number: u64) -> String {
-    format!("{INPUTS}/{number:020}")
+/// Each master has names of its own: one that was overtaken may still write what it was about to.
+fn input_name(number: u64, epoch: u64) -> String {
+    format!("{INPUTS}/{number:020}-{epoch:020}")
 }
 
 fn number_of(entry: &Entry) -> Option<u64> {
@@ -305,30 +321,68 @@ fn number_of(entry: &Entry) -> Option<u64> {
     }
 }
 
-/// A number larger than that of any process that has run the program before, and how many have.
+/// A number larger than that of any process that has run the program before, and how many have. Nobody else is given
+/// either, whoever begins at the same time.
 fn new_epoch(store: &Store) -> Result<(u64, u64), Error> {
-    let before = store.list("epochs")?;
-    let ordinal = before.len() as u64;
-    let mut epoch = before.last().and_then(|name| name.rsplit('/').next()?.parse().ok()).unwrap_or(0u64);
-    // Later than that of a run which claimed nothing, for sinks that have seen it.
-    epoch = epoch.max(clock::epoch());
     loop {
-        epoch += 1;
+        // Later than that of a run which claimed nothing, for sinks that have seen it.
+        let epoch = numbers(store, "epochs")?.last().copied().unwrap_or(0).max(clock::epoch()) + 1;
         let who = format!("process {}\n", std::process::id()).into_bytes();
-        if store.create(&format!("epochs/{epoch:020}"), who)? {
-            return Ok((epoch, ordinal));
+        if !store.create(&format!("epochs/{epoch:020}"), who)? {
+            continue;
+        }
+        // How many there were is known only now. Whoever is not the last knows neither.
+        let epochs = numbers(store, "epochs")?;
+        if epochs.last() == Some(&epoch) {
+            return Ok((epoch, epochs.len() as u64 - 1));
         }
     }
+}
+
+/// The objects of a folder whose names are numbers, in order.
+fn numbers(store: &Store, folder: &str) -> Result<Vec<u64>, Error> {
+    let number = |name: &String| name.rsplit('/').next()?.parse().ok();
+    Ok(store.list(folder)?.iter().filter_map(number).collect())
+}
+
+/// What the log says, its entries, and the place after the last.
+fn read_all(store: &Store) -> Result<(History, Vec<(u64, Entry)>, u64), Error> {
+    let (mut history, mut entries) = (History::default(), Vec::new());
+    let (mut torn, mut next) = (None::<(String, String)>, 0);
+    for position in numbers(store, LOG)? {
+        next = position + 1;
+        match read(store, position)? {
+            Some(Ok(entry)) => {
+                if let Some((name, why)) = torn.take()
+                    && !Entry::is_torn_before(Some(&entry))
+                {
+                    return Err(damaged(store, &name, &why));
+                }
+                history.take(entry.clone());
+                entries.push((position, entry));
+            }
+            Some(Err(why)) => torn = Some((log_name(position), why)),
+            // Whoever is master has removed it, since nobody needs it.
+            None => {}
+        }
+    }
+    if let Some((name, why)) = torn {
+        tracing::warn!(
+            name,
+            why,
+            "the last entry of the progress log was not written to its end, and nothing depends on it"
+        );
+    }
+    Ok((history, entries, next))
 }
 
 fn create(store: &Store, position: u64, entry: &Entry) -> Result<bool, Error> {
     store.create(&log_name(position), ENTRY.seal_value(entry).map_err(Error::internal)?)
 }
 
-fn read(store: &Store, position: u64) -> Result<Entry, Error> {
-    let name = log_name(position);
-    let file = store.get(&name)?.ok_or_else(|| damaged(store, &name, "it is not there any more"))?;
-    ENTRY.open_value(&file).map_err(|why| damaged(store, &name, &why))
+/// The entry at a place, or why it cannot be read; nothing if there is none.
+fn read(store: &Store, position: u64) -> Result<Option<Result<Entry, String>>, Error> {
+    Ok(store.get(&log_name(position))?.map(|file| ENTRY.open_value(&file)))
 }
 
 fn damaged(store: &Store, name: &str, why: &str) -> Error {
@@ -337,4 +391,90 @@ fn damaged(store: &Store, name: &str, why: &str) -> Error {
 
 fn fenced() -> Error {
     Error::fenced("it has claimed the progress log, and this one writes nothing any more")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_str().unwrap()).unwrap();
+        (dir, store)
+    }
+
+    fn interval(journal: &Journal, number: u64) -> Result<(), Error> {
+        journal.interval(number, Time::from_ms(number as i64), vec![1], Vec::new());
+        journal.wait_for(number)
+    }
+
+    /// A journal whose writer is as far as all that it was told.
+    fn settled(journal: Journal, store: &Store) -> Vec<u64> {
+        drop(journal);
+        numbers(store, LOG).unwrap()
+    }
+
+    #[test]
+    fn who_wakes_late_finds_its_place_taken_although_old_entries_are_gone() {
+        let (_dir, store) = store();
+        let (old, ..) = Journal::claim(&store).unwrap();
+        interval(&old, 1).unwrap();
+        let (new, ..) = Journal::claim(&store).unwrap();
+        for number in 2..6 {
+            interval(&new, number).unwrap();
+            new.completed(number);
+        }
+        new.needed_from(5);
+        interval(&new, 6).unwrap();
+        let error = interval(&old, 2).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Fenced, "{error}");
+        assert_eq!(settled(new, &store), [0, 2, 6, 7], "the two claims, and what is needed");
+    }
+
+    #[test]
+    fn an_entry_that_was_not_written_to_its_end_stops_nobody_if_nobody_read_it() {
+        let (_dir, store) = store();
+        let (first, ..) = Journal::claim(&store).unwrap();
+        interval(&first, 1).unwrap();
+        let last = settled(first, &store).last().copied().unwrap();
+        // Its machine went down while it wrote.
+        store.put(&log_name(last + 1), b"pl".to_vec()).unwrap();
+        let (second, history, ..) = Journal::claim(&store).unwrap();
+        assert_eq!(history.last().map(|(number, _)| number), Some(1));
+        interval(&second, 2).unwrap();
+        drop(second);
+        let (third, history, ..) = Journal::claim(&store).unwrap();
+        assert_eq!(history.last().map(|(number, _)| number), Some(2));
+        drop(third);
+        // One that another was written after was whole.
+        store.put(&log_name(1), b"pl".to_vec()).unwrap();
+        store.delete(&log_name(2)).unwrap();
+        store.delete(&log_name(3)).unwrap();
+        assert!(Journal::claim(&store).is_err());
+    }
+
+    #[test]
+    fn a_later_master_that_has_claimed_the_log_is_not_followed_by_an_earlier_one() {
+        let (_dir, store) = store();
+        let (later, ..) = Journal::claim(&store).unwrap();
+        let (position, entry) = (1, Entry { epoch: u64::MAX, completed: 0, news: News::Claimed });
+        assert!(create(&store, position, &entry).unwrap());
+        let error = Journal::claim(&store).err().unwrap();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Fenced, "{error}");
+        drop(later);
+    }
+
+    /// Every one of them names datasets, blocks and workers by its number.
+    #[test]
+    fn masters_that_begin_at_the_same_time_have_numbers_of_their_own() {
+        let (_dir, store) = store();
+        let begin = || {
+            let store = store.clone();
+            std::thread::spawn(move || new_epoch(&store).unwrap())
+        };
+        let threads: Vec<_> = (0..8).map(|_| begin()).collect();
+        let begun: Vec<(u64, u64)> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let ordinals: std::collections::BTreeSet<u64> = begun.iter().map(|(_, ordinal)| *ordinal).collect();
+        assert_eq!(ordinals.len(), begun.len(), "{begun:?}");
+    }
 }

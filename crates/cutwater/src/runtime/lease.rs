@@ -134,11 +134,13 @@ struct State {
 }
 
 impl Keeper {
-    pub fn start(store: &Store, epoch: u64) -> Result<Self, Error> {
-        let state =
-            State { workers: Vec::new(), news: false, over: false, program_over: false, master: None };
+    /// Writes the first. `workers` are those of the master before, which this one is about to call: if it dies before they
+    /// have come, whoever takes over next has to find them.
+    pub fn start(store: &Store, epoch: u64, workers: Vec<(WorkerId, String)>) -> Result<Self, Error> {
+        let (news, over, program_over, master) = Default::default();
+        let state = State { workers: workers.clone(), news, over, program_over, master };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
-        let mut lease = Lease { epoch, beat: 0, process: Process::own(), over: false, workers: Vec::new() };
+        let mut lease = Lease { epoch, beat: 0, process: Process::own(), over: false, workers };
         store.put(NAME, LEASE.seal_value(&lease).map_err(Error::internal)?)?;
         let (to, shared) = (store.clone(), state.clone());
         let thread = worker::spawn("cutwater-lease", move || while keep(&to, &mut lease, &shared) {})?;
@@ -231,7 +233,7 @@ mod tests {
     fn one_that_is_kept_is_not_free_and_one_that_ended_in_good_order_is() {
         let (_dir, store) = store();
         assert_eq!(Lease::await_free(&store, false).unwrap(), None);
-        let keeper = Keeper::start(&store, 7).unwrap();
+        let keeper = Keeper::start(&store, 7, Vec::new()).unwrap();
         let error = Lease::await_free(&store, false).unwrap_err().to_string();
         assert!(error.contains("--standby"), "{error}");
         drop(keeper);
@@ -257,11 +259,20 @@ mod tests {
         assert_eq!(Lease::await_free(&store, false).unwrap(), Some(lease));
     }
 
+    /// It had not come to call them.
+    #[test]
+    fn who_dies_at_once_leaves_the_workers_of_the_one_before_in_the_lease() {
+        let (_dir, store) = store();
+        let workers = vec![(WorkerId(3), "there".to_owned())];
+        let _keeper = Keeper::start(&store, 2, workers.clone()).unwrap();
+        assert_eq!(Lease::read(&store).unwrap().unwrap().workers, workers);
+    }
+
     #[test]
     fn who_was_overtaken_leaves_the_lease_alone() {
         let (_dir, store) = store();
-        let old = Keeper::start(&store, 1).unwrap();
-        let new = Keeper::start(&store, 2).unwrap();
+        let old = Keeper::start(&store, 1, Vec::new()).unwrap();
+        let new = Keeper::start(&store, 2, Vec::new()).unwrap();
         drop(old);
         assert_eq!(Lease::read(&store).unwrap().unwrap().epoch, 2);
         drop(new);

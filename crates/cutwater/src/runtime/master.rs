@@ -109,6 +109,8 @@ pub(super) struct Master {
     background: HashSet<DatasetId>,
     /// Workers of the master before that count as lost.
     not_coming: BTreeSet<WorkerId>,
+    /// Those that are still waited for, and where they are: whoever takes over next has to find them.
+    awaited: BTreeMap<WorkerId, String>,
     /// No worker of the master before is waited for any longer; what is still to come is what they hold.
     all_came: bool,
     /// What was reported while it was not known.
@@ -150,6 +152,7 @@ impl Master {
             is_overtaken: false,
             background: HashSet::new(),
             not_coming: BTreeSet::new(),
+            awaited: begins.workers.iter().cloned().collect(),
             all_came: false,
             reported: Vec::new(),
         }
@@ -159,7 +162,10 @@ impl Master {
         while let Some(message) = self.next(messages) {
             match message {
                 ToMaster::Shutdown => {
-                    self.links.values().for_each(|link| link.tell_away(ToWorker::Stop));
+                    // Who is overtaken leaves the workers to the other.
+                    if !self.is_overtaken {
+                        self.links.values().for_each(|link| link.tell_away(ToWorker::Stop));
+                    }
                     return;
                 }
                 ToMaster::Overtaken => self.overtaken(),
@@ -169,6 +175,10 @@ impl Master {
                 ToMaster::Event(event) => {
                     if let Event::Forgotten { datasets } = &event {
                         self.leaving.extend(datasets);
+                        if let Some(used) = &mut self.used {
+                            // Who comes late and holds it holds nothing of use.
+                            used.retain(|dataset| !datasets.contains(dataset));
+                        }
                     }
                     self.step(event);
                 }
@@ -231,6 +241,8 @@ impl Master {
             self.not_coming.insert(*worker);
             self.reception.lost(*worker, &self.links);
         }
+        self.awaited.clear();
+        self.tell_keeper();
         // What those held that do not come others are to hold.
         self.all_came = true;
         self.step(Event::HoldersKnown);
@@ -258,6 +270,7 @@ impl Master {
             link.tell_away(ToWorker::Peers(self.addresses.clone().into_iter().collect()));
             let news = ToWorker::Peers(vec![(worker, address.clone())]);
             self.links.values().for_each(|link| link.tell_away(news.clone()));
+            self.awaited.remove(&worker);
             self.addresses.insert(worker, address);
             self.tell_keeper();
         }
@@ -309,7 +322,8 @@ impl Master {
 
     fn tell_keeper(&self) {
         if let Some(keeper) = &self.keeper {
-            keeper.workers(self.addresses.clone().into_iter().collect());
+            let all = self.awaited.iter().chain(&self.addresses);
+            keeper.workers(all.map(|(worker, address)| (*worker, address.clone())).collect());
         }
     }
 

@@ -1,6 +1,9 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use cutwater_core::{BlockId, DatasetId, Time, WorkerId, progress::History};
+use cutwater_core::{
+    BlockId, DatasetId, Time, WorkerId,
+    progress::{History, Interval},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -104,7 +107,8 @@ impl Durable {
         let (journal, history, epoch, ordinal) = Journal::claim(&store)?;
         // Whoever wrote there before is over.
         store.sweep()?;
-        let keeper = Arc::new(Keeper::start(&store, epoch)?);
+        let workers = before.as_ref().map(|lease| lease.workers.clone()).unwrap_or_default();
+        let keeper = Arc::new(Keeper::start(&store, epoch, workers)?);
         let run = format!("{epoch:06}");
         let checkpointer = Checkpointer::start(&settings.checkpoints, store.clone(), &run, None)?;
         Ok(Some(Self {
@@ -184,7 +188,7 @@ impl Durable {
             tracing::info!(interval = %newest.time, store = self.store.url(), "goes on with the states that were written");
             return Ok(());
         }
-        let first = self.history.intervals.first().map(|(number, ..)| *number);
+        let first = self.history.intervals.first().map(|interval| interval.number);
         match first {
             // Nothing was ever removed, or nothing is there.
             None | Some(1) => Ok(()),
@@ -262,7 +266,7 @@ impl Durable {
     ) -> Result<(VecDeque<Known>, Vec<BlockId>), Error> {
         let oldest = self.needed_from(graph, self.from.1);
         let (mut known, mut released) = (VecDeque::new(), Vec::new());
-        for (number, time, input) in &self.history.intervals {
+        for Interval { epoch, number, time, input } in &self.history.intervals {
             if *time <= oldest {
                 // Nobody will ask for it, and the master before may not have come to say so.
                 let sources = understood(*time, input)?.sources;
@@ -271,7 +275,7 @@ impl Durable {
                 continue;
             }
             let input = in_order(graph, understood(*time, input)?.sources, *time)?;
-            let blocks = journal::blocks_of(&self.store, *number)?;
+            let blocks = journal::blocks_of(&self.store, *number, *epoch)?;
             ctx.engine().hold_again(blocks)?;
             let is_aside = self.history.aside.contains(number);
             known.push_back(Known { number: *number, time: *time, input, is_aside });
@@ -286,7 +290,7 @@ impl Durable {
 
     /// Gives the datasets to come the names that they had before, under which workers may hold them.
     pub fn name_kept(&self, graph: &Graph) -> Result<(), Error> {
-        for (_, time, input) in &self.history.intervals {
+        for Interval { time, input, .. } in &self.history.intervals {
             for (stream, time, name) in understood(*time, input)?.kept {
                 if let Some(stream) = graph.streams.get(stream as usize) {
                     stream.name_at(time, name);

@@ -26,7 +26,7 @@ impl<T: Record> Holder<T> {
             spec,
             stream: stream.clone(),
             source: engine.new_source(),
-            sequence: 0,
+            sequence: engine.first_block(),
         }
     }
 

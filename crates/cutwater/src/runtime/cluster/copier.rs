@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::fetch::Fetcher;
+use super::{fetch::Fetcher, join::Current};
 use crate::block::BlockStore;
 
 /// Copies blocks that other workers hold to this one, so that there are more who do.
@@ -25,8 +25,8 @@ pub(super) struct Copier {
 struct Copies {
     from: WorkerId,
     names: Vec<Blocks>,
-    /// Whom to tell.
-    to_master: UnboundedSender<ToMaster>,
+    /// Whom to tell: if it is another by then than the one that asked, it has to know what is held here.
+    current: Arc<Current>,
 }
 
 impl Copier {
@@ -37,23 +37,23 @@ impl Copier {
         Self { to_do }
     }
 
-    pub fn copy(&self, from: WorkerId, names: Vec<Blocks>, to_master: UnboundedSender<ToMaster>) {
+    pub fn copy(&self, from: WorkerId, names: Vec<Blocks>, current: Arc<Current>) {
         // It ends with this value only.
-        let _ = self.to_do.send(Copies { from, names, to_master });
+        let _ = self.to_do.send(Copies { from, names, current });
     }
 }
 
 async fn copy_all(mut copies: UnboundedReceiver<Copies>, fetcher: Arc<Fetcher>, blocks: Arc<BlockStore>) {
-    while let Some(Copies { from, names, to_master }) = copies.recv().await {
+    while let Some(Copies { from, names, current }) = copies.recv().await {
         for some in together(&names) {
-            if copy(&fetcher, &blocks, from, some, &to_master).await.is_ok() {
+            if copy(&fetcher, &blocks, from, some, &current).await.is_ok() {
                 continue;
             }
             // Each by itself, if only some cannot be had.
             for one in some.chunks(1) {
-                if let Err(error) = copy(&fetcher, &blocks, from, one, &to_master).await {
+                if let Err(error) = copy(&fetcher, &blocks, from, one, &current).await {
                     tracing::warn!(%from, %error, "a block cannot be copied");
-                    drop(to_master.send(ToMaster::NotCopied(one.to_vec())));
+                    current.tell(ToMaster::NotCopied(one.to_vec()));
                 }
             }
         }
@@ -73,14 +73,13 @@ async fn copy(
     blocks: &BlockStore,
     from: WorkerId,
     names: &[Blocks],
-    to_master: &UnboundedSender<ToMaster>,
+    current: &Current,
 ) -> Result<(), TaskError> {
     let began = Instant::now();
     for (id, block) in fetcher.ask(from, names.to_vec()).await? {
         blocks.put(id, block);
     }
-    // Without a master nobody wants to know.
-    let _ = to_master.send(ToMaster::Copied(names.to_vec()));
+    current.tell(ToMaster::Copied(names.to_vec()));
     sleep(began.elapsed() * limits::COPY_PAUSE).await;
     Ok(())
 }

@@ -144,6 +144,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
         to_compute,
         // Told anew with each session.
         to_master: mpsc::unbounded_channel().0,
+        current: to_master.clone(),
         wanted: Wanted::default(),
         ahead: Arc::new(Ahead::new(limits::AHEAD_BYTES_MAX)),
     };
@@ -202,12 +203,13 @@ async fn session(
 ) -> Ended {
     let (mut from, to) = split(stream);
     let (to_master, messages) = mpsc::unbounded_channel();
+    // First, so that whatever is stored from now on is told of, here or there.
+    current.follow(to_master.clone());
     let held = hands.blocks.names();
     if !held.is_empty() {
         // From the time with another.
         let _ = to_master.send(ToMaster::Holds(Blocks::short(&held)));
     }
-    current.follow(to_master.clone());
     hands.to_master = to_master.clone();
     let writer = tokio::spawn(send_all(to, messages, || ToMaster::Ping));
     let clock = tokio::spawn(tell_time(to_master));
@@ -288,7 +290,7 @@ async fn rejoin(
 
 /// The master of the moment, for whoever has something to tell it: compute threads, signals.
 #[derive(Default)]
-struct Current(Mutex<Option<UnboundedSender<ToMaster>>>);
+pub(super) struct Current(Mutex<Option<UnboundedSender<ToMaster>>>);
 
 impl Current {
     fn follow(&self, master: UnboundedSender<ToMaster>) {
@@ -300,7 +302,7 @@ impl Current {
     }
 
     /// Without a master nobody waits for it.
-    fn tell(&self, message: ToMaster) {
+    pub fn tell(&self, message: ToMaster) {
         if let Some(master) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = master.send(message);
         }
@@ -385,6 +387,7 @@ struct Hands {
     copier: Copier,
     to_compute: crossbeam_channel::Sender<Work>,
     to_master: UnboundedSender<ToMaster>,
+    current: Arc<Current>,
     wanted: Wanted,
     ahead: Arc<Ahead>,
 }
@@ -443,7 +446,7 @@ impl Hands {
                 self.ahead.forget(&shuffles);
             }
             ToWorker::Cancel(attempt) => self.attempts.cancel(attempt),
-            ToWorker::Copy(from, names) => self.copier.copy(from, names, self.to_master.clone()),
+            ToWorker::Copy(from, names) => self.copier.copy(from, names, self.current.clone()),
             ToWorker::Peers(addresses) => {
                 self.inbox.note_peers(&addresses);
                 self.fetcher.note(&addresses);
