@@ -5,7 +5,7 @@ use cutwater_core::{BlockId, Event, WorkerId, limits};
 use crate::{
     dice::Dice,
     message::ToMaster,
-    network::Node,
+    network::{MasterId, Node},
     simulation::{Simulation, What},
 };
 
@@ -32,10 +32,29 @@ pub(crate) enum Fault {
     Vanish,
     /// A kept dataset is not wanted any longer.
     Unpersist,
+    /// A master process dies, alone or with its machine.
+    KillMaster { machine: bool },
+    /// A master is stopped for a while.
+    Pause,
+    /// Nothing gets from a master to the store, or back, or both.
+    NoStore { there: bool, back: bool },
+    /// Whatever is asked of the store may fail, or seem to.
+    StoreFails,
 }
 
 impl Fault {
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
+    pub(crate) fn draw(dice: &mut Dice, of_masters: bool) -> Self {
+        if of_masters && dice.one_in(4) {
+            return match dice.below(10) {
+                0..4 => Self::KillMaster { machine: dice.one_in(2) },
+                4..7 => Self::Pause,
+                7..9 => {
+                    let there = dice.one_in(2);
+                    Self::NoStore { there, back: !there || dice.one_in(2) }
+                }
+                _ => Self::StoreFails,
+            };
+        }
         match dice.below(40) {
             0..10 => Self::Kill,
             10..14 => {
@@ -59,9 +78,13 @@ impl Fault {
 
 impl Simulation {
     pub(crate) fn strike(&mut self, fault: Fault) {
+        if let Fault::KillMaster { .. } | Fault::Pause | Fault::NoStore { .. } | Fault::StoreFails = fault {
+            return self.strike_master(fault);
+        }
         let ids: Vec<WorkerId> = self.workers.keys().copied().filter(|id| *id != WorkerId::MASTER).collect();
         let Some(id) = self.dice.pick(&ids) else { return };
-        let (master, worker) = (Node::Master, Node::Worker(id));
+        let of = self.workers.get(&id).and_then(|worker| worker.master).unwrap_or(self.master.id);
+        let (master, worker) = (Node::Master(of), Node::Worker(id));
         let now_ms = self.now_ms;
         self.log.say(now_ms, format_args!("{fault:?} {id}"));
         match fault {
@@ -95,7 +118,9 @@ impl Simulation {
                 self.at(now_ms + for_ms, What::Calm(id));
             }
             // Who is lost by now, or will be, is no one to hand anything over to.
-            Fault::Drain if self.master.links.keys().all(|other| self.will_last(*other)) => {
+            Fault::Drain
+                if self.setting.takeovers || self.master.links.keys().all(|other| self.will_last(*other)) =>
+            {
                 self.tell_master(id, ToMaster::Draining);
             }
             Fault::Join if ids.len() < 7 => self.at(now_ms, What::Start),
@@ -109,20 +134,60 @@ impl Simulation {
             }
             Fault::Unpersist => {
                 let Some(interval) = self.master.first_open.checked_sub(2) else { return };
+                if self.ended.contains(&self.master.id) || self.paused.contains_key(&self.master.id) {
+                    return;
+                }
                 if interval >= self.master.horizon {
-                    let ids: Vec<_> = self.program.names(interval);
+                    let ids: Vec<_> = self.master.described.names(interval);
                     if let Some(dataset) = self.dice.pick(&ids) {
                         self.step(Event::Unpersisted { dataset });
                     }
                 }
             }
             // It would not be fair, or there are enough.
-            Fault::Kill | Fault::CutOff { .. } | Fault::Drain | Fault::Join => {}
+            _ => {}
+        }
+    }
+
+    /// What goes wrong with masters may go wrong with any of them at any time.
+    fn strike_master(&mut self, fault: Fault) {
+        let all = self.masters.keys().copied().chain([self.master.id]);
+        let ids: Vec<MasterId> = all.filter(|id| !self.ended.contains(id)).collect();
+        let Some(id) = self.dice.pick(&ids) else { return };
+        let now_ms = self.now_ms;
+        self.log.say(now_ms, format_args!("{fault:?} {id}"));
+        match fault {
+            Fault::KillMaster { machine } => {
+                self.turn(id);
+                self.paused.remove(&id);
+                if machine {
+                    self.crashed.insert(id);
+                }
+                self.master_ends("is killed");
+            }
+            Fault::Pause => {
+                let for_ms = self.dice.between(100..8_000);
+                self.paused.entry(id).or_default();
+                self.at(now_ms + for_ms, What::Continue(id));
+            }
+            Fault::NoStore { there, back } => {
+                let ms = self.dice.between(200..6_000);
+                self.close(
+                    &[(Node::Master(id), Node::Store, there), (Node::Store, Node::Master(id), back)],
+                    ms,
+                );
+            }
+            Fault::StoreFails => self.store_fails_until_ms = now_ms + self.dice.between(100..2_000),
+            _ => {}
         }
     }
 
     /// Whether every received block that is needed is left to somebody else.
     fn may_lose(&self, id: WorkerId) -> bool {
+        if self.setting.takeovers {
+            // What counts is written down.
+            return true;
+        }
         let is_left = |other: &WorkerId| {
             let stays = self.master.links.get(other).is_some_and(|link| !link.leaving);
             *other != id && stays && self.will_last(*other)

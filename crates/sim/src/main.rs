@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use cutwater_sim::{Outcome, Setting, Simulation, load};
 
 /// The scheduler of cutwater among simulated workers: each seed is a program, a cluster and what fails in it.
@@ -20,40 +20,73 @@ struct Options {
     /// Run each seed twice and compare: the same seed must give the same log.
     #[arg(long)]
     meta: bool,
-    /// Set clusters up so that the master holds what it has received, and all workers may be lost.
-    #[arg(long)]
-    master_holds: bool,
+    /// How clusters are set up: one after the other in each of these ways, unless one is chosen.
+    #[arg(long, value_enum)]
+    cluster: Option<Cluster>,
     /// Measure how much of a core the scheduler takes with a thousand workers.
     #[arg(long)]
     scheduler_load: bool,
 }
 
+/// How a cluster is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Cluster {
+    /// One master that never fails, and of every received block one holder is left.
+    OneMaster,
+    /// The same, and the master holds what it has received, so that all workers may be lost.
+    MasterHolds,
+    /// Masters that die, are stopped and are cut off from their workers and from the store, where others take over.
+    Standby,
+}
+
+impl Cluster {
+    fn setting(self) -> Setting {
+        match self {
+            Self::OneMaster => Setting::default(),
+            Self::MasterHolds => Setting { master_holds: true, ..Setting::default() },
+            Self::Standby => Setting { takeovers: true, ..Setting::default() },
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let Options { seeds, seed, log, meta, master_holds, scheduler_load } = Options::parse();
-    let run = |seed, print| Simulation::run_in(Setting { master_holds }, seed, print);
+    let Options { seeds, seed, log, meta, cluster, scheduler_load } = Options::parse();
     if scheduler_load {
         println!("{}", load::measure(&load::Shape::default()));
         return ExitCode::SUCCESS;
     }
-    if log {
-        let outcome = run(seed, true);
-        println!("seed {seed}: {outcome}");
-        return if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    }
-    let mut failed = 0u64;
-    let (mut intervals, mut events) = (0u64, 0u64);
-    for seed in seed..seed.saturating_add(seeds) {
-        let outcome = run(seed, false);
-        intervals += outcome.intervals;
-        events += outcome.events;
-        let again = meta.then(|| run(seed, false));
-        if let Some(why) = fault(&outcome, again.as_ref()) {
-            failed += 1;
-            println!("seed {seed}: {why}; `--seed {seed} --log` tells how it came to it");
+    let clusters = cluster.map_or_else(|| Cluster::value_variants().to_vec(), |cluster| vec![cluster]);
+    let mut all_hold = true;
+    for cluster in clusters {
+        let name = cluster.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let run = |seed, print| Simulation::run_in(cluster.setting(), seed, print);
+        if log {
+            let outcome = run(seed, true);
+            println!("{name}, seed {seed}: {outcome}");
+            all_hold &= outcome.violation.is_none();
+            continue;
         }
+        let mut failed = 0u64;
+        let (mut intervals, mut events, mut masters) = (0u64, 0u64, 0u64);
+        for seed in seed..seed.saturating_add(seeds) {
+            let outcome = run(seed, false);
+            intervals += outcome.intervals;
+            events += outcome.events;
+            masters += outcome.masters;
+            let again = meta.then(|| run(seed, false));
+            if let Some(why) = fault(&outcome, again.as_ref()) {
+                failed += 1;
+                println!(
+                    "seed {seed}: {why}; `--cluster {name} --seed {seed} --log` tells how it came to it"
+                );
+            }
+        }
+        println!(
+            "{name}: {seeds} seeds, {intervals} intervals, {events} events, {masters} masters: {failed} seeds failed"
+        );
+        all_hold &= failed == 0;
     }
-    println!("{seeds} seeds, {intervals} intervals, {events} events: {failed} seeds failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What is wrong with what came of a seed, and of the same seed once more if it was run twice.

@@ -6,53 +6,66 @@ use std::{
 };
 
 use cutwater_core::{
-    Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Scheduler, Split, Stage, StageId, Task,
-    TaskError, Whereabouts, WorkerId, limits,
+    Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Scheduler, StageId, Task, TaskError,
+    Whereabouts, WorkerId, limits,
 };
 
 use crate::{
+    description::{Description, Plan, reading},
+    durable::{Durable, Phase},
     message::{Ran, ToMaster, ToWorker},
-    network::Node,
-    program::{self, interval_of},
-    simulation::{Simulation, What},
+    network::{MasterId, Node},
+    program::{self, Made, NAMED_APART_BITS, interval_of},
+    simulation::{Plant, Simulation, What},
+    store::{File, Outputs},
     worker::Worker,
 };
 
 /// Blocks that an interval has of one source at most.
-const BLOCKS: u64 = 16;
+pub const BLOCKS: u64 = 16;
 
 /// Intervals between checkpoints.
 const CHECKPOINT_INTERVALS: u64 = 3;
 
-#[derive(Default)]
 pub struct Master {
+    pub id: MasterId,
+    /// What it does beside running intervals, if there may be others.
+    pub durable: Durable,
+    pub described: Description,
+    /// Datasets that were described and that the scheduler was not told of.
+    pub untold: Vec<Arc<Dataset>>,
     pub scheduler: Scheduler,
     pub links: BTreeMap<WorkerId, Link>,
     /// Blocks that were received and are not held by as many as they should.
-    holding: BTreeMap<BlockId, Holding>,
+    pub holding: BTreeMap<BlockId, Holding>,
     turn: usize,
     /// What was received of each interval that is not over, source by source.
-    received: BTreeMap<u64, Vec<Vec<BlockId>>>,
+    pub received: BTreeMap<u64, Vec<Vec<BlockId>>>,
+    /// What this process has received itself and holds.
+    pub own: BTreeMap<BlockId, u64>,
     /// The next interval to run, and the first that is not over.
     pub next: u64,
     pub first_open: u64,
     /// Intervals whose input is written down.
-    recorded: BTreeSet<u64>,
-    recording: BTreeSet<u64>,
+    pub recorded: BTreeSet<u64>,
+    pub recording: BTreeSet<u64>,
     pub jobs: BTreeMap<JobId, Wanted>,
+    /// What was accepted of intervals that are not over.
+    pub accepted: BTreeMap<u64, Outputs>,
     results: BTreeMap<Attempt, u64>,
-    stages: BTreeMap<StageId, Arc<Stage>>,
+    stages: BTreeMap<StageId, Arc<Plan>>,
     located: BTreeMap<DatasetId, Whereabouts>,
     /// Who holds received blocks and states, as far as was said.
     pub holders: BTreeMap<BlockId, BTreeSet<WorkerId>>,
     /// Partitions that are still to be written, of the checkpoint that is being made.
-    saving: Option<(u64, BTreeSet<(DatasetId, u32)>)>,
-    checkpoints: BTreeSet<u64>,
+    pub saving: Option<(u64, BTreeSet<(DatasetId, u32)>)>,
+    pub checkpoints: BTreeSet<u64>,
     /// What is older is forgotten.
     pub horizon: u64,
 }
 
 /// A worker as the master knows it.
+#[derive(Default)]
 pub struct Link {
     pub heard_ms: u64,
     pub leaving: bool,
@@ -66,11 +79,50 @@ pub struct Wanted {
     pub interval: u64,
     /// What was not forgotten when it was asked for, and may be needed by what runs for it.
     pub horizon: u64,
-    pub target: DatasetId,
+    pub target: Made,
+}
+
+impl Master {
+    pub fn new(id: MasterId, durable: Durable) -> Self {
+        let (described, untold, scheduler, links, holding) = Default::default();
+        let (turn, received, own, next, first_open, recorded, recording) = Default::default();
+        let (jobs, accepted, results, stages, located, holders) = Default::default();
+        let (saving, checkpoints, horizon) = Default::default();
+        Self {
+            id,
+            durable,
+            described,
+            untold,
+            scheduler,
+            links,
+            holding,
+            turn,
+            received,
+            own,
+            next,
+            first_open,
+            recorded,
+            recording,
+            jobs,
+            accepted,
+            results,
+            stages,
+            located,
+            holders,
+            saving,
+            checkpoints,
+            horizon,
+        }
+    }
+
+    /// What it names has names from here on.
+    pub fn first_name(&self) -> u64 {
+        self.durable.ordinal << NAMED_APART_BITS
+    }
 }
 
 #[derive(Default)]
-struct Holding {
+pub struct Holding {
     asked: BTreeSet<WorkerId>,
     held: BTreeSet<WorkerId>,
 }
@@ -97,7 +149,8 @@ impl Simulation {
         self.log.say(self.now_ms, format_args!("{}", shown(&command)));
         match command {
             Command::DefineStage { id, stage } => {
-                self.master.stages.insert(id, stage);
+                let plan = self.master.described.plan(stage);
+                self.master.stages.insert(id, Arc::new(plan));
             }
             Command::RetireStage { id } => {
                 self.master.stages.remove(&id);
@@ -114,14 +167,19 @@ impl Simulation {
                 else {
                     return self.check(Err(format!("{attempt} is accepted for {job} and is unknown")));
                 };
-                let right = self.program.right(wanted.target, partition);
-                let checked = self.invariants.outputs.accepted(job, partition, *value, right);
+                let (wanted_of, target, value) = (wanted.interval, wanted.target, *value);
+                let right = self.reference.right(target, partition);
+                let checked = self.invariants.outputs.accepted(self.master.id, job, partition, value, right);
                 self.check(checked);
+                if self.setting.is_durable() {
+                    let outputs = self.master.accepted.entry(wanted_of).or_default();
+                    outputs.entry(target).or_default().insert(partition, value);
+                }
             }
             Command::JobFinished { job } => {
                 let Some(wanted) = self.master.jobs.remove(&job) else { return };
-                let partitions = self.program.dataset(wanted.target).partitions;
-                let checked = self.invariants.outputs.finished(job, partitions);
+                let partitions = self.master.described.get(wanted.target).map_or(0, |it| it.partitions);
+                let checked = self.invariants.outputs.finished(self.master.id, job, partitions);
                 self.check(checked);
                 self.interval_ends(wanted.interval);
             }
@@ -131,8 +189,19 @@ impl Simulation {
             }
             Command::DropBlocks { worker, blocks } => {
                 for block in &blocks {
-                    let checked = self.invariants.needed.dropped(block, self.master.horizon);
-                    self.check(checked);
+                    // Who copies something for a master before may have copied what others hold, and what is written
+                    // down with its interval.
+                    let mut holders = self.master.holders.get(block).into_iter().flatten();
+                    let is_held = self.setting.takeovers
+                        && (self.master.durable.phase < Phase::Running
+                            || holders.any(|holder| *holder != worker));
+                    if self.reference.knows(block) && !is_held {
+                        let checked = self.invariants.needed.dropped(block, self.master.horizon);
+                        self.check(checked);
+                    }
+                }
+                if worker == WorkerId::MASTER {
+                    self.master.own.retain(|block, _| !blocks.contains(block));
                 }
                 self.tell_worker(worker, ToWorker::Drop(blocks));
             }
@@ -157,30 +226,32 @@ impl Simulation {
     }
 
     fn launch(&mut self, worker: WorkerId, task: Task) {
-        let Some(stage) = self.master.stages.get(&task.attempt.stage).cloned() else {
+        let Some(plan) = self.master.stages.get(&task.attempt.stage).cloned() else {
             return self.check(Err(format!("{} was not defined", task.attempt)));
         };
         let mut remote = task.remote.clone();
         for (shuffle, reduces) in &task.pieces {
-            for map in 0..self.program.dataset(*shuffle).partitions {
+            for map in 0..self.master.described.partitions_of(*shuffle) {
                 if let Some(holder) = self.master.located.get(shuffle).and_then(|pieces| pieces.holder(map)) {
                     let piece = |reduce| (BlockId::Piece { dataset: *shuffle, map, reduce }, holder);
                     remote.extend(reduces.clone().map(piece));
                 }
             }
         }
-        self.tell_worker(worker, ToWorker::Run { task, stage, remote });
+        self.tell_worker(worker, ToWorker::Run { task, plan, remote });
     }
 
     pub(crate) fn master_hears(&mut self, id: WorkerId, message: ToMaster) {
         let now_ms = self.now_ms;
         if let ToMaster::Joined { slots } = message {
-            self.log.say(now_ms, format_args!("{id} joins"));
-            self.master
-                .links
-                .insert(id, Link { heard_ms: now_ms, leaving: false, draining: false, released: false });
+            if self.setting.is_durable() && !self.lets_in(id) {
+                return;
+            }
+            self.log.say(now_ms, format_args!("{id} joins {}", self.master.id));
+            self.master.links.insert(id, Link { heard_ms: now_ms, ..Link::default() });
             self.step(Event::WorkerJoined { worker: id, slots });
-            return self.hold_more();
+            self.hold_more();
+            return self.have_come();
         }
         // Whoever is lost is not heard any more, whatever is still on its way.
         let Some(link) = self.master.links.get_mut(&id) else { return };
@@ -221,7 +292,8 @@ impl Simulation {
                 self.step(Event::BlocksCopied { worker: id, blocks });
             }
             ToMaster::NotCopied(blocks) => self.step(Event::CopyFailed { worker: id, blocks }),
-            ToMaster::Saved { dataset, partition } => self.saved(dataset, partition),
+            ToMaster::Saved { file, partition } => self.saved(file, partition),
+            ToMaster::Holds(blocks) => self.still_holds(id, blocks),
             ToMaster::Draining => {
                 link.leaving = true;
                 self.drain_ready();
@@ -243,7 +315,7 @@ impl Simulation {
         }
     }
 
-    fn holds(&mut self, id: WorkerId, block: BlockId) {
+    pub(crate) fn holds(&mut self, id: WorkerId, block: BlockId) {
         // What was let go meanwhile is dropped again.
         if interval_of_block(&block).is_some_and(|interval| interval >= self.master.horizon) {
             self.master.holders.entry(block).or_default().insert(id);
@@ -267,42 +339,56 @@ impl Simulation {
         self.step(Event::WorkerLost { worker: id });
         self.hold_more();
         // If it lives, it learns that it is not wanted any more.
-        self.send(Node::Master, Node::Worker(id), What::Ended(id));
+        let me = self.master.id;
+        self.send(Node::Master(me), Node::Worker(id), What::Ended(me, id));
+        self.lease_has_news();
     }
 
     /// The master is one more that holds blocks; it is no worker, and nothing that happens to those happens to it.
     pub(crate) fn let_master_hold(&mut self) {
-        self.workers.insert(WorkerId::MASTER, Worker::new(0, 0));
-        let link = Link { heard_ms: 0, leaving: false, draining: false, released: false };
-        self.master.links.insert(WorkerId::MASTER, link);
+        if !self.setting.is_durable() {
+            self.workers.insert(WorkerId::MASTER, Worker::new(0, self.master.id, 0));
+        }
+        self.master.links.insert(WorkerId::MASTER, Link::default());
         self.step(Event::WorkerJoined { worker: WorkerId::MASTER, slots: 0 });
     }
 
     /// Records of the next interval have arrived from outside.
     pub(crate) fn receive(&mut self, interval: u64) {
         let mut received = Vec::new();
+        let first =
+            if self.setting.plant == Some(Plant::SharesBlockNames) { 0 } else { self.master.first_name() };
         for source in 0..self.program.sources {
             let blocks = self.dice.below(4);
-            let block = |n| BlockId::Input { source, sequence: interval * BLOCKS + n };
+            let block = |n| BlockId::Input { source, sequence: first + interval * BLOCKS + n };
             received.push((0..blocks).map(block).collect::<Vec<_>>());
         }
         for block in received.iter().flatten() {
             self.master.holding.insert(*block, Holding::default());
         }
-        if self.setting.master_holds {
-            let blocks: Vec<BlockId> = received.iter().flatten().copied().collect();
-            if let Some(master) = self.workers.get_mut(&WorkerId::MASTER) {
-                master.blocks.extend(blocks.iter().map(|block| (*block, program::received(block))));
-            }
-            blocks.iter().for_each(|block| self.holds(WorkerId::MASTER, *block));
-            self.step(Event::BlocksHeld { worker: WorkerId::MASTER, blocks });
-        }
+        let by = self.master.id.0;
+        let content = |block: &BlockId| (*block, program::received(block, by));
+        let contents: Vec<(BlockId, u64)> = received.iter().flatten().map(content).collect();
         self.master.received.insert(interval, received);
+        self.hold_myself(contents);
         self.hold_more();
     }
 
+    /// The master has these, and is one more who holds them if it is to be.
+    pub(crate) fn hold_myself(&mut self, contents: Vec<(BlockId, u64)>) {
+        let blocks: Vec<BlockId> = contents.iter().map(|(block, _)| *block).collect();
+        if let Some(master) = self.workers.get_mut(&WorkerId::MASTER) {
+            master.blocks.extend(contents.iter().copied());
+        }
+        self.master.own.extend(contents);
+        if self.setting.master_holds || self.setting.is_durable() {
+            blocks.iter().for_each(|block| self.holds(WorkerId::MASTER, *block));
+            self.step(Event::BlocksHeld { worker: WorkerId::MASTER, blocks });
+        }
+    }
+
     /// Sends received blocks to as many workers as are to hold them, and runs the intervals that have all theirs.
-    fn hold_more(&mut self) {
+    pub(crate) fn hold_more(&mut self) {
         let links = || self.master.links.iter().filter(|(id, _)| **id != WorkerId::MASTER);
         let all: Vec<WorkerId> = links().filter(|(_, link)| !link.released).map(|(id, _)| *id).collect();
         let staying: Vec<WorkerId> = links().filter(|(_, link)| !link.leaving).map(|(id, _)| *id).collect();
@@ -321,7 +407,8 @@ impl Simulation {
             }
         }
         for (id, block) in told {
-            self.tell_worker(id, ToWorker::Hold(block));
+            let Some(value) = self.master.own.get(&block).copied() else { continue };
+            self.tell_worker(id, ToWorker::Hold(block, value));
         }
         self.master.holding.retain(|_, holding| !holding.asked.is_empty() || holding.held.is_empty());
         let complete = |blocks: &Vec<Vec<BlockId>>| {
@@ -335,38 +422,76 @@ impl Simulation {
             .map(|(interval, _)| *interval)
             .collect();
         for interval in ready {
+            // The log tells of one after the other.
+            let before = self.master.received.range(..interval);
+            if self.setting.is_durable()
+                && before.into_iter().any(|(t, _)| !self.master.recording.contains(t))
+            {
+                break;
+            }
             self.master.recording.insert(interval);
+            if self.setting.is_durable() {
+                self.record(interval);
+                continue;
+            }
             // It is written down before it runs, and the writing takes its time.
             let takes_ms = 1 + self.dice.below(40);
             self.at(self.now_ms + takes_ms, What::Recorded(interval));
         }
+        if self.master.durable.phase == Phase::Running {
+            // Of intervals of masters before it is written down already.
+            self.run_intervals();
+        }
     }
 
+    /// It is, where nothing but the master's own memory could forget it.
     pub(crate) fn recorded(&mut self, interval: u64) {
-        self.invariants.inputs.recorded(interval);
+        let checked = self.invariants.inputs.recorded(interval, &self.master.received[&interval]);
+        self.check(checked);
+        self.may_run(interval);
+    }
+
+    pub(crate) fn may_run(&mut self, interval: u64) {
         self.master.recorded.insert(interval);
         self.run_intervals();
     }
 
     /// Runs intervals in order, some at the same time.
-    fn run_intervals(&mut self) {
+    pub(crate) fn run_intervals(&mut self) {
         while self.master.recorded.contains(&self.master.next)
             && self.master.next < self.master.first_open + self.ahead
+            && self.is_held(self.master.next)
         {
             let interval = self.master.next;
             self.master.next += 1;
-            let datasets = self.program.describe(interval, &self.master.received[&interval]);
-            for (n, target) in self.program.wanted(interval).into_iter().enumerate() {
-                let job = JobId(interval * BLOCKS + n as u64);
+            let received = &self.master.received[&interval];
+            let checked = self.invariants.inputs.submitted(interval, received);
+            if !self.setting.is_durable() {
+                self.reference.take(&self.program, received, |block| program::received(block, 0));
+            }
+            let mut datasets = std::mem::take(&mut self.master.untold);
+            datasets.extend(self.master.described.describe(&self.program, interval, received));
+            self.check(checked);
+            let wanted: Vec<Made> = self.program.wanted(interval).collect();
+            for (n, what) in (0..).zip(wanted) {
+                let (job, target) = (
+                    JobId(self.master.first_name() + interval * BLOCKS + n),
+                    self.master.described.name(what),
+                );
                 self.log.say(self.now_ms, format_args!("{job} wants {target}"));
-                let checked = self.invariants.inputs.submitted(interval);
-                self.check(checked);
-                self.invariants.outputs.submitted(job);
+                self.invariants.outputs.submitted(self.master.id, job);
                 let horizon = self.master.horizon;
-                self.master.jobs.insert(job, Wanted { interval, horizon, target });
+                self.master.jobs.insert(job, Wanted { interval, horizon, target: what });
                 self.step(Event::JobSubmitted { job, datasets: datasets.clone(), target });
             }
         }
+    }
+
+    /// Whether what was received of an interval and of those before is held as it should be. Of those of another master it
+    /// may not be yet.
+    fn is_held(&self, interval: u64) -> bool {
+        let blocks = self.master.received.range(..=interval).flat_map(|(_, blocks)| blocks.iter().flatten());
+        blocks.into_iter().all(|block| !self.master.holding.contains_key(block))
     }
 
     fn interval_ends(&mut self, interval: u64) {
@@ -376,6 +501,9 @@ impl Simulation {
             return;
         }
         self.log.say(self.now_ms, format_args!("interval {interval} is over"));
+        if self.setting.is_durable() {
+            return self.commit();
+        }
         self.invariants.progress.interval_ended(self.now_ms);
         let open = self.master.jobs.values().map(|wanted| wanted.interval).min();
         self.master.first_open = open.unwrap_or(self.master.next);
@@ -385,37 +513,55 @@ impl Simulation {
             self.master.located.retain(|shuffle, _| interval_of(*shuffle) >= horizon);
         }
         if interval.is_multiple_of(CHECKPOINT_INTERVALS) && self.master.saving.is_none() {
-            let mut partitions = BTreeSet::new();
-            for state in self.program.states(interval) {
-                partitions.extend((0..state.partitions).map(|partition| (state.id, partition)));
-            }
-            self.master.saving = Some((interval, partitions));
-            self.save();
+            self.begin_saving(interval, interval);
         }
         self.forget();
         self.run_intervals();
+    }
+
+    /// Begins to write down the states of an interval, and of those from `from` on that are not written yet.
+    pub(crate) fn begin_saving(&mut self, from: u64, interval: u64) {
+        let mut partitions = BTreeSet::new();
+        for what in (from..=interval).flat_map(|t| self.program.states(t)) {
+            let state =
+                self.master.described.get(what).filter(|_| !self.master.durable.files.contains_key(&what));
+            let of =
+                |state: &Arc<Dataset>| (0..state.partitions).map(|partition| (state.id, partition)).collect();
+            partitions.extend(state.map_or_else(Vec::new, of));
+        }
+        self.master.saving = Some((interval, partitions));
+        self.save();
+    }
+
+    /// From now on lost partitions of a state are read from what was written.
+    pub(crate) fn is_saved(&mut self, what: Made) {
+        let Some(state) = self.master.described.get(what) else { return };
+        let file = File { epoch: self.master.durable.epoch, dataset: state.id };
+        let splits = reading(file, state.partitions);
+        let dataset = Dataset { parents: Vec::new(), splits, ..(**state).clone() };
+        self.step(Event::LineageReplaced { dataset: Arc::new(dataset) });
     }
 
     /// Asks whoever holds them for the partitions that the checkpoint still lacks. It is given up if nobody does.
     pub(crate) fn save(&mut self) {
         let Some((interval, partitions)) = self.master.saving.clone() else { return };
         if partitions.is_empty() {
-            for state in self.program.states(interval) {
-                self.store.write_manifest(state.id);
-                let split = Split { blocks: Vec::new(), place: Arc::from(&b"checkpoint"[..]) };
-                let splits = vec![split; state.partitions as usize].into();
-                let dataset = Dataset { parents: Vec::new(), splits, ..(*state).clone() };
-                self.step(Event::LineageReplaced { dataset: Arc::new(dataset) });
+            if self.setting.is_durable() {
+                return self.write_manifest(interval);
+            }
+            for state in self.program.states(interval).collect::<Vec<_>>() {
+                self.is_saved(state);
             }
             self.log.say(self.now_ms, format_args!("checkpoint {interval} is whole"));
             self.master.saving = None;
             self.master.checkpoints.insert(interval);
             return self.forget();
         }
+        let epoch = self.master.durable.epoch;
         for (dataset, partition) in partitions {
             let holders = self.master.holders.get(&BlockId::Partition { dataset, partition });
             match holders.and_then(|holders| holders.first().copied()) {
-                Some(holder) => self.tell_worker(holder, ToWorker::Save { dataset, partition }),
+                Some(holder) => self.tell_worker(holder, ToWorker::Save { dataset, partition, epoch }),
                 None => {
                     self.master.saving = None;
                     return;
@@ -424,7 +570,10 @@ impl Simulation {
         }
     }
 
-    fn saved(&mut self, dataset: DatasetId, partition: u32) {
+    fn saved(&mut self, File { epoch, dataset }: File, partition: u32) {
+        if epoch != self.master.durable.epoch {
+            return;
+        }
         if let Some((_, partitions)) = &mut self.master.saving
             && partitions.remove(&(dataset, partition))
             && partitions.is_empty()
@@ -434,7 +583,10 @@ impl Simulation {
     }
 
     /// Lets go of everything that no interval to come can need.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
+        if self.setting.is_durable() {
+            return self.forget_what_is_written();
+        }
         // Whatever is after the last checkpoint that no open interval is before may have to be made again, with
         // all that it looks back at. That may be states, each made again from the checkpoint before it, and
         // they look back in their turn.
@@ -445,6 +597,10 @@ impl Simulation {
         };
         let whole = behind(behind(last).copied().unwrap_or(0));
         let horizon = whole.copied().unwrap_or(0);
+        self.forget_before(horizon);
+    }
+
+    pub(crate) fn forget_before(&mut self, horizon: u64) {
         if horizon <= self.master.horizon {
             return;
         }
@@ -454,8 +610,9 @@ impl Simulation {
     }
 
     pub(crate) fn let_go(&mut self, intervals: std::ops::Range<u64>) {
-        let datasets: Vec<DatasetId> =
-            intervals.clone().flat_map(|interval| self.program.names(interval)).collect();
+        let mut datasets: Vec<DatasetId> =
+            intervals.clone().flat_map(|interval| self.master.described.names(interval)).collect();
+        datasets.extend(self.master.described.called_before(intervals.end));
         let mut blocks = Vec::new();
         for interval in intervals.clone() {
             blocks.extend(self.master.received.remove(&interval).into_iter().flatten().flatten());
@@ -463,6 +620,7 @@ impl Simulation {
         self.master.holders.retain(|block, _| {
             interval_of_block(block).is_none_or(|interval| !intervals.contains(&interval))
         });
+        self.use_no_longer(&datasets);
         self.step(Event::Forgotten { datasets });
         self.step(Event::InputsReleased { blocks });
     }
@@ -473,15 +631,24 @@ impl Simulation {
         let needed = |block: &&BlockId| {
             matches!(block, BlockId::Input { .. })
                 && interval_of_block(block).is_some_and(|interval| interval >= self.master.horizon)
+                // What a master before has received and not written down is in no interval.
+                && (!self.setting.takeovers || self.reference.knows(block))
         };
-        blocks.filter(needed).map(|block| self.master.holders.get(block).cloned().unwrap_or_default())
+        blocks.filter(needed).map(|block| {
+            let mut holders = self.master.holders.get(block).cloned().unwrap_or_default();
+            // Whoever could not read it from the master doubts that, and the master knows.
+            if self.setting.takeovers && self.master.own.contains_key(block) {
+                holders.insert(WorkerId::MASTER);
+            }
+            holders
+        })
     }
 }
 
 /// The interval that a received block or a partition is of.
 pub fn interval_of_block(block: &BlockId) -> Option<u64> {
     match *block {
-        BlockId::Input { sequence, .. } => Some(sequence / BLOCKS),
+        BlockId::Input { sequence, .. } => Some((sequence & ((1 << NAMED_APART_BITS) - 1)) / BLOCKS),
         BlockId::Partition { dataset, .. } => Some(interval_of(dataset)),
         BlockId::Piece { .. } => None,
     }

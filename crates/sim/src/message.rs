@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
-use cutwater_core::{Attempt, BlockId, DatasetId, Stage, Task, TaskError, WorkerId};
+use cutwater_core::{Attempt, BlockId, DatasetId, Task, TaskError, WorkerId};
+
+use crate::{description::Plan, store::File};
 
 /// From the master to a worker.
 #[derive(Clone, Debug)]
 pub enum ToWorker {
     /// A task, its stage, and where everything is that it reads.
-    Run { task: Task, stage: Arc<Stage>, remote: Vec<(BlockId, WorkerId)> },
+    Run { task: Task, plan: Arc<Plan>, remote: Vec<(BlockId, WorkerId)> },
     /// The result does not matter any longer.
     Cancel(Attempt),
-    /// A received block to hold.
-    Hold(BlockId),
+    /// A received block to hold, and what is in it.
+    Hold(BlockId, u64),
     /// Blocks to hold too.
     Copy { from: WorkerId, blocks: Vec<BlockId> },
     /// Blocks that nobody will read again.
     Drop(Vec<BlockId>),
     /// A partition of state to write to the store.
-    Save { dataset: DatasetId, partition: u32 },
+    Save { dataset: DatasetId, partition: u32, epoch: u64 },
     /// Nothing.
     Ping,
     /// The worker may leave.
@@ -28,12 +30,22 @@ pub enum ToWorker {
 /// From a worker to the master.
 #[derive(Clone, Debug)]
 pub enum ToMaster {
-    Joined { slots: u32 },
-    Ran { attempt: Attempt, result: Result<Ran, TaskError> },
+    Joined {
+        slots: u32,
+    },
+    /// It holds these from the time with another master.
+    Holds(Vec<BlockId>),
+    Ran {
+        attempt: Attempt,
+        result: Result<Ran, TaskError>,
+    },
     Held(BlockId),
     Copied(Vec<BlockId>),
     NotCopied(Vec<BlockId>),
-    Saved { dataset: DatasetId, partition: u32 },
+    Saved {
+        file: File,
+        partition: u32,
+    },
     Draining,
     Ping,
 }

@@ -1,16 +1,31 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use cutwater_core::WorkerId;
 
 use crate::dice::Dice;
 
+/// A process that is a master, or waits to be one. Counts all that there ever were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MasterId(pub u32);
+
+impl fmt::Display for MasterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{}", self.0)
+    }
+}
+
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Node {
-    /// The master.
-    Master,
+    /// A master.
+    Master(MasterId),
     /// A worker.
     Worker(WorkerId),
+    /// The store.
+    Store,
 }
 
 /// How long messages take, and which ways are closed.

@@ -4,18 +4,20 @@ use std::{
     fmt,
 };
 
-use cutwater_core::{Attempt, DatasetId, Event, JobId, WorkerId, limits};
+use cutwater_core::{Attempt, BlockId, Event, JobId, WorkerId, limits};
 
 use crate::{
+    description::Reference,
     dice::Dice,
+    durable::{Durable, Phase},
     faults::Fault,
     invariants::Invariants,
     log::Log,
     master::{Master, Wanted},
     message::{Between, ToMaster, ToWorker},
-    network::{Network, Node},
-    program::Program,
-    store::Store,
+    network::{MasterId, Network, Node},
+    program::{Made, Program},
+    store::{Answer, Careless, File, Request, Store},
     worker::Worker,
 };
 
@@ -42,14 +44,30 @@ pub struct Simulation {
     held_back: BTreeMap<(Node, Node), VecDeque<What>>,
     pub(crate) store: Store,
     pub(crate) program: Program,
+    pub(crate) reference: Reference,
+    /// The master whose turn it is. The others are among `masters`.
     pub(crate) master: Master,
+    pub(crate) masters: BTreeMap<MasterId, Master>,
+    pub(crate) next_master: u32,
+    pub(crate) claims: u64,
+    /// Masters whose processes have ended, and those among them whose machines went down.
+    pub(crate) ended: BTreeSet<MasterId>,
+    pub(crate) crashed: BTreeSet<MasterId>,
+    /// Masters that are stopped, and what waits for them.
+    pub(crate) paused: BTreeMap<MasterId, VecDeque<What>>,
+    /// The store fails now and then until then.
+    pub(crate) store_fails_until_ms: u64,
+    /// All masters are on one machine, where it is seen at once that one has ended.
+    pub(crate) one_machine: bool,
+    /// How far the clocks of masters are before the right one, by their places.
+    pub(crate) skews_ms: [u64; MASTERS as usize],
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     next_worker: u32,
     pub(crate) requests: u64,
     /// How many intervals may run at the same time.
     pub(crate) ahead: u64,
     pub(crate) setting: Setting,
-    intervals: u64,
+    pub(crate) intervals: u64,
     pub(crate) faults_last: bool,
     /// Workers that will be lost, as nothing gets through to them for long.
     pub(crate) doomed: BTreeSet<WorkerId>,
@@ -57,21 +75,26 @@ pub struct Simulation {
     violation: Option<String>,
 }
 
+/// How many masters there are, or would-be ones, where there may be more than one.
+const MASTERS: u32 = 2;
+
 /// Something that will happen.
 #[derive(Debug)]
 pub(crate) enum What {
-    ToWorker(WorkerId, ToWorker),
-    ToMaster(WorkerId, ToMaster),
+    ToWorker(MasterId, WorkerId, ToWorker),
+    ToMaster(WorkerId, MasterId, ToMaster),
     Between(WorkerId, WorkerId, Between),
     /// The master hears that a connection has ended.
-    Closed(WorkerId),
+    Closed(WorkerId, MasterId),
     /// A worker hears it.
-    Ended(WorkerId),
+    Ended(MasterId, WorkerId),
+    /// A master calls a worker of the master before.
+    Call(MasterId, WorkerId),
     Ends(WorkerId, Attempt),
     FetchLate(WorkerId, u64),
     Written {
         worker: WorkerId,
-        dataset: DatasetId,
+        file: File,
         partition: u32,
         value: u64,
     },
@@ -79,6 +102,22 @@ pub(crate) enum What {
     Receive(u64),
     /// A worker process starts.
     Start,
+    /// A worker looks for a master.
+    Rejoin(WorkerId),
+    /// A process starts that is to be master, or to wait until it can be.
+    StartMaster(u32),
+    /// A standby looks at the lease.
+    Look(MasterId),
+    KeepLease(MasterId),
+    TakeoverLate(MasterId),
+    /// An interval is to be cut.
+    Due(MasterId),
+    Linger(MasterId),
+    /// A request arrives at the store, and the answer at the master.
+    Asked(MasterId, u64, Request),
+    Answered(MasterId, u64, Answer),
+    /// A master that was stopped goes on.
+    Continue(MasterId),
     /// The scheduler may be told the time.
     Tick,
     /// Whoever is alive says so.
@@ -119,6 +158,62 @@ impl Eq for Scheduled {}
 pub struct Setting {
     /// The master holds what it has received itself, besides two workers: then all workers may be lost.
     pub master_holds: bool,
+    /// What the program does is written down, and another master takes over when one is gone. It holds what it has
+    /// received, too.
+    pub takeovers: bool,
+    /// Something that is done wrong on purpose.
+    pub plant: Option<Plant>,
+}
+
+/// Something that is done wrong, so that an invariant has something to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// A master whose place in the log is taken writes to the next.
+    SkipsTheFence,
+    /// An interval runs although its input is written nowhere.
+    RunsUnrecorded,
+    /// The sink commits for any master.
+    SinkForgetsEpochs,
+    /// The sink commits an interval as often as it is told to.
+    SinkRepeats,
+    /// What no checkpoint needs is removed from the log, and with it what the older one needs.
+    ForgetsTooMuch,
+    /// A standby waits for ever.
+    NeverTakesOver,
+    /// Claims are removed with the other old entries of the log.
+    RemovesClaims,
+    /// An entry that was not written to its end is taken for one that was, and is damaged.
+    StopsAtTornEntries,
+    /// A master claims the log although it has read the claim of a later one.
+    ClaimsLate,
+    /// Blocks that masters receive are numbered on from the last that was written down, whatever the master before
+    /// had received after that.
+    SharesBlockNames,
+    /// Lease, manifests and inputs of intervals have the same name whoever writes them.
+    OneNameForAll,
+    /// Old entries of the log stay.
+    KeepsOldEntries,
+    /// A master lets go of what the next interval is made from.
+    ForgetsTooEarly,
+    /// Now and then a worker says that an attempt has ended, and goes on with it.
+    KeepsAttempts,
+    /// Received blocks that workers hold from the time with another master stay.
+    KeepsWhatNobodyReads,
+}
+
+impl Setting {
+    /// Whether the program writes down what it does.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.takeovers
+    }
+
+    pub(crate) fn careless(&self) -> Option<Careless> {
+        match self.plant {
+            Some(Plant::SinkForgetsEpochs) => Some(Careless::NoEpochs),
+            Some(Plant::SinkRepeats) => Some(Careless::Repeats),
+            _ => None,
+        }
+    }
 }
 
 /// What came of a seed.
@@ -132,12 +227,16 @@ pub struct Outcome {
     pub intervals: u64,
     /// How many things happened.
     pub events: u64,
+    /// How many masters there were, one after the other or thinking so.
+    pub masters: u64,
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.violation {
-            None => write!(f, "{} intervals, {} events", self.intervals, self.events),
+            None => {
+                write!(f, "{} intervals, {} events, {} masters", self.intervals, self.events, self.masters)
+            }
             Some(violation) => write!(f, "{violation}"),
         }
     }
@@ -165,7 +264,17 @@ impl Simulation {
             held_back: BTreeMap::new(),
             store: Store::default(),
             program,
-            master: Master::default(),
+            reference: Reference::default(),
+            master: Master::new(MasterId(0), Durable::default()),
+            masters: BTreeMap::new(),
+            next_master: 1,
+            claims: 0,
+            ended: BTreeSet::new(),
+            crashed: BTreeSet::new(),
+            paused: BTreeMap::new(),
+            store_fails_until_ms: 0,
+            one_machine: false,
+            skews_ms: [0; MASTERS as usize],
             workers: BTreeMap::new(),
             next_worker: 1,
             requests: 0,
@@ -184,18 +293,24 @@ impl Simulation {
             digest: simulation.log.digest(),
             intervals,
             events: simulation.scheduled,
+            masters: simulation.claims.max(1),
         }
     }
 
     fn live(&mut self) {
+        if self.setting.takeovers {
+            self.start_masters();
+        }
         if self.setting.master_holds {
             self.let_master_hold();
         }
         for _ in 0..self.dice.between(2..5) {
             self.start_worker();
         }
-        for interval in 0..self.intervals {
-            self.at((interval + 1) * INTERVAL_MS, What::Receive(interval));
+        if !self.setting.takeovers {
+            for interval in 0..self.intervals {
+                self.at((interval + 1) * INTERVAL_MS, What::Receive(interval));
+            }
         }
         self.at(0, What::Tick);
         self.at(0, What::Beat);
@@ -204,12 +319,74 @@ impl Simulation {
         let faults_end_ms = self.intervals * INTERVAL_MS + self.dice.below(3_000);
         self.pass(|sim| sim.now_ms >= faults_end_ms);
         self.end_faults();
-        self.pass(|sim| sim.master.first_open >= sim.intervals);
+        self.pass(Self::is_done);
         // Then all is quiet: whoever was slow is forgiven, whoever wants to leave has left.
         let quiet_ms = self.now_ms + limits::AVOIDED_MS_MAX + limits::DRAIN_MS_MAX;
         self.pass(|sim| sim.now_ms >= quiet_ms);
+        if self.setting.takeovers {
+            self.turn_to_the_last();
+        }
         self.use_all_slots();
         self.let_everything_go();
+    }
+
+    /// Two processes that want to be master; one will be.
+    fn start_masters(&mut self) {
+        self.ended.insert(self.master.id);
+        self.one_machine = self.dice.one_in(2);
+        for place in 0..MASTERS {
+            self.skews_ms[place as usize] = self.dice.below(3_000);
+            let at_ms = self.dice.below(100);
+            self.at(at_ms, What::StartMaster(place));
+        }
+    }
+
+    /// Whether all intervals are over.
+    fn is_done(&self) -> bool {
+        if self.setting.takeovers {
+            return self.store.committed() >= self.intervals;
+        }
+        self.master.first_open >= self.intervals
+    }
+
+    /// It is the turn of the master that runs the program in the end.
+    fn turn_to_the_last(&mut self) {
+        match self.master_to_join() {
+            Some(last) => {
+                self.turn(last);
+                let (masters, looks_back) = (u64::from(self.next_master), self.program.looks_back());
+                let checked = self.invariants.memory.store_bounded(self.store.len(), masters, looks_back);
+                self.check(checked);
+            }
+            None => self.check(Err("there is no master in the end".to_owned())),
+        }
+    }
+
+    /// It is that master's turn, if its process has not ended.
+    pub(crate) fn turn(&mut self, id: MasterId) -> bool {
+        if self.master.id != id {
+            let Some(master) = self.masters.remove(&id) else { return false };
+            let before = std::mem::replace(&mut self.master, master);
+            if !self.ended.contains(&before.id) {
+                self.masters.insert(before.id, before);
+            }
+        }
+        !self.ended.contains(&id)
+    }
+
+    /// A master process, unless it has ended long since.
+    pub(crate) fn master_of(&self, id: MasterId) -> Option<&Master> {
+        if self.master.id == id { Some(&self.master) } else { self.masters.get(&id) }
+    }
+
+    /// What `reader` reads from `holder`, if it answers.
+    pub(crate) fn held_by(&self, holder: WorkerId, reader: WorkerId) -> Option<&BTreeMap<BlockId, u64>> {
+        if holder != WorkerId::MASTER || !self.setting.takeovers {
+            return self.workers.get(&holder).map(|worker| &worker.blocks);
+        }
+        let master = self.workers.get(&reader)?.master?;
+        let answers = !self.ended.contains(&master) && !self.paused.contains_key(&master);
+        self.master_of(master).filter(|_| answers).map(|master| &master.own)
     }
 
     /// Lets things happen until it `is_enough`, or something is wrong.
@@ -228,28 +405,50 @@ impl Simulation {
             self.held_back.entry(way).or_default().push_back(what);
             return;
         }
+        if let Some(master) = whose_turn(&what) {
+            if let Some(waiting) = self.paused.get_mut(&master) {
+                waiting.push_back(what);
+                return;
+            }
+            if !self.turn(master) {
+                // Nobody is there; whoever wanted to join sees it.
+                if let What::ToMaster(id, _, ToMaster::Joined { .. }) = what {
+                    self.send(Node::Master(master), Node::Worker(id), What::Ended(master, id));
+                }
+                return;
+            }
+        }
         match what {
-            What::ToWorker(id, message) => self.worker_hears(id, message),
-            What::ToMaster(id, message) => self.master_hears(id, message),
+            What::ToWorker(from, id, message) => self.worker_hears(from, id, message),
+            What::ToMaster(id, _, message) => self.master_hears(id, message),
             What::Between(from, to, message) => self.hears_between(from, to, message),
-            What::Closed(id) => self.lost(id),
-            What::Ended(id) => self.ends(id, "has lost its master"),
+            What::Closed(id, _) => self.lost(id),
+            What::Ended(master, id) => self.connection_ends(master, id),
+            What::Call(master, id) => self.called(master, id),
             What::Ends(id, attempt) => self.task_ends(id, attempt),
             What::FetchLate(id, request) => self.fetch_is_late(id, request),
-            What::Written { worker, dataset, partition, value } => {
-                self.written(worker, dataset, partition, value);
-            }
+            What::Written { worker, file, partition, value } => self.written(worker, file, partition, value),
             What::Recorded(interval) => self.recorded(interval),
             What::Receive(interval) => self.receive(interval),
             What::Start => self.start_worker(),
+            What::Rejoin(id) => self.rejoin(id),
+            What::StartMaster(place) => self.start_master(place),
+            What::Look(_) => self.look(),
+            What::KeepLease(_) => self.keep_lease(),
+            What::TakeoverLate(_) => self.takeover_is_late(),
+            What::Due(_) => self.due(),
+            What::Linger(_) => self.linger(),
+            What::Asked(master, nth, request) => self.asked(master, nth, request),
+            What::Answered(_, nth, answer) => self.answered(nth, answer),
+            What::Continue(master) => self.continues(master),
             What::Tick => {
-                self.tick();
+                self.each_master(Self::tick);
                 self.at(self.now_ms + limits::CLOCK_MS, What::Tick);
             }
             What::Beat => self.beat(),
             What::Fault => {
                 if self.faults_last {
-                    let fault = Fault::draw(&mut self.dice);
+                    let fault = Fault::draw(&mut self.dice, self.setting.takeovers);
                     self.strike(fault);
                     let next_ms = self.now_ms + self.dice.between(100..900);
                     self.at(next_ms, What::Fault);
@@ -264,6 +463,45 @@ impl Simulation {
         }
     }
 
+    /// Each master that runs the program, or thinks so, does something in its turn.
+    fn each_master(&mut self, does: fn(&mut Self)) {
+        if !self.setting.takeovers {
+            return does(self);
+        }
+        let all = self.masters.values().chain([&self.master]);
+        let awake = all.filter(|master| {
+            master.durable.phase >= Phase::TakingOver
+                && !self.paused.contains_key(&master.id)
+                && !self.ended.contains(&master.id)
+        });
+        let ids: BTreeSet<MasterId> = awake.map(|master| master.id).collect();
+        for id in ids {
+            if self.turn(id) {
+                does(self);
+            }
+        }
+    }
+
+    /// A master that was stopped goes on, with all that has come meanwhile.
+    pub(crate) fn continues(&mut self, master: MasterId) {
+        if let Some(waiting) = self.paused.remove(&master) {
+            self.log.say(self.now_ms, format_args!("{master} goes on"));
+            for what in waiting {
+                self.at(self.now_ms, what);
+            }
+        }
+    }
+
+    fn connection_ends(&mut self, master: MasterId, id: WorkerId) {
+        if self.workers.get(&id).is_none_or(|worker| worker.master != Some(master)) {
+            return;
+        }
+        match self.setting.takeovers {
+            true => self.loses_master(id, "has lost its master"),
+            false => self.ends(id, "has lost its master"),
+        }
+    }
+
     pub(crate) fn at(&mut self, at_ms: u64, what: What) {
         self.scheduled += 1;
         self.queue.push(Reverse(Scheduled { at_ms, nth: self.scheduled, what }));
@@ -274,16 +512,21 @@ impl Simulation {
         self.at(at_ms, what);
     }
 
+    /// The master whose turn it is says something.
     pub(crate) fn tell_worker(&mut self, id: WorkerId, message: ToWorker) {
-        self.send(Node::Master, Node::Worker(id), What::ToWorker(id, message));
+        let me = self.master.id;
+        self.send(Node::Master(me), Node::Worker(id), What::ToWorker(me, id, message));
     }
 
     /// What became of an attempt may be said twice, if the sender does not know whether it was heard.
     pub(crate) fn tell_master(&mut self, id: WorkerId, message: ToMaster) {
+        // Without a master nobody waits for it.
+        let Some(master) = self.workers.get(&id).and_then(|worker| worker.master) else { return };
+        let (from, to) = (Node::Worker(id), Node::Master(master));
         if self.faults_last && matches!(message, ToMaster::Ran { .. }) && self.dice.one_in(30) {
-            self.send(Node::Worker(id), Node::Master, What::ToMaster(id, message.clone()));
+            self.send(from, to, What::ToMaster(id, master, message.clone()));
         }
-        self.send(Node::Worker(id), Node::Master, What::ToMaster(id, message));
+        self.send(from, to, What::ToMaster(id, master, message));
     }
 
     /// What was held back gets through, in its order.
@@ -295,18 +538,28 @@ impl Simulation {
     }
 
     fn start_worker(&mut self) {
+        if self.setting.takeovers && self.master_to_join().is_none() {
+            // It tries until there is one.
+            return self.at(self.now_ms + 100, What::Start);
+        }
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let slots = self.dice.between(1..4) as u32;
-        self.workers.insert(id, Worker::new(slots as usize, self.now_ms));
-        self.tell_master(id, ToMaster::Joined { slots });
+        let master = self.master_to_join().unwrap_or(self.master.id);
+        self.workers.insert(id, Worker::new(slots as usize, master, self.now_ms));
+        match self.setting.takeovers {
+            true => self.joins(id, master),
+            false => self.tell_master(id, ToMaster::Joined { slots }),
+        }
     }
 
     /// A worker process ends, and another starts in its place.
     pub(crate) fn ends(&mut self, id: WorkerId, why: &str) {
-        if self.workers.remove(&id).is_some() {
+        if let Some(worker) = self.workers.remove(&id) {
             self.log.say(self.now_ms, format_args!("{id} {why}"));
-            self.send(Node::Worker(id), Node::Master, What::Closed(id));
+            if let Some(master) = worker.master {
+                self.send(Node::Worker(id), Node::Master(master), What::Closed(id, master));
+            }
             let later_ms = self.now_ms + self.dice.between(100..3_000);
             self.at(later_ms, What::Start);
         }
@@ -317,12 +570,32 @@ impl Simulation {
         let silent = |heard_ms: u64| now_ms - heard_ms > limits::SILENCE_MS_MAX;
         let ids: Vec<WorkerId> = self.workers.keys().copied().filter(|id| *id != WorkerId::MASTER).collect();
         for id in ids {
-            if self.workers.get(&id).is_some_and(|worker| silent(worker.heard_ms)) {
-                self.ends(id, "hears nothing from its master");
-            } else {
-                self.tell_master(id, ToMaster::Ping);
+            let hears = self.workers.get(&id).filter(|worker| worker.master.is_some());
+            match hears.map(|worker| silent(worker.heard_ms)) {
+                None => {}
+                Some(true) if self.setting.takeovers => {
+                    self.loses_master(id, "hears nothing from its master")
+                }
+                Some(true) => self.ends(id, "hears nothing from its master"),
+                Some(false) => self.tell_master(id, ToMaster::Ping),
             }
         }
+        self.each_master(Self::master_beats);
+        let is_some_open = !self.is_done();
+        let patience_ms = if self.setting.takeovers { limits::REJOIN_MS_MAX } else { 0 };
+        let checked = self.invariants.progress.goes_on(now_ms, is_some_open, patience_ms);
+        self.check(checked);
+        if !self.setting.takeovers {
+            // A checkpoint whose writer was lost is asked for again.
+            self.save();
+        }
+        self.at(now_ms + limits::PING_MS, What::Beat);
+    }
+
+    /// The master whose turn it is looks who is silent, and says that it is there.
+    fn master_beats(&mut self) {
+        let now_ms = self.now_ms;
+        let silent = |heard_ms: u64| now_ms - heard_ms > limits::SILENCE_MS_MAX;
         let links = self.master.links.iter().filter(|(id, _)| **id != WorkerId::MASTER);
         let links: Vec<(WorkerId, u64)> = links.map(|(id, link)| (*id, link.heard_ms)).collect();
         for (id, heard_ms) in links {
@@ -339,18 +612,16 @@ impl Simulation {
         let datasets_max = (open - horizon) as usize * self.program.datasets_max();
         let checked = self.invariants.memory.bounded(&size, datasets_max);
         self.check(checked);
-        let checked = self.invariants.progress.goes_on(now_ms, self.master.first_open < self.intervals);
-        self.check(checked);
-        // A checkpoint whose writer was lost is asked for again.
-        self.save();
-        self.at(now_ms + limits::PING_MS, What::Beat);
+        if self.setting.takeovers {
+            self.save();
+        }
     }
 
-    fn written(&mut self, id: WorkerId, dataset: DatasetId, partition: u32, value: u64) {
+    fn written(&mut self, id: WorkerId, file: File, partition: u32, value: u64) {
         // Whoever died meanwhile leaves nothing, or the beginning of it.
         let lives = self.workers.contains_key(&id);
-        if self.store.write(dataset, partition, value, &mut self.dice, self.faults_last || !lives) && lives {
-            self.tell_master(id, ToMaster::Saved { dataset, partition });
+        if self.store.write(file, partition, value, &mut self.dice, self.faults_last || !lives) && lives {
+            self.tell_master(id, ToMaster::Saved { file, partition });
         }
     }
 
@@ -361,6 +632,9 @@ impl Simulation {
         let ways: Vec<(Node, Node)> = self.held_back.keys().copied().collect();
         ways.into_iter().for_each(|(from, to)| self.open(from, to));
         self.workers.values_mut().for_each(|worker| worker.slow = 1);
+        for master in self.paused.keys().copied().collect::<Vec<_>>() {
+            self.continues(master);
+        }
         self.invariants.progress.faults_end(self.now_ms);
     }
 
@@ -369,16 +643,19 @@ impl Simulation {
         if self.violation.is_some() {
             return;
         }
-        let slots: usize = self.workers.values().map(|worker| worker.slots).sum();
-        let dataset = self.program.plain(slots as u32 + 1);
+        let mine = self.workers.values().filter(|worker| worker.master == Some(self.master.id));
+        let slots: usize = mine.map(|worker| worker.slots).sum();
+        let dataset = self.master.described.plain(slots as u32 + 1);
         let job = JobId(u64::MAX);
-        self.invariants.outputs.submitted(job);
-        self.master.jobs.insert(job, Wanted { interval: u64::MAX, horizon: 0, target: dataset.id });
+        self.invariants.outputs.submitted(self.master.id, job);
+        self.master.jobs.insert(job, Wanted { interval: u64::MAX, horizon: 0, target: Made(u64::MAX) });
         let target = dataset.id;
         self.step(Event::JobSubmitted { job, datasets: vec![dataset], target });
         let checked = self.invariants.slots.all_used(self.master.scheduler.size().running, slots);
         self.check(checked);
-        self.pass(|sim| sim.master.jobs.is_empty());
+        let me = self.master.id;
+        self.pass(|sim| sim.master_of(me).is_none_or(|master| master.jobs.is_empty()));
+        self.turn(me);
         self.step(Event::Forgotten { datasets: vec![target] });
     }
 
@@ -386,14 +663,15 @@ impl Simulation {
         let from = self.master.horizon;
         self.master.horizon = u64::MAX;
         self.let_go(from..self.intervals);
-        let later_ms = self.now_ms + 10_000;
+        let (me, later_ms) = (self.master.id, self.now_ms + 10_000);
         self.pass(|sim| sim.now_ms >= later_ms);
+        self.turn(me);
         if self.violation.is_none() {
             let left =
                 self.workers.iter().find_map(|(id, worker)| Some((*id, *worker.blocks.keys().next()?)));
             let checked = self.invariants.memory.empty(&self.master.scheduler.size(), left);
             self.check(checked);
-            let checked = self.invariants.outputs.all_done();
+            let checked = self.invariants.outputs.all_done(self.master.id);
             self.check(checked);
         }
     }
@@ -412,9 +690,30 @@ impl Simulation {
 /// Over which way something comes.
 fn way(what: &What) -> Option<(Node, Node)> {
     match what {
-        What::ToWorker(id, _) | What::Ended(id) => Some((Node::Master, Node::Worker(*id))),
-        What::ToMaster(id, _) | What::Closed(id) => Some((Node::Worker(*id), Node::Master)),
+        What::ToWorker(master, id, _) | What::Ended(master, id) | What::Call(master, id) => {
+            Some((Node::Master(*master), Node::Worker(*id)))
+        }
+        What::ToMaster(id, master, _) | What::Closed(id, master) => {
+            Some((Node::Worker(*id), Node::Master(*master)))
+        }
         What::Between(from, to, _) => Some((Node::Worker(*from), Node::Worker(*to))),
+        What::Asked(master, ..) => Some((Node::Master(*master), Node::Store)),
+        What::Answered(master, ..) => Some((Node::Store, Node::Master(*master))),
+        _ => None,
+    }
+}
+
+/// The master that has something to do.
+fn whose_turn(what: &What) -> Option<MasterId> {
+    match what {
+        What::ToMaster(_, master, _)
+        | What::Closed(_, master)
+        | What::Look(master)
+        | What::KeepLease(master)
+        | What::TakeoverLate(master)
+        | What::Due(master)
+        | What::Linger(master)
+        | What::Answered(master, ..) => Some(*master),
         _ => None,
     }
 }

@@ -5,14 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use cutwater_core::{Attempt, BlockId, Dataset, DatasetId, Parent, Shape, Stage, Task, TaskError, WorkerId};
+use cutwater_core::{Attempt, BlockId, Dataset, DatasetId, Parent, Shape, Task, TaskError, WorkerId};
 
 use crate::{
+    description::{Plan, file_of},
     message::{Between, Ran, ToMaster, ToWorker},
-    network::Node,
-    program::{self, Program},
-    simulation::{Simulation, What},
-    store::Store,
+    network::{MasterId, Node},
+    program,
+    simulation::{Plant, Simulation, What},
+    store::{File, Store},
 };
 
 /// How long a worker waits for blocks of another.
@@ -23,8 +24,15 @@ pub struct Worker {
     /// How many times longer its tasks take.
     pub slow: u64,
     pub blocks: BTreeMap<BlockId, u64>,
-    /// When the master was last heard.
+    /// The master that it works for, or else it waits for one of a later epoch.
+    pub master: Option<MasterId>,
+    /// The epoch of the last.
+    pub epoch: u64,
+    /// Where the last was: it may be started again there.
+    pub place: u32,
+    /// When the master was last heard, and since when there is none.
     pub heard_ms: u64,
+    pub orphaned_ms: u64,
     orders: BTreeMap<Attempt, Order>,
     /// Attempts that have all they read and no slot.
     ready: VecDeque<Attempt>,
@@ -34,12 +42,14 @@ pub struct Worker {
 
 struct Order {
     task: Task,
-    stage: Arc<Stage>,
+    plan: Arc<Plan>,
     remote: Vec<(BlockId, WorkerId)>,
     fetched: BTreeMap<BlockId, u64>,
     /// Requests that were not answered yet.
     waits_for: usize,
     cancelled: bool,
+    /// It was for a master before.
+    abandoned: bool,
 }
 
 struct Request {
@@ -50,11 +60,15 @@ struct Request {
 }
 
 impl Worker {
-    pub fn new(slots: usize, now_ms: u64) -> Self {
+    pub fn new(slots: usize, master: MasterId, now_ms: u64) -> Self {
         Self {
             slots,
             slow: 1,
             blocks: BTreeMap::new(),
+            master: Some(master),
+            epoch: 0,
+            place: 0,
+            orphaned_ms: 0,
             heard_ms: now_ms,
             orders: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -63,20 +77,36 @@ impl Worker {
         }
     }
 
+    /// What another master had it do is of no use to the next. What runs stops at the next records, if it is not over by
+    /// then.
+    pub fn begin_anew(&mut self) {
+        self.ready.clear();
+        self.orders.retain(|attempt, _| self.running.contains(attempt));
+        self.orders.values_mut().for_each(|order| order.abandoned = true);
+    }
+
+    /// What runs on it.
+    pub fn running(&self) -> impl Iterator<Item = Attempt> {
+        self.running.iter().copied()
+    }
+
     /// How many attempts it was sent and has not reported.
     pub fn occupied(&self) -> usize {
-        self.orders.len()
+        self.orders.values().filter(|order| !order.abandoned).count()
     }
 }
 
 impl Simulation {
-    pub(crate) fn worker_hears(&mut self, id: WorkerId, message: ToWorker) {
+    pub(crate) fn worker_hears(&mut self, from: MasterId, id: WorkerId, message: ToWorker) {
         let now_ms = self.now_ms;
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        // Connections to masters before are closed.
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.master == Some(from)) else {
+            return;
+        };
         worker.heard_ms = now_ms;
         match message {
             ToWorker::Ping => {}
-            ToWorker::Run { task, stage, remote } => self.take_in(id, task, stage, remote),
+            ToWorker::Run { task, plan, remote } => self.take_in(id, task, plan, remote),
             ToWorker::Cancel(attempt) => {
                 if let Some(order) = worker.orders.get_mut(&attempt) {
                     order.cancelled = true;
@@ -86,23 +116,24 @@ impl Simulation {
                     }
                 }
             }
-            ToWorker::Hold(block) => {
-                worker.blocks.insert(block, program::received(&block));
+            ToWorker::Hold(block, value) => {
+                worker.blocks.insert(block, value);
                 self.tell_master(id, ToMaster::Held(block));
             }
             ToWorker::Copy { from, blocks } => self.fetch(id, from, blocks, None),
             ToWorker::Drop(blocks) => worker.blocks.retain(|block, _| !blocks.contains(block)),
-            ToWorker::Save { dataset, partition } => {
+            ToWorker::Save { dataset, partition, epoch } => {
                 if let Some(value) = worker.blocks.get(&BlockId::Partition { dataset, partition }).copied() {
                     let took_ms = 5 + self.dice.below(150);
-                    self.at(now_ms + took_ms, What::Written { worker: id, dataset, partition, value });
+                    let file = File { epoch, dataset };
+                    self.at(now_ms + took_ms, What::Written { worker: id, file, partition, value });
                 }
             }
             ToWorker::Stop => self.ends(id, "is told that it may leave"),
         }
     }
 
-    fn take_in(&mut self, id: WorkerId, task: Task, stage: Arc<Stage>, remote: Vec<(BlockId, WorkerId)>) {
+    fn take_in(&mut self, id: WorkerId, task: Task, plan: Arc<Plan>, remote: Vec<(BlockId, WorkerId)>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let attempt = task.attempt;
         let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
@@ -114,7 +145,8 @@ impl Simulation {
         // What was said to be here is read here.
         by_worker.remove(&id);
         let waits_for = by_worker.len();
-        let order = Order { task, stage, remote, fetched: BTreeMap::new(), waits_for, cancelled: false };
+        let (fetched, cancelled, abandoned) = Default::default();
+        let order = Order { task, plan, remote, fetched, waits_for, cancelled, abandoned };
         worker.orders.insert(attempt, order);
         let checked = self.invariants.slots.occupied(id, worker.occupied(), worker.slots);
         self.check(checked);
@@ -132,7 +164,8 @@ impl Simulation {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.requests.insert(request, Request { from, blocks: blocks.clone(), attempt });
             // A process that is gone refuses the connection at once.
-            let late_ms = if self.workers.contains_key(&from) { FETCH_MS } else { 5 };
+            let is_there = from == WorkerId::MASTER || self.workers.contains_key(&from);
+            let late_ms = if is_there { FETCH_MS } else { 5 };
             self.at(self.now_ms + late_ms, What::FetchLate(id, request));
             self.send(
                 Node::Worker(id),
@@ -143,10 +176,10 @@ impl Simulation {
     }
 
     pub(crate) fn hears_between(&mut self, from: WorkerId, id: WorkerId, message: Between) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
         match message {
             Between::Fetch { request, blocks } => {
-                let values = blocks.iter().map(|block| worker.blocks.get(block).copied()).collect();
+                let Some(held) = self.held_by(id, from) else { return };
+                let values = blocks.iter().map(|block| held.get(block).copied()).collect();
                 self.send(
                     Node::Worker(id),
                     Node::Worker(from),
@@ -154,6 +187,7 @@ impl Simulation {
                 );
             }
             Between::Fetched { request, values } => {
+                let Some(worker) = self.workers.get_mut(&id) else { return };
                 let Some(Request { from, blocks, attempt }) = worker.requests.remove(&request) else {
                     return;
                 };
@@ -262,18 +296,21 @@ impl Simulation {
             return;
         }
         let Some(order) = worker.orders.remove(&attempt) else { return };
-        let result = if order.cancelled {
+        let result = if order.cancelled || (order.abandoned && self.dice.one_in(2)) {
             Err(TaskError::Cancelled)
         } else if fails {
             Err(TaskError::External { operator: "a task".into(), message: "the disk is on fire".into() })
         } else {
-            let run = Run { id, worker, order: &order, store: &self.store, program: &self.program };
+            let run = Run { id, worker, order: &order, store: &self.store };
             run.whole().map(|(value, stored, read)| {
                 let names = stored.keys().copied().collect();
                 worker.blocks.extend(stored);
                 Ran { value, stored: names, read }
             })
         };
+        if self.setting.plant == Some(Plant::KeepsAttempts) && self.dice.one_in(20) {
+            worker.orders.insert(attempt, order);
+        }
         self.log.say(self.now_ms, format_args!("{id} ends {attempt}: {result:?}"));
         self.tell_master(id, ToMaster::Ran { attempt, result });
         self.use_slots(id);
@@ -286,7 +323,6 @@ struct Run<'a> {
     worker: &'a Worker,
     order: &'a Order,
     store: &'a Store,
-    program: &'a Program,
 }
 
 type Stored = BTreeMap<BlockId, u64>;
@@ -296,7 +332,8 @@ impl Run<'_> {
         let (mut stored, mut read) = (Stored::new(), 0);
         let (target, partition) = (self.order.task.target, self.order.task.attempt.partition);
         let value = self.compute(target, partition, &mut stored, &mut read)?;
-        if let Shape::Pieces(pieces) = self.program.dataset(target).shape {
+        let shape = self.order.plan.stage.datasets.iter().find(|dataset| dataset.id == target);
+        if let Some(Shape::Pieces(pieces)) = shape.map(|dataset| dataset.shape) {
             for reduce in 0..pieces {
                 let piece = BlockId::Piece { dataset: target, map: partition, reduce };
                 stored.insert(piece, program::piece(value, reduce));
@@ -312,7 +349,7 @@ impl Run<'_> {
         stored: &mut Stored,
         read: &mut u64,
     ) -> Result<u64, TaskError> {
-        let stage = &self.order.stage;
+        let Plan { stage, known } = &*self.order.plan;
         let defect = || TaskError::Internal(format!("{id} is not in its stage"));
         let dataset: &Dataset = stage.datasets.iter().find(|dataset| dataset.id == id).ok_or_else(defect)?;
         let own = BlockId::Partition { dataset: id, partition };
@@ -328,9 +365,9 @@ impl Run<'_> {
         }
         let split = dataset.splits.get(partition as usize);
         let value = if let Some(split) = split.filter(|split| !split.place.is_empty()) {
-            debug_assert!(split.blocks.is_empty());
             let damaged = || TaskError::Internal(format!("the checkpoint of {own} cannot be read"));
-            self.store.read(id, partition).ok_or_else(damaged)?
+            let file = file_of(&split.place).ok_or_else(damaged)?;
+            self.store.read(file, partition).ok_or_else(damaged)?
         } else {
             let mut inputs = Vec::new();
             for block in split.iter().flat_map(|split| &split.blocks) {
@@ -338,7 +375,7 @@ impl Run<'_> {
             }
             for parent in &dataset.parents {
                 let from = parent.dataset();
-                let partitions = self.program.dataset(from).partitions;
+                let partitions = known.get(&from).map_or(0, |(_, partitions)| *partitions);
                 match parent {
                     Parent::Narrow { map, .. } => {
                         for partition in map.of(partition, partitions) {
@@ -354,7 +391,8 @@ impl Run<'_> {
                 }
             }
             *read += inputs.len() as u64;
-            program::made(id, partition, &inputs)
+            let (what, _) = known.get(&id).copied().ok_or_else(defect)?;
+            program::made(what, partition, &inputs)
         };
         if keep {
             stored.insert(own, value);

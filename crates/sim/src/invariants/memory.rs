@@ -1,5 +1,8 @@
 use cutwater_core::{BlockId, WorkerId, limits, scheduler::Size};
 
+/// How many intervals may pass between the older checkpoint that is held and the newest interval once nothing fails.
+const INTERVALS_BEHIND_MAX: u64 = 8;
+
 /// What is remembered follows what is needed, and in the end there is nothing.
 #[derive(Default)]
 pub(crate) struct Memory;
@@ -11,6 +14,17 @@ impl Memory {
         }
         if size.kinds > limits::HISTORY_KINDS_MAX {
             return Err(format!("{} kinds of stages are remembered", size.kinds));
+        }
+        Ok(())
+    }
+
+    /// What is written down follows what a restart needs: beside an object or two for each master, some intervals.
+    pub fn store_bounded(&self, objects: usize, masters: u64, looks_back: u64) -> Result<(), String> {
+        // Of each master an epoch, a lease and a claim, and what one that was overtaken has left; and of each interval
+        // between the older checkpoint and the last interval two entries and what was received.
+        let objects_max = 5 * masters + 3 * (looks_back + INTERVALS_BEHIND_MAX);
+        if objects as u64 > objects_max {
+            return Err(format!("{objects} objects are in the store, and {objects_max} may be needed"));
         }
         Ok(())
     }

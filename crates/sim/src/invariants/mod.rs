@@ -1,8 +1,9 @@
 //! What must always hold, one thing a file. Each says in words what did not.
 
-mod inputs;
 mod memory;
 mod needed;
+mod no_interval_without_its_input;
+mod no_two_masters_commit;
 mod outputs;
 mod progress;
 mod slots;
@@ -11,7 +12,8 @@ mod slots;
 #[derive(Default)]
 pub(crate) struct Invariants {
     pub outputs: outputs::Outputs,
-    pub inputs: inputs::Inputs,
+    pub inputs: no_interval_without_its_input::Inputs,
+    pub no_two_masters_commit: no_two_masters_commit::NoTwoMastersCommit,
     pub needed: needed::Needed,
     pub memory: memory::Memory,
     pub progress: progress::Progress,

@@ -17,9 +17,9 @@ impl Progress {
         self.calm_since_ms = self.calm_since_ms.map(|_| now_ms);
     }
 
-    pub fn goes_on(&self, now_ms: u64, is_some_open: bool) -> Result<(), String> {
+    pub fn goes_on(&self, now_ms: u64, is_some_open: bool, patience_ms: u64) -> Result<(), String> {
         match self.calm_since_ms {
-            Some(since_ms) if is_some_open && now_ms > since_ms + INTERVAL_MS_MAX => {
+            Some(since_ms) if is_some_open && now_ms > since_ms + INTERVAL_MS_MAX + patience_ms => {
                 Err(format!("nothing fails any more, and no interval has ended for {} ms", now_ms - since_ms))
             }
             _ => Ok(()),

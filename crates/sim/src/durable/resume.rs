@@ -1,0 +1,152 @@
+//! Going on where the program was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cutwater_core::{BlockId, DatasetId, Event, progress::Interval};
+
+use super::{Phase, Purpose, journal::understood};
+use crate::{
+    program::Made,
+    simulation::{Simulation, What},
+    store::{File, Folder, Manifest, Name, Object, Request},
+};
+
+impl Simulation {
+    pub(super) fn opened_sink(&mut self, committed: u64) {
+        self.master.durable.committed_before = committed;
+        self.ask(Purpose::ListManifests, Request::List(Folder::Manifests));
+    }
+
+    pub(super) fn listed_manifests(&mut self, names: Vec<Name>) {
+        self.ask(Purpose::ReadManifests, Request::Get(names));
+    }
+
+    pub(super) fn read_manifests(&mut self, found: Vec<Option<Object>>) {
+        let readable = found.into_iter().flatten().filter_map(|object| match object {
+            Object::Manifest(manifest) => Some(manifest),
+            _ => None,
+        });
+        self.master.durable.manifests = readable.collect();
+        self.ask(Purpose::ListStates, Request::ListStates);
+    }
+
+    /// The newest states of which all is there are used; what else is there of manifests cannot be.
+    pub(super) fn listed_states(&mut self, listed: BTreeSet<File>) {
+        let durable = &mut self.master.durable;
+        let is_there = |manifest: &Manifest| manifest.states.values().all(|(id, _)| listed.contains(id));
+        durable.manifests.retain(is_there);
+        durable.listed = listed;
+        let used = durable.manifests.last().cloned();
+        for (what, (file, partitions)) in used.iter().flat_map(|manifest| &manifest.states) {
+            self.master.described.read_from(*what, *file, *partitions);
+        }
+        durable.files = used.as_ref().map(|manifest| manifest.states.clone()).unwrap_or_default();
+        self.master.checkpoints.extend(used.as_ref().map(|manifest| manifest.interval));
+        self.master.horizon = self.needed_from(used.map(|manifest| manifest.interval));
+        let mut inputs = Vec::new();
+        let intervals = self.master.durable.history.intervals.iter();
+        inputs.extend(intervals.map(|interval| (interval.number - 1, interval.epoch)));
+        inputs.retain(|(interval, _)| *interval >= self.master.horizon);
+        let name = |(interval, epoch): &(u64, u64)| Name::Input {
+            interval: *interval,
+            epoch: self.named_by(*epoch),
+        };
+        let names = inputs.iter().map(name).collect();
+        self.ask(Purpose::ReadInputs(inputs), Request::Get(names));
+    }
+
+    /// The first interval that anything after a checkpoint looks back at.
+    pub(super) fn needed_from(&self, checkpoint: Option<u64>) -> u64 {
+        // A state is made from the one before it.
+        checkpoint.map_or(0, |at| (at + 2).saturating_sub(self.program.looks_back()).min(at))
+    }
+
+    /// Whether another master has claimed the log since this one did, which it will find out.
+    fn is_overtaken(&self) -> bool {
+        self.invariants.no_two_masters_commit.claimed() > self.master.durable.epoch
+    }
+
+    /// What this process is to hold again of what masters before have received.
+    pub(super) fn read_inputs(&mut self, intervals: &[(u64, u64)], found: Vec<Option<Object>>) {
+        let mut contents = BTreeMap::new();
+        for object in found {
+            let Some(Object::Input(blocks)) = object else {
+                if self.is_overtaken() {
+                    return self.master_is_over("lacks what another has removed");
+                }
+                let checked = self.invariants.inputs.lacks(&format!("{intervals:?}"));
+                return self.check(checked);
+            };
+            contents.extend(blocks);
+        }
+        self.resume(contents);
+    }
+
+    fn resume(&mut self, contents: BTreeMap<BlockId, u64>) {
+        let durable = &self.master.durable;
+        let start = durable.completed.max(durable.committed_before);
+        let horizon = self.master.horizon;
+        let mut old = Vec::new();
+        let mut known = Vec::new();
+        for Interval { number, input, .. } in durable.history.intervals.clone() {
+            let (interval, input) = (number - 1, understood(&input));
+            for (what, name) in input.kept {
+                if Made(what).interval() >= horizon {
+                    self.master.described.call(Made(what), name);
+                }
+            }
+            if interval < horizon {
+                old.extend(input.blocks.into_iter().flatten());
+            } else {
+                known.push((interval, input.blocks));
+            }
+        }
+        let checked =
+            self.invariants.inputs.resumes(horizon, start, known.iter().map(|(interval, _)| *interval));
+        if !self.is_overtaken() {
+            self.check(checked);
+        }
+        self.step(Event::InputsReleased { blocks: old });
+        let last = known.last().map(|(interval, _)| *interval);
+        for (interval, blocks) in known {
+            let held: Vec<(BlockId, u64)> =
+                blocks.iter().flatten().filter_map(|block| Some((*block, *contents.get(block)?))).collect();
+            for (block, _) in &held {
+                self.master.holding.insert(*block, Default::default());
+            }
+            self.hold_myself(held);
+            self.master.recording.insert(interval);
+            self.master.recorded.insert(interval);
+            if interval < start {
+                let datasets = self.master.described.describe(&self.program, interval, &blocks);
+                self.master.untold.extend(datasets);
+            }
+            self.master.received.insert(interval, blocks);
+        }
+        (self.master.next, self.master.first_open) = (start, start);
+        self.master.durable.next_cut = last.map_or(start, |last| (last + 1).max(start));
+        let called: BTreeSet<DatasetId> = self.master.described.called().collect();
+        self.use_only(called);
+        self.log.say(self.now_ms, format_args!("{} goes on with interval {start}", self.master.id));
+        self.master.durable.phase = Phase::Running;
+        self.hold_more();
+        self.run_intervals();
+        self.at(self.now_ms, What::Due(self.master.id));
+    }
+
+    /// An interval may be due.
+    pub(crate) fn due(&mut self) {
+        let interval = self.master.durable.next_cut;
+        let due_ms = (interval + 1) * crate::simulation::INTERVAL_MS;
+        if interval >= self.intervals {
+            return;
+        }
+        // Not many before those that run.
+        if self.now_ms >= due_ms && interval < self.master.first_open + self.ahead {
+            self.master.durable.next_cut += 1;
+            self.receive(interval);
+            return self.at(self.now_ms + 1, What::Due(self.master.id));
+        }
+        self.at(due_ms.max(self.now_ms + 20), What::Due(self.master.id));
+    }
+}
