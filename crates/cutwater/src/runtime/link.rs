@@ -26,8 +26,8 @@ use crate::{
 ///
 /// Properties:
 /// - neither kind ever makes the master wait: a message is put into a queue;
-/// - the queues need no bound of their own, since a worker is sent as many tasks as it has slots, and
-///   blocks to hold are bounded where they are received.
+/// - the queues need no bound of their own, since a worker is sent as many tasks as it has slots and a few hints
+///   for each shuffle, and blocks to hold are bounded where they are received.
 ///
 /// Only the master's thread touches it. If the process dies, the worker notices and ends.
 pub(crate) enum Link {
