@@ -1,4 +1,4 @@
-//! Who a master that takes over waits for.
+//! Who a master that takes over waits for, what it names, and what one does that was overtaken.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::net::TcpListener;
@@ -80,4 +80,54 @@ fn may_stay() -> bool {
 #[test]
 fn a_newcomer_does_not_take_the_place_of_a_worker_that_comes_later() {
     assert!((0..5).any(|_| may_stay()), "it was sent away");
+}
+
+/// Workers may hold blocks that the master before had received and not written down: these are others.
+#[test]
+fn blocks_that_two_masters_receive_have_different_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocks = || {
+        let ctx =
+            Context::builder("names").checkpoint(dir.path().to_str().unwrap()).threads(1).build().unwrap();
+        let rdd = ctx.parallelize([1, 2]);
+        let splits = rdd.node().dataset.splits.to_vec();
+        splits.into_iter().flat_map(|split| split.blocks).collect::<HashSet<BlockId>>()
+    };
+    let (before, after) = (blocks(), blocks());
+    assert!(!before.is_empty() && before.is_disjoint(&after), "{before:?}, then {after:?}");
+}
+
+/// What a worker is told last by a master that ends, having been overtaken or not.
+fn last_word(is_overtaken: bool) -> Vec<ToWorker> {
+    let token = Token::new().unwrap();
+    let mut settings = Context::builder("overtaken").threads(1).build().unwrap().settings().clone();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    settings.role = Role::Master { listen: address, workers: 0 };
+    settings.token = Some(token.clone());
+    let credentials = settings.network.credentials(Some(&token)).unwrap();
+    let starts = thread::spawn(move || Engine::start(&settings, None).unwrap());
+    let network = cluster::network_threads().unwrap();
+    let (mut worker, _) = network.block_on(join(address, &credentials, None));
+    let engine = starts.join().unwrap();
+    if is_overtaken {
+        engine.is_overtaken();
+    }
+    let ends = thread::spawn(move || drop(engine));
+    let told = network.block_on(async {
+        let (mut told, mut bytes) = (Vec::new(), Vec::new());
+        while frame::read(&mut worker, frame::MESSAGE_BYTES_MAX, &mut bytes).await.unwrap() {
+            told.extend(postcard::from_bytes::<Vec<ToWorker>>(&bytes).unwrap());
+        }
+        told
+    });
+    drop(worker);
+    ends.join().unwrap();
+    told
+}
+
+/// They are the other's, who may not have come to call them yet.
+#[test]
+fn who_was_overtaken_leaves_the_workers_alone() {
+    assert!(last_word(false).contains(&ToWorker::Stop));
+    assert!(!last_word(true).contains(&ToWorker::Stop));
 }
