@@ -49,6 +49,8 @@ pub struct Options {
     pub parallelism: Option<u32>,
     /// Whether every task is run twice and what it gives compared.
     pub run_twice: bool,
+    /// Whether intervals are begun while the ones before are being run.
+    pub overlap: bool,
     /// Worker processes, each with as many threads; 0 runs everything in this process.
     pub workers: usize,
     /// After this interval of every case of streams one of the worker processes is killed; after the last but one
@@ -71,7 +73,14 @@ impl Options {
 impl Default for Options {
     /// Two threads: enough for tasks to overtake each other.
     fn default() -> Self {
-        Self { threads: 2, parallelism: None, run_twice: false, workers: 0, kill_worker_after: None }
+        Self {
+            threads: 2,
+            parallelism: None,
+            run_twice: false,
+            overlap: false,
+            workers: 0,
+            kill_worker_after: None,
+        }
     }
 }
 

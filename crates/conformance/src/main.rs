@@ -23,6 +23,9 @@ struct Cli {
     /// Run every task twice and compare what it gives.
     #[arg(long)]
     run_twice: bool,
+    /// Begin every interval while the one before is being run.
+    #[arg(long)]
+    overlap: bool,
     /// Where tasks run: `local`, in this process, or `cluster`, in worker processes on this machine.
     #[arg(long, value_enum, default_value_t = Runtime::Local)]
     runtime: Runtime,
@@ -65,6 +68,7 @@ fn run_all(cli: &Cli, out: &mut impl Write) -> Result<Report, String> {
         threads: cli.threads,
         parallelism: cli.parallelism,
         run_twice: cli.run_twice,
+        overlap: cli.overlap,
         workers: if cli.runtime == Runtime::Cluster { cli.workers } else { 0 },
         kill_worker_after: cli.kill_worker_after_batch,
     };

@@ -54,6 +54,14 @@ fn with_other_numbers_of_partitions() {
     }
 }
 
+/// Intervals are begun while the ones before are being run.
+#[test]
+fn with_overlapping_intervals() {
+    for threads in [1, 4] {
+        all_pass(&Options { threads, overlap: true, ..Options::default() });
+    }
+}
+
 #[test]
 fn with_every_task_run_twice() {
     all_pass(&Options { threads: 3, run_twice: true, ..Options::default() });

@@ -38,16 +38,29 @@ ids! {
 }
 
 impl JobId {
-    const BACKGROUND: u64 = 1 << 63;
+    const KINDS: u64 = 0b11 << 62;
+    const BACKGROUND: u64 = 0b10 << 62;
+    const AHEAD: u64 = 0b11 << 62;
 
     /// The job of that number among those that nobody waits for: they come after all others.
     pub fn background(number: u64) -> Self {
         Self(Self::BACKGROUND | number)
     }
 
+    /// The work of that number for jobs that are still to come: it comes after all jobs. Those of the background are
+    /// among them, which would never be done if a program that is behind went ahead of them.
+    pub fn ahead(number: u64) -> Self {
+        Self(Self::AHEAD | number)
+    }
+
     /// Whether nobody waits for it.
     pub fn is_background(self) -> bool {
-        self.0 & Self::BACKGROUND != 0
+        self.0 & Self::KINDS == Self::BACKGROUND
+    }
+
+    /// Whether nobody has asked for it yet.
+    pub fn is_ahead(self) -> bool {
+        self.0 & Self::KINDS == Self::AHEAD
     }
 }
 

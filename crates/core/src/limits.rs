@@ -75,6 +75,11 @@ pub const SINK_TRANSACTION_IDLE_MS_MAX: u64 = 2_000;
 /// users; more compute threads than this connect anew.
 pub const SINK_IDLE_CONNECTIONS_MAX: usize = 32;
 
+/// Intervals on their way at a time: the one whose outputs run, and those whose input is fixed and of which what follows
+/// from that alone is made where slots are idle. One more than that keeps slots busy while the last tasks of an interval
+/// run; a second would only hold more records and map outputs in memory, and make back pressure answer later.
+pub const INTERVALS_IN_FLIGHT_MAX: usize = 2;
+
 /// Versions of a state in a row that were described and not computed, because no output looked at
 /// them. At so many the newest is computed: all that they are made from is held until then, and the
 /// first to look would have to wait for all of it.

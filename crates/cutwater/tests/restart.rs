@@ -30,6 +30,7 @@ fn builder() -> Builder {
 /// Runs the program until it is at its end, or ends the process like a crash in interval `abort_at`.
 fn program(folder: &Path, abort_at: Option<i64>) {
     let harness = Harness::with(builder().checkpoint(folder.join("checkpoints").to_str().unwrap()), 3);
+    harness.overlap(std::env::var_os("RESTART_OVERLAP").is_some());
     let input = harness.input(clicks(INTERVALS, 30));
     let states = states(&input);
     states[0].sink(FileSink::text(folder.join("sink")));
@@ -75,7 +76,10 @@ fn in_sink(folder: &Path) -> Vec<Vec<String>> {
 
 /// Starts this test again as the program.
 fn child(test: &str, folder: &Path, abort_at: Option<i64>) -> bool {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    child_with(Command::new(std::env::current_exe().unwrap()), test, folder, abort_at)
+}
+
+fn child_with(mut command: Command, test: &str, folder: &Path, abort_at: Option<i64>) -> bool {
     command.args([test, "--exact", "--nocapture"]).env("RESTART_FOLDER", folder);
     if let Some(interval) = abort_at {
         command.env("RESTART_ABORT_AT", interval.to_string());
@@ -108,7 +112,13 @@ fn a_program_that_crashes_again_and_again_gives_what_it_would_have() {
     }
     let dir = tempfile::tempdir().unwrap();
     for interval in [1, 2, 5, 6, 7, 12, 13, 19, 20] {
-        assert!(!child(
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        if interval % 2 == 1 {
+            // The next interval is begun when it ends.
+            command.env("RESTART_OVERLAP", "");
+        }
+        assert!(!child_with(
+            command,
             "a_program_that_crashes_again_and_again_gives_what_it_would_have",
             dir.path(),
             Some(interval)

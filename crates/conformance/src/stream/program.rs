@@ -37,6 +37,7 @@ impl<'a> Program<'a> {
             snapshots: RefCell::default(),
             root: None,
         };
+        program.harness.overlap(options.overlap);
         let operation = case.operation.as_ref().ok_or_else(|| Trouble::malformed("no operation"))?;
         program.root = Some(program.stream(operation)?);
         Ok(program)

@@ -64,6 +64,20 @@ pub enum Event {
         /// What is wanted.
         target: DatasetId,
     },
+    /// Datasets that jobs to come will need.
+    Described {
+        /// The datasets, parents before children.
+        datasets: Vec<Arc<Dataset>>,
+    },
+    /// Jobs to come will read the `targets`, which are split for shuffles: they are made by slots for which nothing
+    /// else is ready. Whatever comes of it, nobody is told; a job that needs them finds them made, being made, or
+    /// makes them.
+    Expected {
+        /// Its urgency, one that [comes after all jobs](JobId::ahead).
+        urgency: JobId,
+        /// What will be read.
+        targets: Vec<DatasetId>,
+    },
     /// Nobody waits for the job any longer.
     JobCancelled {
         /// Which.

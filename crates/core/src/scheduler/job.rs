@@ -65,7 +65,9 @@ impl Scheduler {
         let mut seen = BTreeSet::new();
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
-            if let Some(run) = self.runs.get(&id).filter(|_| seen.insert(id)) {
+            if let Some(run) = self.runs.get_mut(&id).filter(|_| seen.insert(id)) {
+                // Whoever asks for it finds out for himself.
+                run.ahead = None;
                 jobs.extend(run.job);
                 stack.extend(&run.dependents);
             }
@@ -73,6 +75,12 @@ impl Scheduler {
         for job in jobs {
             self.commands.push(Command::JobFailed { job, error: error.clone() });
             self.job_cancelled(job);
+        }
+        for id in seen {
+            if self.runs.get(&id).is_some_and(StageRun::is_needless) {
+                self.abandon(id);
+                self.drop_forgotten();
+            }
         }
     }
 }

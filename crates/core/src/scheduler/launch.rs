@@ -1,6 +1,6 @@
 //! Ready tasks on free slots.
 
-use crate::{BlockId, DatasetId, StageId, TaskError, WorkerId};
+use crate::{BlockId, DatasetId, JobId, StageId, TaskError, WorkerId};
 
 use super::{
     Command, Scheduler,
@@ -50,9 +50,11 @@ impl Scheduler {
             // It has been fetching the pieces, and so counts as if it held them all.
             weights.entry(place).or_default().pieces = u32::MAX;
         }
-        let background = self.runs.get(&id).is_some_and(|run| run.urgency.is_background());
+        let urgency = self.runs.get(&id).map_or(JobId(0), |run| run.urgency);
         let newcomer = self.newcomer(id, &inputs);
-        let worker = newcomer.or_else(|| self.workers.choose(&weights, inputs.has_kept(), background));
+        // What nobody has asked for yet waits nowhere: what is asked for would wait behind it.
+        let may_wait = inputs.has_kept() && !urgency.is_ahead();
+        let worker = newcomer.or_else(|| self.workers.choose(&weights, may_wait, urgency.is_background()));
         if let Some(worker) = worker {
             self.launch(id, partition, worker, &inputs);
         }

@@ -1,7 +1,7 @@
 //! Events in, commands out.
 //!
 //! # Layout, in the order of the flow
-//! - `event`: what happened. `job`: what is wanted, and how it ends.
+//! - `event`: what happened. `job`: what is wanted, and how it ends. `expected`: what will be wanted.
 //! - `datasets`: the lineage as it is now. `blocks`: who holds what.
 //! - `inputs`: what a task reads, found by walking the lineage until something is held.
 //! - `stage_run`: how far a run of a stage is. `stages`: which runs wait for which.
@@ -21,6 +21,7 @@ mod copies;
 mod datasets;
 mod draining;
 mod event;
+mod expected;
 mod history;
 mod inputs;
 mod job;
@@ -67,7 +68,7 @@ use stage_run::StageRun;
 /// - The scheduler never waits: a step ends with every free slot used or no task ready. A task whose
 ///   state is on a worker without a free slot is sent there all the same and waits there, if few do.
 /// - A run is in `ready` exactly if it has tasks to do and waits for no other run.
-/// - What a run waits for is itself being run; what nobody waits for any longer is ended.
+/// - What a run waits for is itself being run; what nobody waits for any longer, nor expects to, is ended.
 /// - An attempt occupies a slot, or waits for one, from its launch until its worker reports it or is lost, whatever
 ///   has become of its job in between. So slots are neither lost nor made.
 /// - The same events give the same commands: hash maps are for looking things up, and whatever
@@ -176,6 +177,8 @@ impl Scheduler {
             Event::CopyFailed { worker, blocks } => self.copies.failed(worker, &blocks),
             Event::Clock { now_ms } => self.clock(now_ms),
             Event::JobSubmitted { job, datasets, target } => self.job_submitted(job, datasets, target),
+            Event::Described { datasets } => self.described(datasets),
+            Event::Expected { urgency, targets } => self.expected(urgency, &targets),
             Event::JobCancelled { job } => self.job_cancelled(job),
             Event::TaskFinished { attempt, worker, stored, read } => {
                 self.task_finished(attempt, worker, stored, read);

@@ -8,6 +8,7 @@ use super::{Command, Scheduler, blocks::Unit, datasets::is_pieces};
 
 impl Scheduler {
     pub(super) fn forgotten(&mut self, datasets: Vec<DatasetId>) {
+        self.expect_no_longer(&datasets);
         self.forgotten.extend(datasets);
         self.drop_forgotten();
     }

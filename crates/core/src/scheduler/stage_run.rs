@@ -13,6 +13,7 @@ use crate::{Attempt, BlockId, JobId, Stage, StageId, WorkerId};
 /// Properties:
 /// - `stage`, what a task of it computes, and `told`, what workers know of it;
 /// - `job`, whose result it computes; without one it writes for a shuffle, for whoever reads it;
+/// - `ahead`, how urgent it is for those who will read what it writes and have not asked yet, if there are any;
 /// - `urgency`, the lowest job that needs it;
 /// - `todo`, the partitions of which nothing runs and nothing is done;
 /// - `waits_for`, the runs that have to end first, and `dependents`, the runs that wait for this;
@@ -25,6 +26,7 @@ pub(super) struct StageRun {
     pub(super) stage: Arc<Stage>,
     pub(super) told: Told,
     pub(super) job: Option<JobId>,
+    pub(super) ahead: Option<JobId>,
     pub(super) urgency: JobId,
     pub(super) todo: BTreeSet<u32>,
     pub(super) waits_for: BTreeSet<StageId>,
@@ -76,6 +78,7 @@ impl StageRun {
             stage,
             told: Told::Nothing,
             job,
+            ahead: None,
             // The least urgent, until a dependent says otherwise.
             urgency: job.unwrap_or(JobId(u64::MAX)),
             todo: BTreeSet::new(),
@@ -104,6 +107,11 @@ impl StageRun {
     /// Whether a task could start now.
     pub(super) fn is_ready(&self) -> bool {
         self.waits_for.is_empty() && !self.todo.is_empty()
+    }
+
+    /// Whether nobody waits for it, and nobody is expected to.
+    pub(super) fn is_needless(&self) -> bool {
+        self.job.is_none() && self.ahead.is_none() && self.dependents.is_empty()
     }
 
     pub(super) fn is_done(&self) -> bool {

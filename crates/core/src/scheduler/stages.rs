@@ -66,7 +66,7 @@ impl Scheduler {
     }
 
     /// The run that writes `dataset` for a shuffle: there is never more than one.
-    fn map_run(&mut self, dataset: DatasetId) -> Result<StageId, TaskError> {
+    pub(super) fn map_run(&mut self, dataset: DatasetId) -> Result<StageId, TaskError> {
         if let Some(id) = self.map_runs.get(&dataset) {
             return Ok(*id);
         }
@@ -122,7 +122,7 @@ impl Scheduler {
     fn leave(&mut self, id: StageId, parent: StageId) {
         let Some(waited_for) = self.runs.get_mut(&parent) else { return };
         waited_for.dependents.remove(&id);
-        if waited_for.dependents.is_empty() {
+        if waited_for.is_needless() {
             self.abandon(parent);
         } else {
             self.rank(parent);
@@ -130,16 +130,13 @@ impl Scheduler {
     }
 
     /// The run is as urgent as the most urgent of its dependents; so then is what it waits for.
-    fn rank(&mut self, id: StageId) {
+    pub(super) fn rank(&mut self, id: StageId) {
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
             let Some(run) = self.runs.get(&id) else { continue };
             let dependents = run.dependents.iter().filter_map(|id| self.runs.get(id));
-            let Some(urgency) =
-                dependents.map(|run| run.urgency).min().filter(|urgency| *urgency != run.urgency)
-            else {
-                continue;
-            };
+            let urgency = dependents.map(|run| run.urgency).chain(run.ahead).min();
+            let Some(urgency) = urgency.filter(|urgency| *urgency != run.urgency) else { continue };
             self.ready.remove(&(run.urgency, id));
             if let Some(run) = self.runs.get_mut(&id) {
                 run.urgency = urgency;
@@ -168,6 +165,10 @@ impl Scheduler {
             return self.finish_job(job);
         }
         let Some(run) = self.remove_run(id) else { return };
+        if run.dependents.is_empty() {
+            // Something that it was made from may have been forgotten meanwhile.
+            self.drop_forgotten();
+        }
         for dependent in run.dependents {
             let Some(waiting) = self.runs.get_mut(&dependent) else { continue };
             waiting.waits_for.remove(&id);
@@ -186,7 +187,7 @@ impl Scheduler {
             for parent in run.waits_for {
                 let Some(waited_for) = self.runs.get_mut(&parent) else { continue };
                 waited_for.dependents.remove(&id);
-                if waited_for.dependents.is_empty() {
+                if waited_for.is_needless() {
                     stack.push(parent);
                 } else {
                     self.rank(parent);

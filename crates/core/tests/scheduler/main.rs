@@ -1,6 +1,7 @@
 //! The scheduler, tested by scripts: each event, and the commands it must be answered with.
 
 mod ahead;
+mod expected;
 mod failure;
 mod flow;
 mod loss;

@@ -94,6 +94,15 @@ impl Script {
         self.expect(Event::JobSubmitted { job: JobId(job), datasets, target: DatasetId(target) }, commands);
     }
 
+    /// Jobs to come will read the pieces of `targets`.
+    #[track_caller]
+    pub fn expects(&mut self, number: u64, datasets: &[Dataset], targets: &[u64], commands: &[&str]) {
+        let datasets = datasets.iter().cloned().map(Arc::new).collect();
+        self.expect(Event::Described { datasets }, &[]);
+        let targets = targets.iter().map(|id| DatasetId(*id)).collect();
+        self.expect(Event::Expected { urgency: JobId::ahead(number), targets }, commands);
+    }
+
     /// What is to be done then, where its text does not say enough.
     pub fn done(&mut self, event: Event) -> Vec<Command> {
         self.scheduler.step(event)

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cutwater_core::{BlockId, Dataset, DatasetId, Event, JobId, PartitionMap, WorkerId, limits};
+use cutwater_core::{BlockId, Dataset, DatasetId, Event, JobId, PartitionMap, Shape, WorkerId, limits};
 use proptest::prelude::*;
 
 use crate::{script::*, world::World};
@@ -143,6 +143,19 @@ impl Simulation {
         self.world.submit(JobId(self.next_job), datasets.into_iter().map(Arc::new).collect(), target);
     }
 
+    /// Datasets of which one is split for a shuffle, which some job may read later.
+    fn expect(&mut self) {
+        let mut datasets = Vec::new();
+        for _ in 0..1 + self.dice.below(3) {
+            datasets.extend(self.more_datasets());
+        }
+        let pieces = |dataset: &&Dataset| matches!(dataset.shape, Shape::Pieces(_));
+        let targets = datasets.iter().filter(pieces).map(|dataset| dataset.id).collect();
+        self.next_job += 1;
+        let urgency = JobId::ahead(self.next_job);
+        self.world.expect(urgency, datasets.into_iter().map(Arc::new).collect(), targets);
+    }
+
     fn complete_one(&mut self) {
         if !self.world.launched.is_empty() {
             let (at, twice) = (self.dice.below(self.world.launched.len()), self.dice.one_in(10));
@@ -173,7 +186,8 @@ impl Simulation {
 
     fn something_happens(&mut self) {
         match self.dice.below(100) {
-            0..20 => self.submit(),
+            0..16 => self.submit(),
+            16..20 => self.expect(),
             20..62 => self.complete_one(),
             62..70 => self.time_passes(),
             70..76 => self.copy_one(true),
@@ -262,6 +276,7 @@ impl Simulation {
             let mut left = worker.blocks.keys().filter(|block| !matches!(block, BlockId::Input { .. }));
             assert_eq!(left.next(), None, "{id} is left with it");
         }
+        assert_eq!(self.world.runs(), 0, "nothing is run for nobody");
         self.all_slots_are_there();
         self.world
     }

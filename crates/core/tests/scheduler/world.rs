@@ -137,6 +137,17 @@ impl World {
         self.step(Event::JobSubmitted { job, datasets, target });
     }
 
+    pub fn expect(&mut self, urgency: JobId, datasets: Vec<Arc<Dataset>>, targets: Vec<DatasetId>) {
+        self.datasets.extend(datasets.iter().map(|dataset| (dataset.id, dataset.clone())));
+        self.step(Event::Described { datasets });
+        self.step(Event::Expected { urgency, targets });
+    }
+
+    /// How many stages are being run.
+    pub fn runs(&self) -> usize {
+        self.scheduler.size().runs
+    }
+
     pub fn cancel(&mut self, job: JobId) {
         self.jobs.get_mut(&job).expect("it was submitted").is_over = true;
         self.step(Event::JobCancelled { job });

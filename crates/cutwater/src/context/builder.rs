@@ -104,6 +104,7 @@ pub(crate) struct Settings {
     /// What distinguishes this run from those before: larger than theirs.
     pub epoch: Option<u64>,
     pub speculation: bool,
+    pub overlap: bool,
     pub compression: Compression,
     pub progress: bool,
     pub arguments: Vec<String>,
@@ -171,6 +172,7 @@ impl Builder {
             run_twice: false,
             epoch: None,
             speculation: true,
+            overlap: true,
             compression: Compression::Auto,
             progress: true,
             arguments: Vec::new(),
@@ -432,6 +434,23 @@ impl Builder {
     #[must_use]
     pub fn speculation(mut self, on: bool) -> Self {
         self.settings.speculation = on;
+        self
+    }
+
+    /// Whether an interval that is due is begun while the one before it is still being run: its input is taken, and what
+    /// is computed before its first shuffle is computed where outputs of the other leave slots idle. It is if nothing is
+    /// said, and if the program is behind. Nothing but the time that it takes depends on it.
+    ///
+    /// Intervals with a [queue](crate::source::SourceBuilder::queue) of datasets are not begun before it is their turn.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// let ctx = Context::builder("words").overlap(false).build()?;
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn overlap(mut self, on: bool) -> Self {
+        self.settings.overlap = on;
         self
     }
 

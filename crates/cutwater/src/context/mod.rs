@@ -35,7 +35,7 @@ use crate::{
     rdd::Rdd,
     runtime::{ClientAccess, Durable, Engine, driver},
     source::{Input, StandingAt},
-    stream::{AnyStream, Parent, StreamNode, Timeline, window::Span},
+    stream::{AnyStream, Made, Parent, StreamNode, Timeline, window::Span},
     task::labelled,
 };
 
@@ -259,7 +259,31 @@ impl Context {
         parents: Vec<Parent>,
         compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
-        self.declare(name, slide, parents, None, move |t, _| compute(t))
+        self.declare(name, slide, parents, (Made::OfAnything, None), move |t, _| compute(t))
+    }
+
+    /// Declares a stream of which each dataset is [made of its interval](Made::OfItsInterval).
+    #[track_caller]
+    pub(crate) fn stream_of_interval<T: Record>(
+        &self,
+        name: &str,
+        slide: Duration,
+        parents: Vec<Parent>,
+        compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
+    ) -> DStream<T> {
+        self.declare(name, slide, parents, (Made::OfItsInterval, None), move |t, _| compute(t))
+    }
+
+    /// Declares the [write side of a shuffle](Made::ForAShuffle) that a stream of the operation `name` reads.
+    #[track_caller]
+    pub(crate) fn write_side<T: Record>(
+        &self,
+        name: &str,
+        slide: Duration,
+        parents: Vec<Parent>,
+        compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
+    ) -> DStream<T> {
+        self.declare(name, slide, parents, (Made::ForAShuffle, None), move |t, _| compute(t))
     }
 
     /// Declares a stream of which each dataset is made from the one before; `saving` says how checkpoints
@@ -273,7 +297,7 @@ impl Context {
         saving: Saving<T>,
         compute: impl Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
-        self.declare(name, slide, parents, Some(saving), compute)
+        self.declare(name, slide, parents, (Made::OfAnything, Some(saving)), compute)
     }
 
     #[track_caller]
@@ -282,14 +306,14 @@ impl Context {
         name: &str,
         slide: Duration,
         parents: Vec<Parent>,
-        state: Option<Saving<T>>,
+        made: (Made, Option<Saving<T>>),
         compute: impl Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
         let label = labelled(name);
         let timeline = self.inner.timeline.clone();
         // Those of another context never begin when this one does.
         let is_foreign = parents.iter().any(|(parent, _)| !Arc::ptr_eq(parent.timeline(), &timeline));
-        let node = StreamNode::new((name, label.clone()), slide, parents, timeline, state, Box::new(compute));
+        let node = StreamNode::new((name, label.clone()), slide, parents, timeline, made, Box::new(compute));
         let node = Arc::new(node);
         let mut graph = self.graph();
         graph.declared(&label);
@@ -312,7 +336,7 @@ impl Context {
     ) -> DStream<T> {
         let label = labelled(name);
         // What it was cut into is put there interval by interval, so whoever gets here asks too late.
-        let stream = self.stream(name, self.interval(), Vec::new(), move |t| {
+        let stream = self.stream_of_interval(name, self.interval(), Vec::new(), move |t| {
             Err(Error::user(format_args!(
                 "{label} has let go of its records of {t}; keep them for longer with `remember`"
             )))

@@ -200,6 +200,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::Switch(Builder::speculation),
     ),
     row(
+        "",
+        "overlap",
+        "",
+        "begin an interval that is due while the one before is being run (default: yes)",
+        Kind::Switch(Builder::overlap),
+    ),
+    row(
         "cluster",
         "compression",
         "C",

@@ -30,7 +30,8 @@ pub struct IntervalReport {
     /// workers, and what the master receives itself and has workers hold. Files that workers read themselves are
     /// none of it, nor is what clients send to workers, nor the results of actions.
     pub moved_bytes: u64,
-    /// From when its input was fixed until its outputs were done.
+    /// From when it began until its outputs were done. What was computed of it [before](crate::Builder::overlap) is in
+    /// that of the interval before.
     pub processing: Duration,
     /// From when it should have begun until its outputs were done. The same as `processing` where
     /// intervals follow one another without a clock.

@@ -10,7 +10,7 @@ use crate::{
     Record,
     block::Block,
     error::Error,
-    runtime::{Engine, Urgency},
+    runtime::{Described, Engine, Urgency},
     task::{AnySpec, OperatorSpec, Step},
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct DatasetNode {
     /// Blocks that were received for it and go with it.
     inputs: Vec<BlockId>,
     described: AtomicBool,
+    /// It was described before any job needed it.
+    ahead: AtomicBool,
     /// It has the name of one that a master before has made.
     is_renamed: bool,
 }
@@ -77,6 +79,7 @@ impl DatasetNode {
             parents: Mutex::new(nodes),
             inputs: Vec::new(),
             described: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
             is_renamed: false,
         }
     }
@@ -117,6 +120,7 @@ impl DatasetNode {
             parents: Mutex::new(self.parents()),
             inputs: Vec::new(),
             described: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
             is_renamed: false,
         }
     }
@@ -154,7 +158,8 @@ impl DatasetNode {
     }
 
     fn compute_with(&self, urgency: Urgency) -> Result<Vec<Block>, Error> {
-        let submitted = self.engine.submit(self.dataset.id, urgency, |steps| self.describe(steps))?;
+        let submitted =
+            self.engine.submit(self.dataset.id, urgency, |described| self.describe(described, false))?;
         self.engine.wait_for(&submitted)
     }
 
@@ -167,6 +172,14 @@ impl DatasetNode {
         // Let go without the lock: the end of a dataset has work to do.
         let parents = std::mem::take(&mut *self.parents.lock().unwrap_or_else(PoisonError::into_inner));
         drop(parents);
+    }
+
+    /// Has the write sides of shuffles made while there is nothing else to do, since jobs to come will read them.
+    pub fn expect(engine: &Engine, write_sides: &[Arc<Self>]) {
+        let targets = write_sides.iter().map(|node| node.dataset.id).collect();
+        engine.expect(targets, |described| {
+            write_sides.iter().for_each(|node| node.describe(described, true));
+        });
     }
 
     /// Whether all of it was computed and kept.
@@ -195,21 +208,28 @@ impl DatasetNode {
         self.engine.tell(Event::Unpersisted { dataset: self.dataset.id });
     }
 
-    fn parents(&self) -> Vec<Arc<Self>> {
+    pub fn parents(&self) -> Vec<Arc<Self>> {
         self.parents.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds everything the master has not heard of, parents first. What has been described has
-    /// described its parents.
-    fn describe(&self, steps: &mut Vec<Step>) {
-        if self.described.swap(true, Ordering::Relaxed) {
-            return;
+    /// Adds everything the master has not heard of, parents first, `ahead` of the jobs that will need it or for one
+    /// that does. What has been described has described its parents.
+    fn describe(&self, described: &mut Described, ahead: bool) {
+        let is_new = !self.described.swap(true, Ordering::Relaxed);
+        let is_claimed = !ahead && self.ahead.swap(false, Ordering::Relaxed);
+        if is_new || is_claimed {
+            for parent in self.parents() {
+                parent.describe(described, ahead);
+            }
         }
-        for parent in self.parents() {
-            parent.describe(steps);
+        if is_new {
+            self.ahead.store(ahead, Ordering::Relaxed);
+            let (dataset, spec) = (self.dataset.clone(), self.spec.clone());
+            described.steps.push(Step { dataset, counts_as: self.counts_as, spec });
         }
-        let (dataset, spec) = (self.dataset.clone(), self.spec.clone());
-        steps.push(Step { dataset, counts_as: self.counts_as, spec });
+        if is_claimed {
+            described.claimed.push(self.counts_as);
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+mod begun;
 mod durable;
 
 use std::{
@@ -8,7 +9,7 @@ use std::{
 
 use cutwater_core::Time;
 
-use self::durable::{lost_with_the_process, replay};
+use self::{begun::Begun, durable::lost_with_the_process};
 use super::{
     checkpointer::Checkpointer,
     clock::{self, Clock},
@@ -18,9 +19,9 @@ use super::{
     signals::StopOnSignal,
 };
 use crate::{
-    context::{Context, Event, Graph, IntervalReport, OnFailure, OutputReport, Phase, SourceReport},
+    context::{Context, Event, Graph, IntervalReport, OnFailure, OutputReport, Phase},
     error::{Error, ErrorKind},
-    source::{Processed, Standing, Taken},
+    source::Processed,
     task::on_master,
 };
 
@@ -29,6 +30,7 @@ use crate::{
 /// Properties:
 /// - it alone asks streams for datasets, cuts sources and runs outputs, one interval after another;
 /// - the input of an interval is fixed before anything of it is computed;
+/// - if the program is behind, what follows from the next interval alone is begun before this one is over;
 /// - an interval that fails is set aside whole: for those after it, it had no records.
 ///
 /// It is the thread that called `run`. If the process dies, the run is over.
@@ -49,6 +51,12 @@ pub(crate) struct Driver {
     durable: Option<Durable>,
     /// Intervals that are to be run again, with the input that they had.
     again: VecDeque<Known>,
+    /// Intervals whose input is fixed and whose turn it is not yet, the next first.
+    begun: VecDeque<Begun>,
+    /// Whether an interval that is due is begun while the one before is being run.
+    overlaps: bool,
+    /// No interval after that number is to run.
+    limit: Option<u64>,
 }
 
 /// Asks a running program to stop, and wakes it if it waits.
@@ -101,7 +109,8 @@ impl Prepared {
         let Self { mut driver, signals, limit } = self;
         let settings = driver.ctx.settings();
         let mut progress = Progress::new(settings.batch && settings.progress);
-        let result = driver.run(limit, &mut progress);
+        driver.limit = limit.map(|limit| limit.saturating_add(driver.number));
+        let result = driver.run(&mut progress);
         progress.finish();
         driver.stop_inputs();
         let result = result.and_then(|()| driver.finish());
@@ -169,7 +178,11 @@ impl Driver {
         let eager = settings.batch || graph.inputs.iter().any(|input| input.is_eager());
         let durable = Self::durable(ctx, &graph)?;
         let zero = durable.as_ref().map_or(Ok(zero), |durable| durable.zero(ctx, zero))?;
-        let mut driver = Self::begin(ctx, graph, durable, zero, if eager { Clock::Eager } else { clock })?;
+        let mut driver = Self::with(ctx, graph, durable, zero, if eager { Clock::Eager } else { clock })?;
+        // Where intervals begin when they can, what is not of the past is in the interval in which it happens to come:
+        // an output may send what the next interval is to have.
+        driver.overlaps =
+            settings.overlap && (!eager || driver.graph.inputs.iter().all(|input| input.is_past()));
         if driver.number > 0 && !eager {
             // The time of records stood still while the program was not there; that of the wall did not.
             let (zero, speed) =
@@ -197,7 +210,7 @@ impl Driver {
         Err(Error::config(&again))
     }
 
-    fn begin(
+    fn with(
         ctx: &Context,
         mut graph: Graph,
         durable: Option<Durable>,
@@ -218,6 +231,9 @@ impl Driver {
             checkpointer: None,
             durable,
             again: VecDeque::new(),
+            begun: VecDeque::new(),
+            overlaps: false,
+            limit: None,
         };
         let has_state = driver.graph.streams.iter().any(|stream| stream.has_state());
         if driver.durable.is_none() && has_state && ctx.engine().may_lose_blocks() {
@@ -262,16 +278,14 @@ impl Driver {
         let durable = Self::durable(ctx, &graph)?;
         let zero = Time::from_ms(0);
         let zero = durable.as_ref().map_or(Ok(zero), |durable| durable.zero(ctx, zero))?;
-        Self::begin(ctx, graph, durable, zero, Clock::Eager)
+        Self::with(ctx, graph, durable, zero, Clock::Eager)
     }
 
-    fn run(&mut self, limit: Option<u64>, progress: &mut Progress) -> Result<(), Error> {
+    fn run(&mut self, progress: &mut Progress) -> Result<(), Error> {
         let stop = self.ctx.stop_flag().clone();
         let mut stopping = false;
-        let limit = limit.map(|limit| limit.saturating_add(self.number));
-        while limit.is_none_or(|limit| self.number < limit) {
-            // Its bounds do not move; what is late for them has so long to arrive.
-            let due = self.clock.due(self.now + self.ctx.interval() + self.ctx.settings().slack);
+        while self.limit.is_none_or(|limit| self.number < limit) {
+            let due = self.due_after(self.now);
             if let Some(due) = due
                 && !stopping
             {
@@ -300,63 +314,59 @@ impl Driver {
             {
                 return Err(error);
             }
-            if self.graph.inputs.iter().all(|input| input.is_exhausted()) || (stopping && !self.has_pending())
-            {
+            if (self.begun.is_empty() && self.is_exhausted()) || (stopping && !self.has_pending()) {
                 break;
             }
         }
         Ok(())
     }
 
+    /// When the interval after `time` is due.
+    fn due_after(&self, time: Time) -> Option<Instant> {
+        // Its bounds do not move; what is late for them has so long to arrive.
+        self.clock.due(time + self.ctx.interval() + self.ctx.settings().slack)
+    }
+
+    /// Whether nothing will come any more.
+    fn is_exhausted(&self) -> bool {
+        self.graph.inputs.iter().all(|input| input.is_exhausted())
+    }
+
     /// Runs the next interval.
     pub fn interval(&mut self, due: Option<Instant>) -> IntervalReport {
         let began = Instant::now();
-        let (from, to) = (self.now, self.now + self.ctx.interval());
-        self.now = to;
-        self.number += 1;
-        let again = self.again.pop_front();
-        let mut report = IntervalReport {
-            time: to,
-            number: self.number,
-            sources: Vec::with_capacity(self.graph.inputs.len()),
-            event_times: Vec::new(),
-            moved_partitions: 0,
-            moved_bytes: 0,
-            outputs: Vec::with_capacity(self.graph.outputs.len()),
-            processing: Duration::ZERO,
-            delay: Duration::ZERO,
-            failure: None,
-        };
+        let begun = self.begun.pop_front();
+        let begun = begun.unwrap_or_else(|| self.begin_after(self.now, self.number));
+        let Begun { mut report, cut, is_again } = begun;
+        let to = report.time;
         let pretended = self.pretended.take();
         let due = due.unwrap_or(began);
         let scheduling_delay =
             pretended.map_or_else(|| began.saturating_duration_since(due), |(late, _)| late);
-        let cut = match &again {
-            Some(known) => {
-                replay(&mut self.graph, known);
-                Ok(())
-            }
-            None => self.cut(from, &mut report),
-        };
-        let cut = cut.and_then(|()| if again.is_none() { self.record(&report) } else { Ok(()) });
+        for (stands, source) in self.graph.standings.iter().zip(&report.sources) {
+            stands.note(to, source.standing);
+        }
         self.ctx.timeline().reach(to);
         self.tell(&Event::Submitted { time: to, sources: &report.sources });
         self.tell(&Event::Started { time: to, sources: &report.sources, scheduling_delay });
-        let result = cut
-            .and_then(|()| self.wait_until_recorded(again.is_some()))
-            .and_then(|()| self.outputs(&mut report));
+        let result = cut.and_then(|()| self.wait_until_recorded(&report, is_again));
+        if result.is_ok() {
+            self.look_ahead(&mut report);
+        }
+        let result = result.and_then(|()| self.wait_until_said(is_again));
+        let result = result.and_then(|()| self.outputs(&mut report));
         let result = self.settle(&mut report).and(result);
         let result = result.and_then(|()| self.commit(&mut report));
         if let Err(error) = result {
             self.set_aside(&mut report, &error);
         }
         report.moved_partitions = self.ctx.engine().take_moved();
-        report.moved_bytes = self.ctx.engine().take_moved_bytes();
+        report.moved_bytes += self.ctx.engine().take_moved_bytes();
         report.event_times = self.event_times.report(report.failure.is_some());
         let may_be_lost = self.ctx.engine().may_lose_blocks();
         for stream in &self.graph.streams {
             if !may_be_lost {
-                stream.cut_lineage();
+                stream.cut_lineage(to);
             }
             stream.forget(to, may_be_lost);
         }
@@ -365,6 +375,7 @@ impl Driver {
         report.processing = pretended.map_or_else(|| began.elapsed(), |(_, processing)| processing);
         report.delay = scheduling_delay + report.processing;
         self.pace(&report);
+        (self.now, self.number) = (to, report.number);
         self.tell(&Event::Completed(&report));
         report
     }
@@ -404,30 +415,7 @@ impl Driver {
     }
 
     fn has_pending(&self) -> bool {
-        self.graph.inputs.iter().any(|input| input.has_pending())
-    }
-
-    /// Fixes the input of the interval. All sources are cut even if one fails, so that what they hold
-    /// is accounted for.
-    fn cut(&mut self, from: Time, report: &mut IntervalReport) -> Result<(), Error> {
-        let mut result = Ok(());
-        for (input, stands) in self.graph.inputs.iter_mut().zip(&self.graph.standings) {
-            let (taken, failed) = match input.cut(from, report.time) {
-                Ok(taken) => (taken, Ok(())),
-                Err(error) => (Taken::default(), Err(error)),
-            };
-            let standing = if input.has_ended() && !self.stopped {
-                Standing::Ended
-            } else if input.is_stalled() || taken.deferred > 0 {
-                Standing::Stalled
-            } else {
-                Standing::Flowing
-            };
-            stands.note(report.time, standing);
-            report.sources.push(SourceReport { name: input.name().to_owned(), taken, standing });
-            result = result.and(failed);
-        }
-        result
+        !self.begun.is_empty() || self.graph.inputs.iter().any(|input| input.has_pending())
     }
 
     /// Runs all outputs, also those after one that fails: none of them depends on another.

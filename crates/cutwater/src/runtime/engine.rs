@@ -16,6 +16,7 @@ use cutwater_wire::client::Receive;
 
 use super::{
     Begins,
+    ahead::{Ahead, Moved},
     cluster::{self, Children, Listener, Role, Token, TokenFile},
     lease::Keeper,
     link::Link,
@@ -53,7 +54,7 @@ pub(crate) struct Engine {
     /// Blocks that this process receives are numbered from here on.
     first_block: u64,
     /// Held while datasets are described to the master.
-    describing: Mutex<()>,
+    describing: Mutex<Expected>,
     /// Of the lease, if the program can be taken over.
     keeper: Option<Arc<Keeper>>,
     /// It has been.
@@ -71,6 +72,18 @@ pub(crate) enum Urgency {
     Background,
 }
 
+/// What the master is told of datasets with a job.
+#[derive(Default)]
+pub(crate) struct Described {
+    /// What it has not heard of, parents first.
+    pub steps: Vec<Step>,
+    /// What was described [ahead](Engine::expect) of this job, which is the first to need it.
+    pub claimed: Vec<DatasetId>,
+}
+
+/// Write sides of shuffles of which the master is told with the next job.
+type Expected = Option<(JobId, Vec<DatasetId>)>;
+
 /// A job on its way.
 pub(crate) struct Submitted {
     answer: Receiver<Result<Vec<Block>, TaskError>>,
@@ -85,6 +98,8 @@ pub(super) struct Shared {
     pub stored: Mutex<HashMap<DatasetId, HashSet<u32>>>,
     /// What tasks found since the driver last asked.
     pub findings: Mutex<Vec<(DatasetId, Finding)>>,
+    /// What they found in datasets that no job has needed yet.
+    pub ahead: Ahead,
     pub accumulators: Accumulators,
     /// Kept partitions that were read from another worker since the driver last asked.
     pub moved: AtomicU64,
@@ -99,6 +114,41 @@ pub(super) struct Shared {
 impl Shared {
     pub fn joined(&self) -> MutexGuard<'_, BTreeMap<WorkerId, u32>> {
         self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// A job needs these: what was found in them before counts from now on.
+    fn claim(&self, datasets: &[DatasetId]) {
+        let (found, moved) = self.ahead.claim(datasets);
+        for (dataset, partition, finding) in found {
+            self.found(dataset, partition, finding);
+        }
+        self.add_moved(moved);
+    }
+
+    /// Tasks had to read so much from other workers, for datasets that somebody needs.
+    fn add_moved(&self, moved: Moved) {
+        self.moved.fetch_add(moved.partitions, Ordering::Relaxed);
+        self.moved_bytes.fetch_add(moved.bytes, Ordering::Relaxed);
+    }
+
+    /// The same for one dataset, unless it is forgotten.
+    pub(super) fn moved(&self, dataset: Option<DatasetId>, moved: Moved) {
+        let counts = match dataset {
+            Some(dataset) => self.ahead.keep_moved(dataset, moved),
+            None => Some(moved),
+        };
+        counts.into_iter().for_each(|moved| self.add_moved(moved));
+    }
+
+    /// A task found something, which counts.
+    pub(super) fn found(&self, dataset: DatasetId, partition: u32, finding: Finding) {
+        if let Finding::Added(added) = finding {
+            self.accumulators.note(dataset, partition, added);
+        } else {
+            self.findings.lock().unwrap_or_else(PoisonError::into_inner).push((dataset, finding));
+        }
     }
 }
 
@@ -332,7 +382,7 @@ impl Engine {
             next_job: AtomicU64::new(begins.first_name()),
             next_source: AtomicU32::new(0),
             first_block: begins.first_name(),
-            describing: Mutex::new(()),
+            describing: Mutex::default(),
             keeper: begins.keeper.clone(),
             overtaken: AtomicBool::new(false),
             shared,
@@ -506,7 +556,7 @@ impl Engine {
         &self,
         target: DatasetId,
         urgency: Urgency,
-        describe: impl FnOnce(&mut Vec<Step>),
+        describe: impl FnOnce(&mut Described),
     ) -> Result<Submitted, Error> {
         let number = self.next_job.fetch_add(1, Ordering::Relaxed);
         let job = match urgency {
@@ -515,13 +565,42 @@ impl Engine {
         };
         let (reply, answer) = crossbeam_channel::bounded(1);
         // What one thread has described another may refer to the next moment, and must come later.
-        let describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut steps = Vec::new();
-        describe(&mut steps);
+        let mut expected = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut described = Described::default();
+        describe(&mut described);
+        let Described { steps, mut claimed } = described;
+        // A kept copy counts as what it is a copy of, and only one of them may have been described ahead.
+        claimed.extend(steps.iter().map(|step| step.counts_as));
+        self.shared.claim(&claimed);
         let submit = ToMaster::Submit { job, target, steps, reply };
         self.to_master.send(submit).map_err(|_| Error::stopped())?;
-        drop(describing);
+        if urgency == Urgency::Now {
+            self.tell_expected(&mut expected);
+        }
+        drop(expected);
         Ok(Submitted { answer, urgency })
+    }
+
+    /// Has the write sides of shuffles made beside the next job while there is nothing else to do, since jobs to come
+    /// will read them: not before it, or it would wait for them. `describe` gives what was never described before. What
+    /// their tasks find and add counts as if it were found by the first job that needs them, and for nothing if none
+    /// does.
+    pub fn expect(&self, targets: Vec<DatasetId>, describe: impl FnOnce(&mut Described)) {
+        let urgency = JobId::ahead(self.next_job.fetch_add(1, Ordering::Relaxed));
+        let mut expected = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
+        // There was no job since.
+        self.tell_expected(&mut expected);
+        let mut described = Described::default();
+        describe(&mut described);
+        self.shared.ahead.expect(described.steps.iter().map(|step| step.counts_as));
+        self.say(ToMaster::Describe(described.steps));
+        *expected = Some((urgency, targets));
+    }
+
+    fn tell_expected(&self, expected: &mut Expected) {
+        if let Some((urgency, targets)) = expected.take() {
+            self.tell(Event::Expected { urgency, targets });
+        }
     }
 
     /// Waits for the records of what was submitted, one block a partition.

@@ -42,6 +42,9 @@ pub(super) struct Journal {
 struct State {
     /// The last interval whose input is written.
     durable: u64,
+    /// How many intervals are over, as far as the writer was told, and as far as the log says.
+    over: u64,
+    said: u64,
     failure: Option<Error>,
 }
 
@@ -62,6 +65,8 @@ enum ToWriter {
     NeededFrom {
         number: u64,
     },
+    /// Which intervals are over is to be in the log now.
+    SayCompleted,
 }
 
 impl Journal {
@@ -124,11 +129,13 @@ impl Journal {
 
     /// The interval was set aside.
     pub fn set_aside(&self, number: u64) {
+        self.lock().over = number;
         self.tell(ToWriter::SetAside { number });
     }
 
     /// All outputs of the interval are done.
     pub fn completed(&self, number: u64) {
+        self.lock().over = number;
         self.tell(ToWriter::Completed { number });
     }
 
@@ -146,6 +153,24 @@ impl Journal {
         let waiting = |state: &mut State| state.durable < number && state.failure.is_none();
         let state = self.state.1.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
         state.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the log says which intervals are over, as far as it was told: those are not run again. The input of
+    /// the next one says so too, unless it was written before.
+    ///
+    /// # Errors
+    /// Those of [`wait_for`](Self::wait_for).
+    pub fn wait_until_said(&self) -> Result<(), Error> {
+        let not_said = |state: &mut State| state.said < state.over && state.failure.is_none();
+        if not_said(&mut self.lock()) {
+            self.tell(ToWriter::SayCompleted);
+        }
+        let state = self.state.1.wait_while(self.lock(), not_said).unwrap_or_else(PoisonError::into_inner);
+        state.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nothing is written any more, since something could not be.
@@ -247,6 +272,7 @@ impl Thread {
                 self.completed = number;
                 Ok(())
             }
+            ToWriter::SayCompleted => self.say_completed(),
             ToWriter::NeededFrom { number } => {
                 // It stays for longer, and is tried again with what comes after it.
                 let removed = self.remove_before(number);
@@ -274,6 +300,8 @@ impl Thread {
         }
         self.entries.push((position, entry));
         self.said = self.completed;
+        self.state().said = self.said;
+        self.state.1.notify_all();
         Ok(())
     }
 

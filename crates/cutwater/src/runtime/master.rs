@@ -7,7 +7,8 @@ use std::{
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use cutwater_core::{
-    Attempt, BlockId, Command, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId, limits,
+    Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId,
+    limits,
 };
 use cutwater_wire::{
     client::{BlocksReport, Receive},
@@ -17,6 +18,7 @@ use cutwater_wire::{
 
 use super::{
     Begins,
+    ahead::Moved,
     engine::Shared,
     holding::Holding,
     lease::Keeper,
@@ -25,7 +27,7 @@ use super::{
 };
 use crate::{
     block::Block,
-    task::{Finding, Findings, Outcome, Plan, Step},
+    task::{Findings, Outcome, Plan, Step},
 };
 
 /// What the master is told.
@@ -40,6 +42,8 @@ pub(crate) enum ToMaster {
         steps: Vec<Step>,
         reply: Sender<Result<Vec<Block>, TaskError>>,
     },
+    /// Datasets that were never sent before, parents first, of which no job needs any yet.
+    Describe(Vec<Step>),
     /// A thread waits until these blocks are held by workers in other processes.
     Hold { blocks: Vec<(BlockId, Bytes)>, reply: Sender<()> },
     /// A worker holds a block that it was sent.
@@ -184,6 +188,10 @@ impl Master {
                 }
                 ToMaster::Submit { job, target, steps, reply } => self.submit(job, target, steps, reply),
                 ToMaster::Replace(step) => self.replace(step),
+                ToMaster::Describe(steps) => {
+                    let datasets = self.take_in(steps);
+                    self.step(Event::Described { datasets });
+                }
                 ToMaster::Hold { blocks, reply } => self.holding.begin(blocks, reply, &self.links),
                 ToMaster::Held { worker, block } => {
                     // The scheduler first: who waits for the block may submit a job the next moment.
@@ -380,17 +388,23 @@ impl Master {
             let _ = reply.send(Err(overtaken()));
             return;
         }
-        let datasets = steps.iter().map(|step| step.dataset.clone()).collect();
-        for step in steps {
-            self.counted.entry(step.counts_as).or_default().datasets += 1;
-            self.steps.insert(step.dataset.id, step);
-        }
+        let datasets = self.take_in(steps);
         if job.is_background() {
             self.background.insert(target);
         }
         let partitions = self.steps.get(&target).map_or(0, |step| step.dataset.partitions);
         self.jobs.insert(job, Waiting { blocks: vec![None; partitions as usize], reply });
         self.step(Event::JobSubmitted { job, datasets, target });
+    }
+
+    /// How datasets are made, for whatever tasks compute them.
+    fn take_in(&mut self, steps: Vec<Step>) -> Vec<Arc<Dataset>> {
+        let datasets = steps.iter().map(|step| step.dataset.clone()).collect();
+        for step in steps {
+            self.counted.entry(step.counts_as).or_default().datasets += 1;
+            self.steps.insert(step.dataset.id, step);
+        }
+        datasets
     }
 
     fn replace(&mut self, step: Step) {
@@ -405,7 +419,8 @@ impl Master {
     fn ran(&mut self, worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError>) {
         match result {
             Ok(Outcome { stored, result, findings, read, fetched_bytes }) => {
-                self.shared.moved_bytes.fetch_add(fetched_bytes, Ordering::Relaxed);
+                let target = self.stages.get(&attempt.stage).map(|defined| defined.stage.target);
+                self.shared.moved(target, Moved { partitions: 0, bytes: fetched_bytes });
                 self.note_stored(&stored);
                 self.note_findings(findings);
                 self.results.extend(result.map(|block| (attempt, block)));
@@ -459,7 +474,8 @@ impl Master {
                 let is_counted = !self.background.contains(&task.target);
                 let moved = task.remote.iter();
                 let moved = moved.filter(|(id, _)| is_counted && matches!(id, BlockId::Partition { .. }));
-                self.shared.moved.fetch_add(moved.count() as u64, Ordering::Relaxed);
+                let moved = Moved { partitions: moved.count() as u64, bytes: 0 };
+                self.shared.moved(Some(task.target), moved);
                 let launched = match (self.stages.get(&attempt.stage), self.links.get_mut(&worker)) {
                     (Some(defined), Some(link)) => link.run(defined, &self.located, task),
                     // Without a plan the stage was refused above; its jobs must not wait for ever.
@@ -551,11 +567,8 @@ impl Master {
             if !fresh.contains(&(dataset, partition)) {
                 continue;
             }
-            if let Finding::Added(added) = finding {
-                self.shared.accumulators.note(dataset, partition, added);
-            } else {
-                let mut all = self.shared.findings.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push((dataset, finding));
+            if let Some(finding) = self.shared.ahead.keep(dataset, partition, finding) {
+                self.shared.found(dataset, partition, finding);
             }
         }
     }
@@ -570,6 +583,7 @@ impl Master {
                 counted.get_mut().datasets -= 1;
                 if counted.get().datasets == 0 {
                     counted.remove();
+                    self.shared.ahead.forget(step.counts_as);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The only place with threads, sockets and clocks.
 //!
 //! - [`engine`]: what datasets call to have themselves computed;
+//! - [`ahead`]: what is found in datasets that nobody has needed yet;
 //! - [`master`]: the loop that feeds the scheduler and carries out its commands; [`link`]: how it
 //!   reaches a worker, in this process or another; [`holding`]: received blocks on their way to workers;
 //! - [`receive`]: what workers receive from clients; [`reception`]: how the master makes intervals of it;
@@ -13,6 +14,7 @@
 //! - [`checkpointer`]: states written behind the computation;
 //! - [`clock`]: when an interval ends; [`signals`]: when everything ends.
 
+mod ahead;
 mod checkpointer;
 pub(crate) mod clock;
 pub(crate) mod cluster;
@@ -32,7 +34,7 @@ mod signals;
 mod worker;
 
 pub use engine::ClientAccess;
-pub(crate) use engine::{Engine, Urgency};
+pub(crate) use engine::{Described, Engine, Urgency};
 pub(crate) use reception::Received;
 use resume::Begins;
 pub(crate) use resume::Durable;

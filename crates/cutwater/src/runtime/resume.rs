@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cutwater_core::{
     BlockId, DatasetId, Time, WorkerId,
@@ -47,6 +47,8 @@ pub(crate) struct Durable {
     usable: Vec<(String, Manifest)>,
     /// Those that cannot be used.
     spoilt: Vec<String>,
+    /// Up to which interval it is written down what its kept datasets are called.
+    pub(super) named_until: Option<Time>,
     /// By the numbers of their intervals, the manifests that are held.
     held: Vec<(u64, Time)>,
 }
@@ -89,8 +91,8 @@ pub(super) struct Known {
 pub(super) struct Input {
     /// What each source gave, in the order of their declaration.
     pub sources: Vec<(String, Recorded)>,
-    /// Kept datasets of the interval before, by the number of their stream: workers may still hold them when
-    /// another master takes over.
+    /// Kept datasets of intervals that were over by then, by the number of their stream: workers may still hold them
+    /// when another master takes over.
     pub kept: Vec<(u32, Time, DatasetId)>,
 }
 
@@ -123,6 +125,7 @@ impl Durable {
             from: (0, Time::from_ms(0)),
             usable: Vec::new(),
             spoilt: Vec::new(),
+            named_until: None,
             held: Vec::new(),
         }))
     }
@@ -298,6 +301,14 @@ impl Durable {
             }
         }
         Ok(())
+    }
+
+    /// The intervals up to `over`, the last that is over, of which it is not written down what their kept datasets are
+    /// called. There are two if the next was begun before the last was over.
+    pub fn unnamed(&self, over: Time, interval: Duration) -> impl Iterator<Item = Time> + use<> {
+        let until = self.named_until.unwrap_or(over - interval);
+        let next = move |time: &Time| Some(*time + interval);
+        std::iter::successors(Some(until + interval), next).take_while(move |time| *time <= over)
     }
 
     /// Whether workers of a master before may hold what they held.

@@ -120,6 +120,12 @@ pub(crate) trait Input: Send {
         None
     }
 
+    /// Whether an interval that is due may be cut before outputs of the one before have run. Not so where what they do
+    /// is meant to be in it.
+    fn may_be_cut_ahead(&self) -> bool {
+        true
+    }
+
     /// Puts an empty dataset in the place of what was cut for `to`: the interval failed.
     fn set_aside(&mut self, to: Time);
 

@@ -93,6 +93,11 @@ impl<T: Record> Input for Queue<T> {
         self.holder.replay(to, splits);
     }
 
+    /// Outputs push into it what the next interval is to have.
+    fn may_be_cut_ahead(&self) -> bool {
+        false
+    }
+
     fn is_lost_with_the_process(&self) -> Option<&'static str> {
         Some("datasets that the program pushes into a queue are descriptions of this process")
     }

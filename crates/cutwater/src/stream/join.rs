@@ -19,7 +19,8 @@ impl<T: Record> DStream<T> {
         let slide = self.ctx.same_slide(name, &[self.slide(), other.slide()]);
         let (left, right) = (self.node.clone(), other.node.clone());
         let parents: Vec<Parent> = vec![(left.clone(), Duration::ZERO), (right.clone(), Duration::ZERO)];
-        self.ctx.stream(name, slide, parents, move |t| f(&left.required(t)?, &right.required(t)?).map(Some))
+        let of_both = move |t| f(&left.required(t)?, &right.required(t)?).map(Some);
+        self.ctx.stream_of_interval(name, slide, parents, of_both)
     }
 }
 

@@ -13,6 +13,7 @@ mod for_each_rdd;
 mod group_by_key_and_window;
 mod inverse_window;
 mod join;
+mod look_ahead;
 mod map_with_state;
 mod node;
 mod partials;
@@ -33,6 +34,7 @@ mod state_stream;
 mod stateful;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod track;
 mod transform;
 mod transform_many;
@@ -44,12 +46,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use event_time::{Emission, EventStream, EventWindow, EventWindows, Windowed};
 pub use for_each_rdd::Done;
+pub(crate) use look_ahead::LookAhead;
 pub use map_with_state::MapWithState;
-pub(crate) use node::{AnyStream, StreamNode, Timeline};
+pub(crate) use node::{AnyStream, Made, StreamNode};
 pub(crate) use saving::{StateAt, ids};
 pub use sessions::Session;
 pub use state_spec::StateSpec;
 pub use state_stream::StateStream;
+pub(crate) use timeline::Timeline;
 pub(crate) use transform::Parent;
 pub use transform_many::Streams;
 
@@ -130,7 +134,8 @@ impl<T: Record> Collection for DStream<T> {
     ) -> DStream<B> {
         let parent = self.node.clone();
         let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
-        self.ctx.stream(name, self.slide(), parents, move |t| Ok(parent.at(t)?.map(|rdd| f(&rdd))))
+        let of_parent = move |t| Ok(parent.at(t)?.map(|rdd| f(&rdd)));
+        self.ctx.stream_of_interval(name, self.slide(), parents, of_parent)
     }
 
     fn parallelism(&self) -> u32 {

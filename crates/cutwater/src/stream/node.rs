@@ -11,8 +11,10 @@ use std::{
 use cutwater_core::{DatasetId, Time, limits};
 
 use super::{
+    look_ahead::LookAhead,
     persist::Keep,
     saving::{LastSaved, StateAt, StateOf, restore},
+    timeline::Timeline,
 };
 use crate::{
     Record,
@@ -21,6 +23,7 @@ use crate::{
     rdd::Rdd,
     runtime::Engine,
     source::{Standing, StandingAt},
+    task::on_master,
 };
 
 /// A stream as the graph holds it.
@@ -28,7 +31,7 @@ use crate::{
 /// Properties (those of the model, `paper.md` §11, and two for keeping house):
 /// - `slide`: it is asked only at multiples of it, counted from zero time;
 /// - `parents`: streams it is made from, each with how much older than the question what it needs
-///   may be;
+///   may be, and `made`, whether that is all that it is made from;
 /// - `compute`: its dataset at a time, from the datasets of its parents and, where there is state,
 ///   from its own dataset before;
 /// - `generated`: what it has answered; a time is computed once;
@@ -45,6 +48,8 @@ pub(crate) struct StreamNode<T> {
     given: OnceLock<Box<str>>,
     slide: Duration,
     parents: Vec<super::Parent>,
+    made: Made,
+    is_of_its_interval: bool,
     /// How the sources stand that it is made from. A stream that is made from none is a source.
     sources: Vec<Arc<StandingAt>>,
     timeline: Arc<Timeline>,
@@ -70,36 +75,20 @@ pub(crate) struct StreamNode<T> {
     keep: OnceLock<Arc<Mutex<Keep<T>>>>,
 }
 
+/// What the dataset of a stream at a time is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// From whatever its function looks at.
+    OfAnything,
+    /// From the datasets of its parents at the same time and from nothing else, by a function of ours that describes
+    /// it and does no more.
+    OfItsInterval,
+    /// The same, as the write side of a shuffle that is part of another stream's operation. Nobody else asks for it,
+    /// so that it has no name, and keeps no answer when an interval is over.
+    ForAShuffle,
+}
+
 pub(crate) type Compute<T> = dyn Fn(Time, Option<Rdd<T>>) -> Result<Option<Rdd<T>>, Error> + Send + Sync;
-
-/// When the program began and how far it is.
-#[derive(Default)]
-pub(crate) struct Timeline {
-    zero: OnceLock<Time>,
-    now: Mutex<Option<Time>>,
-}
-
-impl Timeline {
-    pub fn begin(&self, zero: Time) {
-        // A program is started once; a second call would find the same zero.
-        let _ = self.zero.set(zero);
-    }
-
-    /// The label before the first interval's. `None` before the start.
-    pub fn zero(&self) -> Option<Time> {
-        self.zero.get().copied()
-    }
-
-    /// The input of the interval `now` is fixed.
-    pub fn reach(&self, now: Time) {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-    }
-
-    /// The last interval of which the input is fixed: what lies after it cannot be asked for yet.
-    pub fn now(&self) -> Option<Time> {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A stream when the type of its records does not matter.
 pub(crate) trait AnyStream: Send + Sync {
@@ -114,10 +103,17 @@ pub(crate) trait AnyStream: Send + Sync {
     /// Lets answers go that nobody can ask for after `now`. What is behind them goes with them, where what
     /// is stored may not be lost.
     fn forget(&self, now: Time, may_be_lost: bool);
-    /// Lets go of what is behind datasets that are stored, where what is stored cannot be lost.
-    fn cut_lineage(&self);
-    /// Lets go of the answers from `time` on: the interval failed.
+    /// Lets go of what is behind datasets up to `now` that are stored, where what is stored cannot be lost.
+    fn cut_lineage(&self, now: Time);
+    /// Lets go of the answers that are made from `time`: the interval failed.
     fn retract(&self, time: Time);
+    /// Whether its dataset at a time follows from what sources were cut into for that time, and to ask for it is to
+    /// describe it and no more: it may be asked for before the interval before is over.
+    fn is_of_its_interval(&self) -> bool;
+    /// Whether it is part of another stream's operation.
+    fn is_for_a_shuffle(&self) -> bool;
+    /// Finds what of its dataset at `time` may be made before the interval before is over.
+    fn look_ahead(&self, time: Time, ahead: &mut LookAhead);
     /// The time of the program that it belongs to.
     fn timeline(&self) -> &Arc<Timeline>;
     /// How the sources stand that it is made from.
@@ -164,7 +160,7 @@ impl<T: Record> StreamNode<T> {
         slide: Duration,
         parents: Vec<super::Parent>,
         timeline: Arc<Timeline>,
-        state: Option<Saving<T>>,
+        (made, state): (Made, Option<Saving<T>>),
         compute: Box<Compute<T>>,
     ) -> Self {
         let mut sources: Vec<Arc<StandingAt>> = Vec::new();
@@ -176,12 +172,16 @@ impl<T: Record> StreamNode<T> {
         if parents.is_empty() {
             sources.push(Arc::default());
         }
+        let is_of_its_interval =
+            made != Made::OfAnything && parents.iter().all(|(parent, _)| parent.is_of_its_interval());
         Self {
             label: label.into(),
             place: Location::caller(),
             named: OnceLock::new(),
             given: OnceLock::new(),
             slide,
+            made,
+            is_of_its_interval,
             parents,
             sources,
             timeline,
@@ -363,8 +363,11 @@ impl<T: Record> AnyStream for StreamNode<T> {
     fn remember(&self, span: Duration) {
         let mut mine = self.remember.lock().unwrap_or_else(PoisonError::into_inner);
         // A state is made from the one before it.
-        *mine = mine.max(span).max(self.slide * if self.state.is_some() { 2 } else { 1 });
-        let mine = *mine;
+        let asked_for = mine.max(span).max(self.slide * if self.state.is_some() { 2 } else { 1 });
+        if self.made != Made::ForAShuffle {
+            *mine = asked_for;
+        }
+        let mine = asked_for;
         for (parent, older) in &self.parents {
             parent.remember(mine + *older);
         }
@@ -392,17 +395,42 @@ impl<T: Record> AnyStream for StreamNode<T> {
         drop(old);
     }
 
-    fn cut_lineage(&self) {
-        let all: Vec<_> = self.lock().values().flatten().cloned().collect();
+    fn cut_lineage(&self, now: Time) {
+        let all: Vec<_> = self.lock().range(..=now).filter_map(|(_, rdd)| rdd.clone()).collect();
         for rdd in all {
             rdd.kept_node().cut_if_stored();
         }
     }
 
     fn retract(&self, time: Time) {
-        let gone = self.lock().split_off(&time);
+        let gone = if self.is_of_its_interval {
+            // What it has answered for a time after that has nothing to do with it.
+            self.lock().extract_if(time..=time, |_, _| true).collect()
+        } else {
+            self.lock().split_off(&time)
+        };
         drop(gone);
         self.aside().insert(time);
+    }
+
+    fn is_of_its_interval(&self) -> bool {
+        self.is_of_its_interval
+    }
+
+    fn is_for_a_shuffle(&self) -> bool {
+        self.made == Made::ForAShuffle
+    }
+
+    fn look_ahead(&self, time: Time, ahead: &mut LookAhead) {
+        if !self.is_valid(time) || !ahead.streams.insert(std::ptr::from_ref(self).addr()) {
+            return;
+        }
+        if !self.is_of_its_interval {
+            self.parents.iter().for_each(|(parent, _)| parent.look_ahead(time, ahead));
+        } else if let Ok(Some(rdd)) = on_master(|| self.at(time)) {
+            // Whatever is wrong with it, whoever asks in its interval is told.
+            ahead.look_at(rdd.node());
+        }
     }
 
     fn timeline(&self) -> &Arc<Timeline> {

@@ -92,20 +92,22 @@ fn running<K: Key, G: Aggregate>(
     let partitions = of.parallelism();
     let combined = Combined::<K, G>::new(name, env.clone(), partitions, of.key_groups());
     let spec = OperatorSpec::new::<Running<K, G>>(name, &env);
-    let parent = of.node.clone();
+    let (engine, parent, partitioner) = (of.ctx.engine().clone(), of.node.clone(), combined.partitioner());
     let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
+    let split = move |t| Ok(parent.at(t)?.map(|rdd| combined.split(&rdd)));
+    let split = of.ctx.write_side(name, of.slide(), parents, split).node;
+    let parents: Vec<Parent> = vec![(split.clone(), Duration::ZERO)];
     let saving = Saving::new::<ByKey>(name);
     let tables = of.ctx.stateful_stream(name, of.slide(), parents, saving, move |t, before| {
-        let Some(rdd) = parent.at(t)? else { return Ok(before) };
-        let pieces = combined.split(&rdd);
+        let Some(pieces) = split.at(t)? else { return Ok(before) };
         let shuffle = Edge::Shuffle { dataset: pieces.node().dataset.id };
         let mut edges = vec![(pieces.node().clone(), shuffle)];
         if let Some(before) = &before {
             let dataset = before.node().dataset.id;
             edges.push((before.node().clone(), Edge::Narrow { dataset, map: PartitionMap::Same }));
         }
-        let mut node = DatasetNode::new(rdd.engine(), partitions, edges, &spec.any);
-        node.partitioner = Some(combined.partitioner());
+        let mut node = DatasetNode::new(&engine, partitions, edges, &spec.any);
+        node.partitioner = Some(partitioner);
         node.dataset_mut().keep = true;
         Ok(Some(node.of(&spec)))
     });

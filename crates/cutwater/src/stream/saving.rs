@@ -140,10 +140,13 @@ pub(crate) fn restore<T: Record>(
 }
 
 /// The names of streams that stay the same from one start of the program to the next: the one that the user gave,
-/// or else the operation and how many of its kind were declared before.
+/// or else the operation and how many of its kind were declared before. Parts of other streams' operations have none.
 pub(crate) fn ids(streams: &[Arc<dyn AnyStream>]) -> Vec<String> {
     let mut kinds = HashMap::<String, usize>::new();
     let id = |stream: &Arc<dyn AnyStream>| {
+        if stream.is_for_a_shuffle() {
+            return String::new();
+        }
         let (operation, name) = stream.operation();
         let kind = name.unwrap_or(operation).to_owned();
         let before = kinds.entry(kind.clone()).or_default();

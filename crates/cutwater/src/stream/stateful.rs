@@ -101,6 +101,16 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
     let split_initial = split_by_key::<K, S>(name, partitions, of.key_groups());
     let (engine, parent, initial) = (of.ctx.engine().clone(), of.node.clone(), Mutex::new(options.initial));
     let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
+    // None where the records lie right as they are.
+    let split = of.ctx.write_side(name, of.slide(), parents, {
+        let parent = parent.clone();
+        move |time| {
+            let misplaced = parent.at(time)?.filter(|rdd| rdd.partitioner() != Some(target));
+            Ok(misplaced.map(|rdd| split_records(&rdd).0))
+        }
+    });
+    let split = split.node;
+    let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO), (split.clone(), Duration::ZERO)];
     of.ctx.stateful_stream(name, of.slide(), parents, saving, move |time, before| {
         let records = parent.at(time)?;
         if begins == Begins::WithTheFirstDataset && before.is_none() && records.is_none() {
@@ -111,7 +121,13 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
             // The first dataset remembers it for as long as it needs it.
             *initial = None;
         }
-        let records = records.map(|rdd| side(&rdd, &split_records, target));
+        let records = match split.at(time)? {
+            Some(pieces) => {
+                let dataset = pieces.node().dataset.id;
+                Some((pieces.node().clone(), Edge::Shuffle { dataset }))
+            }
+            None => records.map(|rdd| in_place(&rdd)),
+        };
         let before = before.map(|rdd| in_place(&rdd));
         let initial = initial.as_ref().map(|rdd| side(rdd, &split_initial, target));
         let interval = Interval {

@@ -54,7 +54,8 @@ impl<T: Record> DStream<T> {
     ) -> DStream<B> {
         let parent = self.node.clone();
         let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
-        self.ctx.stream(name, self.slide(), parents, move |t| Ok(Some(f(&parent.required(t)?))))
+        let of_parent = move |t| Ok(Some(f(&parent.required(t)?)));
+        self.ctx.stream_of_interval(name, self.slide(), parents, of_parent)
     }
 }
 

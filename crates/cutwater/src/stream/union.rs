@@ -47,7 +47,7 @@ impl Context {
         let nodes: Vec<_> = streams.into_iter().map(|stream| stream.node).collect();
         let parents: Vec<Parent> = nodes.iter().map(|node| (node.clone() as _, Duration::ZERO)).collect();
         let spec = OperatorSpec::new::<All<T>>("union", &());
-        self.stream("union", slide, parents, move |t| {
+        self.stream_of_interval("union", slide, parents, move |t| {
             let rdds = nodes.iter().map(|node| node.required(t)).collect::<Result<Vec<_>, _>>()?;
             Ok(Some(union_of(&spec, &rdds)))
         })

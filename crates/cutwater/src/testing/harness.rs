@@ -1,6 +1,9 @@
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,8 @@ pub struct Harness {
     driver: Mutex<Option<Driver>>,
     /// By how much the next interval begins late, since those before took so long.
     behind: Mutex<Duration>,
+    /// Whether the next interval is due while one is being run.
+    overlaps: AtomicBool,
 }
 
 /// What a stream answered, interval by interval.
@@ -51,7 +56,13 @@ impl Harness {
             Some(test) => builder.start_workers_with(vec![test, "--exact".into(), "--nocapture".into()]),
             None => builder,
         };
-        Ok(Self { ctx: builder.build()?, partitions, driver: Mutex::new(None), behind: Mutex::default() })
+        Ok(Self {
+            ctx: builder.build()?,
+            partitions,
+            driver: Mutex::new(None),
+            behind: Mutex::default(),
+            overlaps: AtomicBool::new(false),
+        })
     }
 
     /// The program's context.
@@ -130,6 +141,25 @@ impl Harness {
         stream.node.remembered()
     }
 
+    /// Whether from the next one on an interval is due while the one before is being run, so that it is
+    /// [begun meanwhile](Builder::overlap). A program gives the same either way. Inputs are then cut an interval before
+    /// the test asks for it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use cutwater::testing::Harness;
+    /// let harness = Harness::new(Duration::from_secs(1));
+    /// let sums = harness.input([vec![('a', 1), ('a', 2)], vec![('a', 3)]]).reduce_by_key(|a, b| a + b);
+    /// let watched = harness.watch(&sums);
+    /// harness.overlap(true);
+    /// harness.advance(2)?;
+    /// assert_eq!(watched.all(), [Some(vec![('a', 3)]), Some(vec![('a', 3)])]);
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    pub fn overlap(&self, on: bool) {
+        self.overlaps.store(on, Ordering::Relaxed);
+    }
+
     /// Runs `intervals` more intervals; the first call starts the program.
     ///
     /// # Errors
@@ -186,6 +216,7 @@ impl Harness {
         if !late.is_empty() {
             return Err(Error::config(&late));
         }
+        driver.overlap(self.overlaps.load(Ordering::Relaxed));
         prepare(driver);
         Ok(driver.interval(None))
     }

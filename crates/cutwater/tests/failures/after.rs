@@ -18,8 +18,23 @@ fn input(h: &Harness) -> DStream<i64> {
 }
 
 /// Runs six intervals, of which the third fails, and answers with what the others gave.
-fn survivors<T: Record + Ord>(threads: usize, program: impl Fn(&DStream<i64>) -> DStream<T>) -> Vec<Vec<T>> {
+/// The same whether or not intervals are begun while the ones before are being run.
+fn survivors<T: Record + Ord + std::fmt::Debug>(
+    threads: usize,
+    program: impl Fn(&DStream<i64>) -> DStream<T>,
+) -> Vec<Vec<T>> {
+    let [one_by_one, overlapping] = [false, true].map(|overlap| survivors_of(threads, overlap, &program));
+    assert_eq!(one_by_one, overlapping);
+    one_by_one
+}
+
+fn survivors_of<T: Record + Ord>(
+    threads: usize,
+    overlap: bool,
+    program: impl Fn(&DStream<i64>) -> DStream<T>,
+) -> Vec<Vec<T>> {
     let harness = harness(threads);
+    harness.overlap(overlap);
     let watched = harness.watch(&program(&input(&harness)));
     let failed: Vec<_> = (0..6).map(|_| harness.step().unwrap().failure).collect();
     for (n, failure) in failed.iter().enumerate() {
@@ -67,8 +82,9 @@ fn the_failed_interval_counts_as_empty() {
 /// forgotten meanwhile.
 #[test]
 fn state_survives_many_failures() {
-    for threads in [1, 4] {
+    for (threads, overlap) in [(1, false), (4, false), (1, true), (4, true)] {
         let harness = harness(threads);
+        harness.overlap(overlap);
         let input = harness.input((1..=20).map(|n| vec![('a', n)]));
         // What comes after it is done all the same, and has no effect on later intervals.
         input.for_each_rdd(|_, t| {
@@ -99,8 +115,9 @@ fn state_survives_many_failures() {
 /// and state reach back to it.
 #[test]
 fn a_transform_that_refuses_one_interval() {
-    for threads in [1, 4] {
+    for (threads, overlap) in [(1, false), (4, false), (1, true), (4, true)] {
         let harness = harness(threads);
+        harness.overlap(overlap);
         let input = harness.input((1..=6).map(|n| vec![('a', n)]));
         let choosy = input
             .transform(|rdd, t| if t.as_ms() == 3000 { Err(Error::user("not at three")) } else { Ok(rdd) });

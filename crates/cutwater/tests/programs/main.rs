@@ -38,9 +38,10 @@ fn check(
     builder: cutwater::Builder,
     program: &Program,
     inputs: &[Datasets; 2],
-    partitions: u32,
+    (partitions, overlap): (u32, bool),
 ) -> Result<(), TestCaseError> {
     let harness = Harness::with(builder, partitions);
+    harness.overlap(overlap);
     let sources = inputs.clone().map(|input| harness.input_or_none(input));
     let watched = harness.watch(&built::stream(program, &sources));
     harness.advance(INTERVALS as u64).map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -60,9 +61,10 @@ proptest! {
         partitions in 1..=4u32,
         parallelism in 1..=4u32,
         run_twice in bool::weighted(0.2),
+        overlap: bool,
     ) {
         let builder = Context::builder("random").interval(Duration::from_secs(1)).threads(threads);
-        check(builder.parallelism(parallelism).run_twice(run_twice), &program, &inputs, partitions)?;
+        check(builder.parallelism(parallelism).run_twice(run_twice), &program, &inputs, (partitions, overlap))?;
     }
 }
 
@@ -78,6 +80,7 @@ fn state_of_no_dataset_is_looked_at_now_and_then() {
     let program = Program::One(One::ReduceByKeyAndWindow(span), state);
     for threads in 1..=3 {
         let builder = Context::builder("random").interval(Duration::from_secs(1)).threads(threads);
-        check(builder.parallelism(1), &program, &[vec![None; INTERVALS], vec![None; INTERVALS]], 1).unwrap();
+        check(builder.parallelism(1), &program, &[vec![None; INTERVALS], vec![None; INTERVALS]], (1, false))
+            .unwrap();
     }
 }

@@ -103,7 +103,7 @@ impl Driver {
 
     /// Has the input of the interval written down.
     pub(super) fn record(&mut self, report: &IntervalReport) -> Result<(), Error> {
-        let Some(durable) = &self.durable else { return Ok(()) };
+        let Some(durable) = &mut self.durable else { return Ok(()) };
         let (mut sources, mut blocks) = (Vec::with_capacity(self.graph.inputs.len()), Vec::new());
         for (input, source) in self.graph.inputs.iter().zip(&report.sources) {
             let splits = input.recorded(report.time);
@@ -112,13 +112,15 @@ impl Driver {
             let recorded = Recorded { splits, position: input.position(), standing: source.standing };
             sources.push((input.name().to_owned(), recorded));
         }
-        let before = report.time - self.ctx.interval();
-        let kept = (0..)
-            .zip(&self.graph.streams)
-            .filter_map(|(at, stream)| Some((at, before, stream.kept_at(before)?)));
-        let input = resume::Input { sources, kept: kept.collect() };
-        let input = postcard::to_allocvec(&input).map_err(Error::internal)?;
+        let kept_at = |time: Time| {
+            let streams = (0..).zip(&self.graph.streams);
+            streams.filter_map(move |(at, stream)| Some((at, time, stream.kept_at(time)?)))
+        };
+        // Of an interval that is not over it is not known: it may yet be set aside.
+        let kept = durable.unnamed(self.now, self.ctx.interval()).flat_map(kept_at).collect();
+        let input = postcard::to_allocvec(&resume::Input { sources, kept }).map_err(Error::internal)?;
         durable.journal.interval(report.number, report.time, input, blocks);
+        durable.named_until = Some(self.now);
         Ok(())
     }
 
@@ -134,9 +136,17 @@ impl Driver {
     }
 
     /// No output may tell of an interval that a restart would know nothing of.
-    pub(super) fn wait_until_recorded(&self, was_before: bool) -> Result<(), Error> {
+    pub(super) fn wait_until_recorded(&self, report: &IntervalReport, is_again: bool) -> Result<(), Error> {
         match &self.durable {
-            Some(durable) if !was_before => durable.journal.wait_for(self.number),
+            Some(durable) if !is_again => durable.journal.wait_for(report.number),
+            _ => Ok(()),
+        }
+    }
+
+    /// No interval before this one is to be run again once outputs of this one have run.
+    pub(super) fn wait_until_said(&self, is_again: bool) -> Result<(), Error> {
+        match &self.durable {
+            Some(durable) if !is_again => durable.journal.wait_until_said(),
             _ => Ok(()),
         }
     }
