@@ -1,12 +1,6 @@
 //! Who may hand code over, and what becomes of what is not what it says.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    os::unix::fs::PermissionsExt,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use cutwater_wire::{
     agent::{AGENT_MESSAGE_BYTES_MAX, Answer, Caller, Hello, Request, send_piece},
@@ -17,7 +11,10 @@ use cutwater_wire::{
     tls::Role,
 };
 
-use crate::set::{Set, command, readings, said};
+use crate::{
+    garbage::{GARBAGE, send},
+    set::{Set, command, readings, said},
+};
 
 #[test]
 fn a_wrong_token_is_refused_and_said_to_be() {
@@ -38,18 +35,10 @@ fn a_wrong_token_is_refused_and_said_to_be() {
 }
 
 #[test]
-fn garbage_costs_nothing() {
+fn garbage_costs_an_agent_nothing() {
     let set = Set::start(1);
-    let address: SocketAddr = set.agents[0].address.parse().unwrap();
-    for garbage in [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0; 4096], &[0xff; 4096], b"cutwater"]
-    {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        // The other end may have closed before all of it is written.
-        let _ = stream.write_all(garbage);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        let mut heard = Vec::new();
-        let _ = stream.read_to_end(&mut heard);
+    for garbage in GARBAGE {
+        let heard = send(&*set.agents[0].address, garbage);
         assert!(heard.is_empty() || heard.starts_with(b"cutwater"));
     }
     assert!(set.jobs().is_empty(), "it still answers");

@@ -4,6 +4,8 @@
 
 mod door;
 mod encrypted;
+#[path = "../../../cutwater/tests/support/garbage.rs"]
+mod garbage;
 #[path = "../../../cutwater/tests/support/hosts.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod network;

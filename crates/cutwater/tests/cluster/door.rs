@@ -1,13 +1,11 @@
 //! Who is let in, and what becomes of who is not.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    process::{Command, Output},
-    time::Duration,
-};
+use std::process::{Command, Output};
 
-use crate::harness;
+use crate::{
+    garbage::{GARBAGE, send},
+    harness,
+};
 
 /// Starts this test again as a worker of the master at `join`, and waits for its end.
 fn worker(join: &str, token: &str) -> Output {
@@ -19,19 +17,11 @@ fn worker(join: &str, token: &str) -> Output {
 }
 
 #[test]
-fn garbage_costs_nothing() {
+fn garbage_costs_a_master_nothing() {
     let harness = harness(1);
-    let address = harness.master().unwrap();
-    for garbage in [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0; 4096], &[0xff; 4096], b"cutwater"]
-    {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        // The other end may have closed before all of it is written.
-        let _ = stream.write_all(garbage);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        let mut heard = Vec::new();
-        // Its greeting or a refusal, and then the end, by a reset if it had not read everything.
-        let _ = stream.read_to_end(&mut heard);
+    for garbage in GARBAGE {
+        let heard = send(harness.master().unwrap(), garbage);
+        // Its greeting or a refusal.
         let refusal = b"HTTP/1.1 401 Unauthorized";
         assert!(heard.is_empty() || heard.starts_with(b"cutwater") || heard.starts_with(refusal));
     }

@@ -8,6 +8,8 @@ mod clocks;
 mod coming_and_going;
 mod door;
 mod files;
+#[path = "../support/garbage.rs"]
+mod garbage;
 mod hosts;
 #[path = "../support/hosts.rs"]
 mod network;

@@ -1,10 +1,8 @@
 //! Certificates at every end, and whoever has the wrong ones or none.
 
 use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
-    time::Duration,
 };
 
 use cutwater::Context;
@@ -16,7 +14,10 @@ use cutwater_wire::{
     tls::{Tls, TlsFiles},
 };
 
-use crate::processes::{Certs, Process, expected, with};
+use crate::{
+    garbage::{GARBAGE, send},
+    processes::{Certs, Process, expected, with},
+};
 
 const TWO: (&str, &str) = ("CUTWATER_MIN_WORKERS", "2");
 
@@ -274,19 +275,11 @@ fn a_crowd_that_says_nothing_keeps_nobody_out() {
     drop(crowd);
 }
 
-/// Sends what is no TLS, and hears the end.
+/// Sends what is no TLS, and hears an alert at most.
 fn garbage(address: &str) {
     let hello_of_nothing = [&[0x16, 3, 1, 0x3f, 0xff][..], &[0; 512]].concat();
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 4096], b"cutwater", &hello_of_nothing]
-    {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        // The other end may have closed before all of it is written.
-        let _ = stream.write_all(garbage);
-        let _ = stream.shutdown(Shutdown::Write);
-        let mut heard = Vec::new();
-        // An alert at most, and then the end, by a reset if it had not read everything.
-        let _ = stream.read_to_end(&mut heard);
+    for garbage in GARBAGE.into_iter().chain([&*hello_of_nothing]) {
+        let heard = send(address, garbage);
         assert!(heard.len() <= 7, "{heard:?}");
     }
 }
