@@ -54,6 +54,10 @@ mod stream;
 mod task;
 pub mod testing;
 
+#[cfg(feature = "decoders")]
+#[doc(hidden)]
+pub use runtime::cluster::decoders;
+
 pub use closure::Portable;
 pub use collection::{Collection, With};
 pub use context::{

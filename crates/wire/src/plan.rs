@@ -74,6 +74,44 @@ pub struct StageDef {
 }
 
 impl Template {
+    /// Whether no dataset is made from itself, over however many others. What is held may stand before the datasets
+    /// that it was made from, so their order alone does not tell.
+    pub fn is_acyclic(&self) -> bool {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Seen {
+            Not,
+            Above,
+            Done,
+        }
+        let mut seen = vec![Seen::Not; self.datasets.len()];
+        // Datasets with the parent that is to be looked at next: a chain of states would be too deep for calls.
+        let mut stack = Vec::new();
+        for root in 0..self.datasets.len() {
+            if seen[root] == Seen::Not {
+                seen[root] = Seen::Above;
+                stack.push((root, 0));
+            }
+            while let Some((at, next)) = stack.pop() {
+                let Some(parent) = self.datasets[at].parents.get(next) else {
+                    seen[at] = Seen::Done;
+                    continue;
+                };
+                stack.push((at, next + 1));
+                let TemplateParent::Narrow(parent, _) = *parent else { continue };
+                let parent = parent as usize;
+                match seen.get(parent) {
+                    Some(Seen::Above) => return false,
+                    Some(Seen::Not) => {
+                        seen[parent] = Seen::Above;
+                        stack.push((parent, 0));
+                    }
+                    Some(Seen::Done) | None => {}
+                }
+            }
+        }
+        true
+    }
+
     /// The template that `stage` fills in, given the partitions of a shuffle.
     ///
     /// ```

@@ -97,6 +97,25 @@ impl Plan {
         (Template::of(stage, partitions, label), specs)
     }
 
+    /// Whether no dataset is made from itself, over however many others.
+    #[cfg(any(test, feature = "decoders"))]
+    pub fn is_acyclic(&self) -> bool {
+        let mut left: HashSet<DatasetId> = self.steps.keys().copied().collect();
+        let waits = |id: &DatasetId, left: &HashSet<DatasetId>| {
+            self.steps[id].dataset.parents.iter().any(|parent| match parent {
+                Parent::Narrow { dataset, .. } => left.contains(dataset),
+                Parent::Shuffle { .. } => false,
+            })
+        };
+        loop {
+            let ready: Vec<DatasetId> = left.iter().filter(|id| !waits(id, &left)).copied().collect();
+            if ready.is_empty() {
+                return left.is_empty();
+            }
+            left.retain(|id| !ready.contains(id));
+        }
+    }
+
     /// The plan that another process described.
     pub fn arrived(
         def: &StageDef,
@@ -107,6 +126,10 @@ impl Plan {
         let target = *def.datasets.last().ok_or_else(|| missing("datasets"))?;
         if def.datasets.len() != template.datasets.len() || def.shuffles.len() != template.shuffles.len() {
             return Err(missing("all its names"));
+        }
+        // Whatever runs it follows parents without looking where it has been.
+        if !template.is_acyclic() {
+            return Err(missing("an end to its parents"));
         }
         let mut splits: HashMap<u32, _> =
             def.splits.iter().map(|(at, splits)| (*at, splits.clone())).collect();
@@ -138,7 +161,9 @@ impl Plan {
                 keep: dataset.keep,
                 label: dataset.label.clone().unwrap_or_else(|| spec.label.clone()),
             };
-            steps.insert(*id, Step { dataset: Arc::new(dataset), counts_as: *id, spec });
+            if steps.insert(*id, Step { dataset: Arc::new(dataset), counts_as: *id, spec }).is_some() {
+                return Err(missing("a name for each dataset"));
+            }
         }
         let map_partitions = def.shuffles.iter().copied().zip(template.shuffles.iter().copied()).collect();
         Ok(Self::of(target, def.datasets.iter().copied(), steps, map_partitions))

@@ -15,6 +15,8 @@
 mod ahead;
 mod clocks;
 mod copier;
+#[cfg(any(test, feature = "decoders"))]
+pub mod decoders;
 mod fetch;
 mod handshakes;
 pub(super) mod identity;

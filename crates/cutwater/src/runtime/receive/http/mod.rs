@@ -26,6 +26,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{io::AsyncBufReadExt, net::TcpStream};
 
 pub(crate) use directions::serve_directions;
+#[cfg(any(test, feature = "decoders"))]
+pub(crate) use receiver::records_of;
 pub(crate) use receiver::serve_http;
 
 type Answer = Response<Full<Bytes>>;

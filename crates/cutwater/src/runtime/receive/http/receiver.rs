@@ -105,7 +105,7 @@ fn client_called(name: &str) -> ClientId {
 }
 
 /// The lines of a body as a batch has them. A line end at the end of it begins no further record.
-fn records_of(body: &[u8]) -> (u32, Bytes) {
+pub(crate) fn records_of(body: &[u8]) -> (u32, Bytes) {
     let mut batch = Batch::new();
     let lines = body.strip_suffix(b"\n").unwrap_or(body);
     if !body.is_empty() {

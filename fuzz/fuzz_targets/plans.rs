@@ -1,0 +1,5 @@
+#![no_main]
+
+use cutwater::decoders;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| decoders::plans(bytes));
