@@ -212,7 +212,7 @@ impl Simulation {
             Command::ReleaseWorker { worker } => {
                 // What it has not said that it holds is waited for, and is given to another.
                 let alone = self.needed_of(worker).any(|holders| holders.iter().eq([&worker]));
-                let checked = self.invariants.needed.released(worker, alone, self.now_ms);
+                let checked = self.invariants.needed.released(self.master.id, worker, alone, self.now_ms);
                 self.check(checked);
                 self.doomed.insert(worker);
                 if let Some(link) = self.master.links.get_mut(&worker) {
@@ -310,7 +310,7 @@ impl Simulation {
             if let Some(link) = self.master.links.get_mut(&id) {
                 link.draining = true;
             }
-            self.invariants.needed.drains(id, self.now_ms);
+            self.invariants.needed.drains(self.master.id, id, self.now_ms);
             self.step(Event::WorkerDraining { worker: id });
         }
     }

@@ -3,6 +3,9 @@ use cutwater_core::{BlockId, WorkerId, limits, scheduler::Size};
 /// How many intervals may pass between the older checkpoint that is held and the newest interval once nothing fails.
 const INTERVALS_BEHIND_MAX: u64 = 8;
 
+/// Objects that could not be removed while the store failed, or whose master died before it had removed them.
+const NOT_REMOVED_MAX: u64 = 12;
+
 /// What is remembered follows what is needed, and in the end there is nothing.
 #[derive(Default)]
 pub(crate) struct Memory;
@@ -22,7 +25,7 @@ impl Memory {
     pub fn store_bounded(&self, objects: usize, masters: u64, looks_back: u64) -> Result<(), String> {
         // Of each master an epoch, a lease and a claim, and what one that was overtaken has left; and of each interval
         // between the older checkpoint and the last interval two entries and what was received.
-        let objects_max = 5 * masters + 3 * (looks_back + INTERVALS_BEHIND_MAX);
+        let objects_max = 5 * masters + 3 * (looks_back + INTERVALS_BEHIND_MAX) + NOT_REMOVED_MAX;
         if objects as u64 > objects_max {
             return Err(format!("{objects} objects are in the store, and {objects_max} may be needed"));
         }

@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 
 use cutwater_core::{BlockId, JobId, TaskError, WorkerId, limits};
 
-use crate::master::interval_of_block;
+use crate::{master::interval_of_block, network::MasterId};
 
 /// Nothing that is needed is forgotten: no job fails, since all faults are fair; what was received is not
 /// dropped before nothing needs it; and who is let go was not the last to hold something that cannot be made
 /// again, unless it took too long.
 #[derive(Default)]
 pub(crate) struct Needed {
-    draining_ms: BTreeMap<WorkerId, u64>,
+    draining_ms: BTreeMap<(MasterId, WorkerId), u64>,
 }
 
 impl Needed {
@@ -26,12 +26,18 @@ impl Needed {
         }
     }
 
-    pub fn drains(&mut self, id: WorkerId, now_ms: u64) {
-        self.draining_ms.entry(id).or_insert(now_ms);
+    pub fn drains(&mut self, master: MasterId, id: WorkerId, now_ms: u64) {
+        self.draining_ms.entry((master, id)).or_insert(now_ms);
     }
 
-    pub fn released(&mut self, id: WorkerId, holds_alone: bool, now_ms: u64) -> Result<(), String> {
-        let since_ms = self.draining_ms.remove(&id);
+    pub fn released(
+        &mut self,
+        master: MasterId,
+        id: WorkerId,
+        holds_alone: bool,
+        now_ms: u64,
+    ) -> Result<(), String> {
+        let since_ms = self.draining_ms.remove(&(master, id));
         match since_ms {
             None => Err(format!("{id} is let go, and did not ask for it")),
             Some(since_ms) if holds_alone && now_ms < since_ms + limits::DRAIN_MS_MAX => {
