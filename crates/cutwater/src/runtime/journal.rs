@@ -404,6 +404,12 @@ fn read_all(store: &Store) -> Result<(History, Vec<(u64, Entry)>, u64), Error> {
     Ok((history, entries, next))
 }
 
+/// The entries of a log and their places, for tests of what is left of it.
+#[cfg(test)]
+pub(crate) fn entries(store: &Store) -> Result<Vec<(u64, Entry)>, Error> {
+    read_all(store).map(|(_, entries, _)| entries)
+}
+
 fn create(store: &Store, position: u64, entry: &Entry) -> Result<bool, Error> {
     store.create(&log_name(position), ENTRY.seal_value(entry).map_err(Error::internal)?)
 }

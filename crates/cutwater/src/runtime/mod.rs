@@ -35,6 +35,8 @@ mod worker;
 
 pub use engine::ClientAccess;
 pub(crate) use engine::{Described, Engine, Urgency};
+#[cfg(test)]
+pub(crate) use journal::entries;
 pub(crate) use reception::Received;
 use resume::Begins;
 pub(crate) use resume::Durable;
