@@ -51,6 +51,14 @@ impl Store {
         Ok(store)
     }
 
+    /// One in a folder that goes with the first of both.
+    #[cfg(test)]
+    pub fn temporary() -> (tempfile::TempDir, Self) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Self::open(&dir.path().to_string_lossy()).expect("a store");
+        (dir, store)
+    }
+
     /// What goes wrong there, on purpose.
     #[cfg(test)]
     pub fn faults(&self) -> &super::faults::Faults {

@@ -259,31 +259,20 @@ impl Context {
         parents: Vec<Parent>,
         compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
-        self.declare(name, slide, parents, (Made::OfAnything, None), move |t, _| compute(t))
+        self.stream_made(Made::OfAnything, name, slide, parents, compute)
     }
 
-    /// Declares a stream of which each dataset is [made of its interval](Made::OfItsInterval).
+    /// The same, of a stream of which it is known what its datasets are [made](Made) from.
     #[track_caller]
-    pub(crate) fn stream_of_interval<T: Record>(
+    pub(crate) fn stream_made<T: Record>(
         &self,
+        made: Made,
         name: &str,
         slide: Duration,
         parents: Vec<Parent>,
         compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
     ) -> DStream<T> {
-        self.declare(name, slide, parents, (Made::OfItsInterval, None), move |t, _| compute(t))
-    }
-
-    /// Declares the [write side of a shuffle](Made::ForAShuffle) that a stream of the operation `name` reads.
-    #[track_caller]
-    pub(crate) fn write_side<T: Record>(
-        &self,
-        name: &str,
-        slide: Duration,
-        parents: Vec<Parent>,
-        compute: impl Fn(Time) -> Result<Option<Rdd<T>>, Error> + Send + Sync + 'static,
-    ) -> DStream<T> {
-        self.declare(name, slide, parents, (Made::ForAShuffle, None), move |t, _| compute(t))
+        self.declare(name, slide, parents, (made, None), move |t, _| compute(t))
     }
 
     /// Declares a stream of which each dataset is made from the one before; `saving` says how checkpoints
@@ -336,7 +325,7 @@ impl Context {
     ) -> DStream<T> {
         let label = labelled(name);
         // What it was cut into is put there interval by interval, so whoever gets here asks too late.
-        let stream = self.stream_of_interval(name, self.interval(), Vec::new(), move |t| {
+        let stream = self.stream_made(Made::OfItsInterval, name, self.interval(), Vec::new(), move |t| {
             Err(Error::user(format_args!(
                 "{label} has let go of its records of {t}; keep them for longer with `remember`"
             )))

@@ -149,9 +149,8 @@ impl Journal {
     /// # Errors
     /// It could not be, or another master has taken over.
     pub fn wait_for(&self, number: u64) -> Result<(), Error> {
-        let state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = |state: &mut State| state.durable < number && state.failure.is_none();
-        let state = self.state.1.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.1.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         state.failure.clone().map_or(Ok(()), Err)
     }
 
@@ -175,7 +174,7 @@ impl Journal {
 
     /// Whether nothing is written any more, since something could not be.
     pub fn has_failed(&self) -> bool {
-        self.state.0.lock().unwrap_or_else(PoisonError::into_inner).failure.is_some()
+        self.lock().failure.is_some()
     }
 
     fn tell(&self, what: ToWriter) {
@@ -431,12 +430,6 @@ fn fenced() -> Error {
 mod tests {
     use super::*;
 
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().to_str().unwrap()).unwrap();
-        (dir, store)
-    }
-
     fn interval(journal: &Journal, number: u64) -> Result<(), Error> {
         journal.interval(number, Time::from_ms(number as i64), vec![1], Vec::new());
         journal.wait_for(number)
@@ -450,7 +443,7 @@ mod tests {
 
     #[test]
     fn who_wakes_late_finds_its_place_taken_although_old_entries_are_gone() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         let (old, ..) = Journal::claim(&store).unwrap();
         interval(&old, 1).unwrap();
         let (new, ..) = Journal::claim(&store).unwrap();
@@ -467,7 +460,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_was_not_written_to_its_end_stops_nobody_if_nobody_read_it() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         let (first, ..) = Journal::claim(&store).unwrap();
         interval(&first, 1).unwrap();
         let last = settled(first, &store).last().copied().unwrap();
@@ -489,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_later_master_that_has_claimed_the_log_is_not_followed_by_an_earlier_one() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         let (later, ..) = Journal::claim(&store).unwrap();
         let (position, entry) = (1, Entry { epoch: u64::MAX, completed: 0, news: News::Claimed });
         assert!(create(&store, position, &entry).unwrap());
@@ -501,7 +494,7 @@ mod tests {
     /// Every one of them names datasets, blocks and workers by its number.
     #[test]
     fn masters_that_begin_at_the_same_time_have_numbers_of_their_own() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         let begin = || {
             let store = store.clone();
             std::thread::spawn(move || new_epoch(&store).unwrap())

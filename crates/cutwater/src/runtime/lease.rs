@@ -223,15 +223,9 @@ impl Drop for Keeper {
 mod tests {
     use super::*;
 
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().to_str().unwrap()).unwrap();
-        (dir, store)
-    }
-
     #[test]
     fn one_that_is_kept_is_not_free_and_one_that_ended_in_good_order_is() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         assert_eq!(Lease::await_free(&store, false).unwrap(), None);
         let keeper = Keeper::start(&store, 7, Vec::new()).unwrap();
         let error = Lease::await_free(&store, false).unwrap_err().to_string();
@@ -242,7 +236,7 @@ mod tests {
 
     #[test]
     fn one_of_a_process_that_is_gone_is_free_at_once() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = Process { id: child.id(), started: started(child.id()).unwrap(), ..Process::own() };
         let lease = Lease {
@@ -262,7 +256,7 @@ mod tests {
     /// It had not come to call them.
     #[test]
     fn who_dies_at_once_leaves_the_workers_of_the_one_before_in_the_lease() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         let workers = vec![(WorkerId(3), "there".to_owned())];
         let _keeper = Keeper::start(&store, 2, workers.clone()).unwrap();
         assert_eq!(Lease::read(&store).unwrap().unwrap().workers, workers);
@@ -270,7 +264,7 @@ mod tests {
 
     #[test]
     fn who_was_overtaken_leaves_the_lease_alone() {
-        let (_dir, store) = store();
+        let (_dir, store) = Store::temporary();
         let old = Keeper::start(&store, 1, Vec::new()).unwrap();
         let new = Keeper::start(&store, 2, Vec::new()).unwrap();
         drop(old);

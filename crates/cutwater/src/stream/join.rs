@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::Parent;
+use super::{Made, Parent};
 use crate::{
     DStream, Error, Key, Record,
     collection::Collection,
@@ -20,7 +20,7 @@ impl<T: Record> DStream<T> {
         let (left, right) = (self.node.clone(), other.node.clone());
         let parents: Vec<Parent> = vec![(left.clone(), Duration::ZERO), (right.clone(), Duration::ZERO)];
         let of_both = move |t| f(&left.required(t)?, &right.required(t)?).map(Some);
-        self.ctx.stream_of_interval(name, slide, parents, of_both)
+        self.ctx.stream_made(Made::OfItsInterval, name, slide, parents, of_both)
     }
 }
 

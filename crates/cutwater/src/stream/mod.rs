@@ -135,7 +135,7 @@ impl<T: Record> Collection for DStream<T> {
         let parent = self.node.clone();
         let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
         let of_parent = move |t| Ok(parent.at(t)?.map(|rdd| f(&rdd)));
-        self.ctx.stream_of_interval(name, self.slide(), parents, of_parent)
+        self.ctx.stream_made(Made::OfItsInterval, name, self.slide(), parents, of_parent)
     }
 
     fn parallelism(&self) -> u32 {

@@ -367,9 +367,8 @@ impl<T: Record> AnyStream for StreamNode<T> {
         if self.made != Made::ForAShuffle {
             *mine = asked_for;
         }
-        let mine = asked_for;
         for (parent, older) in &self.parents {
-            parent.remember(mine + *older);
+            parent.remember(asked_for + *older);
         }
     }
 

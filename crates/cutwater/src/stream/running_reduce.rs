@@ -2,7 +2,7 @@ use std::{marker::PhantomData, time::Duration};
 
 use cutwater_core::{Parent as Edge, PartitionMap};
 
-use super::Parent;
+use super::{Made, Parent};
 use crate::{
     DStream, Key, Record,
     checkpoint::saved::Saving,
@@ -95,7 +95,7 @@ fn running<K: Key, G: Aggregate>(
     let (engine, parent, partitioner) = (of.ctx.engine().clone(), of.node.clone(), combined.partitioner());
     let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
     let split = move |t| Ok(parent.at(t)?.map(|rdd| combined.split(&rdd)));
-    let split = of.ctx.write_side(name, of.slide(), parents, split).node;
+    let split = of.ctx.stream_made(Made::ForAShuffle, name, of.slide(), parents, split).node;
     let parents: Vec<Parent> = vec![(split.clone(), Duration::ZERO)];
     let saving = Saving::new::<ByKey>(name);
     let tables = of.ctx.stateful_stream(name, of.slide(), parents, saving, move |t, before| {

@@ -10,7 +10,7 @@ use std::{
 use cutwater_core::{Parent as Edge, PartitionMap, Split, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{Parent, StateSpec};
+use super::{Made, Parent, StateSpec};
 use crate::{
     DStream, Error, Key, Record,
     checkpoint::saved::Saving,
@@ -102,7 +102,7 @@ pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
     let (engine, parent, initial) = (of.ctx.engine().clone(), of.node.clone(), Mutex::new(options.initial));
     let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
     // None where the records lie right as they are.
-    let split = of.ctx.write_side(name, of.slide(), parents, {
+    let split = of.ctx.stream_made(Made::ForAShuffle, name, of.slide(), parents, {
         let parent = parent.clone();
         move |time| {
             let misplaced = parent.at(time)?.filter(|rdd| rdd.partitioner() != Some(target));

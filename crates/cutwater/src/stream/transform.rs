@@ -5,7 +5,7 @@ use std::{
 
 use cutwater_core::Time;
 
-use super::AnyStream;
+use super::{AnyStream, Made};
 use crate::{
     DStream, Error, Record,
     rdd::Rdd,
@@ -55,7 +55,7 @@ impl<T: Record> DStream<T> {
         let parent = self.node.clone();
         let parents: Vec<Parent> = vec![(parent.clone(), Duration::ZERO)];
         let of_parent = move |t| Ok(Some(f(&parent.required(t)?)));
-        self.ctx.stream_of_interval(name, self.slide(), parents, of_parent)
+        self.ctx.stream_made(Made::OfItsInterval, name, self.slide(), parents, of_parent)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::Parent;
+use super::{Made, Parent};
 use crate::{
     Context, DStream, Record,
     rdd::{All, union_of},
@@ -47,7 +47,7 @@ impl Context {
         let nodes: Vec<_> = streams.into_iter().map(|stream| stream.node).collect();
         let parents: Vec<Parent> = nodes.iter().map(|node| (node.clone() as _, Duration::ZERO)).collect();
         let spec = OperatorSpec::new::<All<T>>("union", &());
-        self.stream_of_interval("union", slide, parents, move |t| {
+        self.stream_made(Made::OfItsInterval, "union", slide, parents, move |t| {
             let rdds = nodes.iter().map(|node| node.required(t)).collect::<Result<Vec<_>, _>>()?;
             Ok(Some(union_of(&spec, &rdds)))
         })
