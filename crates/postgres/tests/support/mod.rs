@@ -1,5 +1,6 @@
 //! A PostgreSQL server of the test's own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
     env, fs,

@@ -1,0 +1,213 @@
+//! Programs with checkpoints whose results go to a real server, and whose masters are killed and stopped: whoever goes on
+//! adds each row once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutwater::{Context, Error, Time};
+use cutwater_postgres::PostgresSink;
+use support::Server;
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(90);
+const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVALS: i64 = 60;
+const RECORDS_PER_INTERVAL: i64 = 20;
+const RECORDS: i64 = INTERVALS * RECORDS_PER_INTERVAL;
+const KEYS: i64 = 7;
+/// Connections of sinks that are at the first statement of a commit.
+const SESSIONS: &str =
+    "FROM pg_stat_activity WHERE application_name = 'cutwater' AND query LIKE '%FOR UPDATE'";
+
+/// The program: its records, which are only added to a table, and what there is of each key so far.
+fn run(folder: &Path, server: &str) -> Result<(), Error> {
+    let builder = Context::builder("restart").interval(INTERVAL).threads(1).workers(2);
+    let builder = builder.parallelism(3).standby(env::var_os("RESTART_STANDBY").is_some());
+    let builder = builder.token_file(folder.join("token"));
+    let builder =
+        builder.checkpoint(folder.join("checkpoints").display().to_string()).checkpoint_intervals(4);
+    let ctx = builder.handle_signals(false).progress(false).build()?;
+    let parse = |line: &str| line.parse::<i64>().map_err(|error| error.to_string());
+    // They happened one after the other.
+    let happened = |n: &i64| Time::from_ms(1 + n * INTERVAL.as_millis() as i64 / RECORDS_PER_INTERVAL);
+    let records = ctx.source("records").replay([folder.join("input")], parse, happened);
+    let counts = records.map(|n| (n % KEYS, 1)).running_reduce(|a, b| a + b);
+    records.map(|n| (n,)).sink(PostgresSink::<(i64,)>::new(server, "records", ["n"]));
+    counts.sink(PostgresSink::<(i64, i64)>::new(server, "counts", ["key", "n"]).keyed_by(["key"]));
+    ctx.run()
+}
+
+/// In a process that was started as the program, is it.
+fn is_program() -> bool {
+    let (Ok(folder), Ok(server)) = (env::var("RESTART_FOLDER"), env::var("RESTART_SERVER")) else {
+        return false;
+    };
+    if let Err(error) = run(&PathBuf::from(folder), &server) {
+        eprintln!("the program: {error}");
+        std::process::exit(3);
+    }
+    std::process::exit(0);
+}
+
+/// A server, the program's folder, and what is started of it.
+struct Trial {
+    test: &'static str,
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl Trial {
+    fn new(test: &'static str) -> Option<Self> {
+        let (server, folder) = (Server::start()?, tempfile::tempdir().unwrap());
+        let lines: String = (0..RECORDS).map(|n| format!("{n}\n")).collect();
+        fs::write(folder.path().join("input"), lines).unwrap();
+        Some(Self { test, server, folder })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args([self.test, "--exact", "--nocapture"]).stdout(Stdio::null());
+        command.env("RESTART_FOLDER", self.folder.path()).env("RESTART_SERVER", self.server.connection());
+        command
+    }
+
+    fn master(&self) -> Child {
+        self.command().spawn().unwrap()
+    }
+
+    fn standby(&self) -> Child {
+        self.command().env("RESTART_STANDBY", "").spawn().unwrap()
+    }
+
+    /// Waits until what the server answers to `sql` is true.
+    fn wait_until(&self, sql: &str) {
+        let (until, mut client) = (Instant::now() + PATIENCE, self.server.client());
+        // The tables are not there at first.
+        while !client.query(sql, &[]).is_ok_and(|rows| rows.first().is_some_and(|row| row.get(0))) {
+            assert!(Instant::now() < until, "never: {sql}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn wait_for_intervals(&self, intervals: i64) {
+        self.wait_until(&format!("SELECT count(*) >= {} FROM records", intervals * RECORDS_PER_INTERVAL));
+    }
+
+    /// Does it while a commit to `table` waits in its transaction for what we hold.
+    fn while_a_commit_waits(&self, table: &str, act: impl FnOnce()) {
+        let mut client = self.server.client();
+        let mut lock = client.transaction().unwrap();
+        lock.query("SELECT * FROM cutwater_sinks WHERE name = $1 FOR UPDATE", &[&table]).unwrap();
+        self.wait_until(&format!("SELECT count(*) > 0 {SESSIONS} AND wait_event_type = 'Lock'"));
+        act();
+        lock.rollback().unwrap();
+    }
+
+    /// Each row is there once, and nothing else.
+    fn assert_complete(&self) {
+        let missing = format!(
+            "SELECT n::text FROM generate_series(0, {RECORDS} - 1) n EXCEPT SELECT n::text FROM records"
+        );
+        assert_eq!(self.server.ask(&missing), [""; 0]);
+        let twice = "SELECT n || ' ×' || count(*) FROM records GROUP BY n HAVING count(*) > 1";
+        assert_eq!(self.server.ask(twice), [""; 0]);
+        let counts: Vec<String> =
+            (0..KEYS).map(|key| format!("{key} {}", (RECORDS - key + KEYS - 1) / KEYS)).collect();
+        assert_eq!(self.server.ask("SELECT key || ' ' || n FROM counts ORDER BY key"), counts);
+        assert_eq!(self.server.ask("SELECT n::text FROM records_staged"), [""; 0]);
+        let committed = format!(
+            "SELECT (min(committed_ms) >= {0} AND min(committed_ms) = max(committed_ms))::text FROM cutwater_sinks",
+            INTERVALS * INTERVAL.as_millis() as i64
+        );
+        assert_eq!(self.server.ask(&committed), ["true"]);
+    }
+}
+
+fn signal(process: &Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap().success());
+}
+
+fn kill(mut process: Child) {
+    signal(&process, "-KILL");
+    process.wait().unwrap();
+}
+
+fn exit_code(process: &mut Child) -> Option<i32> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status.code();
+        }
+        if Instant::now() > until {
+            process.kill().unwrap();
+            panic!("it does not end");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_program_that_is_killed_and_started_again_adds_each_row_once() {
+    if is_program() {
+        return;
+    }
+    let Some(trial) = Trial::new("a_program_that_is_killed_and_started_again_adds_each_row_once") else {
+        return;
+    };
+    for intervals in [5, 17, 30, 44] {
+        let master = trial.master();
+        trial.wait_for_intervals(intervals);
+        // One table has the interval, and the other has not.
+        trial.while_a_commit_waits("counts", || kill(master));
+    }
+    assert_eq!(exit_code(&mut trial.master()), Some(0));
+    trial.assert_complete();
+}
+
+#[test]
+fn a_standby_adds_what_is_missing() {
+    if is_program() {
+        return;
+    }
+    let Some(trial) = Trial::new("a_standby_adds_what_is_missing") else { return };
+    let master = trial.master();
+    trial.wait_for_intervals(2);
+    let mut standby = trial.standby();
+    trial.wait_for_intervals(20);
+    kill(master);
+    assert_eq!(exit_code(&mut standby), Some(0));
+    trial.assert_complete();
+}
+
+/// The master is stopped in the midst of a transaction that holds the locks of the sink: the server ends it, the other
+/// goes on, and when the first wakes up, what it began to commit is refused.
+#[test]
+fn a_transaction_of_a_master_that_was_overtaken_is_fenced() {
+    if is_program() {
+        return;
+    }
+    let Some(trial) = Trial::new("a_transaction_of_a_master_that_was_overtaken_is_fenced") else { return };
+    let said = trial.folder.path().join("said");
+    let mut master = trial.command().stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
+    trial.wait_for_intervals(2);
+    let mut standby = trial.standby();
+    trial.wait_for_intervals(15);
+
+    trial.while_a_commit_waits("records", || signal(&master, "-STOP"));
+    trial.wait_until(&format!("SELECT count(*) > 0 {SESSIONS} AND state = 'idle in transaction'"));
+    trial.wait_for_intervals(30);
+    signal(&master, "-CONT");
+    assert_eq!(exit_code(&mut master), Some(3));
+    let said = fs::read_to_string(said).unwrap();
+    assert!(said.contains("table records belongs to the master of epoch"), "{said}");
+    assert_eq!(exit_code(&mut standby), Some(0));
+    trial.assert_complete();
+}
