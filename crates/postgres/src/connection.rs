@@ -9,12 +9,21 @@ use std::{
 
 use cutwater::Error;
 use cutwater_core::limits;
-use postgres::{Client, Config, NoTls, config::Host};
+use postgres::{
+    Client, Config, NoTls,
+    config::{Host, SslMode},
+};
 use serde::{Deserialize, Serialize};
 
-/// Where a server is and who asks. Its text may hold a password and is never printed.
+use crate::encryption::{Encryption, explained};
+
+/// Where a server is and who asks.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Server(String);
+pub(crate) struct Server {
+    /// May hold a password and is never printed.
+    connection: String,
+    pub encryption: Encryption,
+}
 
 /// Connections that nobody uses at the moment. Every compute thread uses one at a time, each task for itself; to make
 /// one takes longer than most tasks do.
@@ -29,7 +38,7 @@ pub(crate) struct Connection {
 
 impl Server {
     pub fn new(connection: &str) -> Self {
-        Self(connection.to_owned())
+        Self { connection: connection.to_owned(), encryption: Encryption::default() }
     }
 
     pub fn connect(&self) -> Result<Connection, Error> {
@@ -48,8 +57,17 @@ impl Server {
         if config.get_application_name().is_none() {
             config.application_name("cutwater");
         }
-        let connected = config.connect(NoTls);
-        let failed = |error| said(&format!("cannot connect to {self}"), &error);
+        let tried = format!("cannot connect to {self}");
+        let tls = self.encryption.connector(&config).map_err(|error| error.at(&tried))?;
+        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        let connected = match tls {
+            Some(tls) => config.connect(tls),
+            None => config.connect(NoTls),
+        };
+        let failed = |error| match explained(&error) {
+            Some(why) => Error::user(format_args!("{tried}: {why}")),
+            None => said(&tried, &error),
+        };
         let mut client = connected.map_err(failed)?;
         // A master that is paused in the middle of a commit must not keep the next one from the sink.
         let timeout = limits::SINK_TRANSACTION_IDLE_MS_MAX;
@@ -60,9 +78,14 @@ impl Server {
     }
 
     fn config(&self) -> Result<Config, Error> {
-        self.0.parse().map_err(|error: postgres::Error| {
+        self.connection.parse().map_err(|error: postgres::Error| {
             // The text itself is not said: it may hold a password.
-            Error::user(format_args!("the connection string of a Postgres sink is wrong: {}", why(&error)))
+            let why = why(&error);
+            let advice = match why.contains("sslmode") {
+                true => "; it is `require`, which verifies the server as `verify-full` does elsewhere, or `disable`",
+                false => "",
+            };
+            Error::user(format_args!("the connection string of a Postgres sink is wrong: {why}{advice}"))
         })
     }
 }
@@ -156,5 +179,13 @@ mod tests {
             assert!(!said.contains("hunter2"), "{said}");
         }
         assert_eq!(Server::new("host=a port=1 user=b password=c").to_string(), "Postgres at a:1, as b");
+    }
+
+    #[test]
+    fn modes_of_other_clients_are_explained() {
+        for mode in ["verify-full", "verify-ca", "allow"] {
+            let said = Server::new(&format!("host=a sslmode={mode}")).config().unwrap_err().to_string();
+            assert!(said.contains("it is `require`, which verifies"), "{said}");
+        }
     }
 }

@@ -17,9 +17,11 @@
 //! # Layout
 //! - [`Row`], [`Column`]: what a record is in a table;
 //! - [`PostgresSink`]: stages rows and commits them;
-//! - `tables`: the statements; `connection`: connections, and whose move it is when one fails.
+//! - `tables`: the statements; `connection`: connections, and whose move it is when one fails; `encryption`: which of them
+//!   are encrypted, and whom they believe.
 
 mod connection;
+mod encryption;
 mod row;
 mod sink;
 mod tables;

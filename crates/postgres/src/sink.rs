@@ -28,7 +28,9 @@ use crate::{
 ///   interval or nothing, and a master after which another one has opened the sink commits nothing more;
 /// - the table is made if it is not there, else its columns are compared with the rows before the program starts;
 /// - the staging table is not logged, which makes it twice as fast and empties it if the *server* crashes. A commit
-///   counts the rows it moves: if some are gone it fails, and so does the interval, which the next start sends again.
+///   counts the rows it moves: if some are gone it fails, and so does the interval, which the next start sends again;
+/// - rows and passwords leave the machine only encrypted, and to a server that has proven who it is, unless the program
+///   says that they [may](Self::plain_beyond_loopback).
 ///
 /// Every thread that writes has a connection of its own. If the process dies, the server rolls back what it was doing.
 #[derive(Serialize, Deserialize)]
@@ -51,6 +53,10 @@ impl<T: Row> PostgresSink<T> {
     ///
     /// `connection` is either `host=… port=… user=… password=… dbname=…` or `postgres://user:password@host:port/dbname`.
     /// It is never printed; to run tasks in other processes it is sent to them.
+    ///
+    /// Beyond loopback connections are made by TLS, and only to a server whose certificate is for that host and of an
+    /// authority that the system trusts, or of one of the [`root_certificates`](Self::root_certificates). On this machine
+    /// that is so with `sslmode=require`.
     pub fn new<N: Into<String>>(
         connection: &str,
         table: impl Into<String>,
@@ -59,6 +65,39 @@ impl<T: Row> PostgresSink<T> {
         let columns = columns.into_iter().map(Into::into).collect();
         let tables = Tables { name: table.into(), columns, key: Vec::new() };
         Self { server: Server::new(connection), tables, row: PhantomData }
+    }
+
+    /// Believes the authorities whose certificates are in `pem`, the text of a PEM file, and no others, in place of those
+    /// that the system trusts. With it connections are encrypted on this machine too.
+    ///
+    /// ```no_run
+    /// # use cutwater_postgres::PostgresSink;
+    /// let authority = std::fs::read_to_string("/etc/results/authority.pem")?;
+    /// let counts: PostgresSink<(String, u64)> =
+    ///     PostgresSink::new("host=db.lan user=cutwater dbname=results", "counts", ["word", "n"])
+    ///         .root_certificates(authority);
+    /// # drop(counts);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl Into<String>) -> Self {
+        self.server.encryption.root_certificates = Some(pem.into());
+        self
+    }
+
+    /// Lets connections beyond loopback be unencrypted, where the network itself is a wire that nobody else can read or
+    /// write. They then are, unless the connection string says `sslmode=require`.
+    ///
+    /// ```
+    /// # use cutwater_postgres::PostgresSink;
+    /// let counts: PostgresSink<(String, u64)> =
+    ///     PostgresSink::new("host=10.8.0.1 user=cutwater", "counts", ["word", "n"]).plain_beyond_loopback();
+    /// # drop(counts);
+    /// ```
+    #[must_use]
+    pub fn plain_beyond_loopback(mut self) -> Self {
+        self.server.encryption.plain_beyond_loopback = true;
+        self
     }
 
     /// Keeps one row for each combination of these columns: the newest interval's takes the place of the one before. An

@@ -4,7 +4,8 @@
 
 use std::{
     env, fs,
-    os::unix::fs::PermissionsExt,
+    net::{IpAddr, TcpListener},
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -17,17 +18,55 @@ use tempfile::TempDir;
 /// Far more than a server takes to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server in a folder of its own, which listens at a socket in that folder and nowhere else. It ends with this value,
-/// and with this process.
+/// A server in a folder of its own, which listens at a socket in that folder and, if that is wanted, at an address. It
+/// ends with this value, and with this process.
 pub struct Server {
     folder: TempDir,
     programs: PathBuf,
+    settings: Vec<String>,
     postgres: Option<Child>,
 }
+
+/// Whoever comes from elsewhere than the socket has to know it.
+pub const PASSWORD: &str = "hunter2";
 
 impl Server {
     /// Starts one; `None`, with the reason printed, if there is none on this machine.
     pub fn start() -> Option<Self> {
+        let mut server = Self::prepare()?;
+        server.run();
+        Some(server)
+    }
+
+    /// Starts one that listens at an address too; with a certificate and its key, it takes nobody there who does not speak
+    /// TLS. Says at which port.
+    pub fn at(address: IpAddr, certificate: Option<(&Path, &Path)>) -> Option<(Self, u16)> {
+        let mut server = Self::prepare()?;
+        let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
+        server.settings = vec![format!("listen_addresses={address}"), format!("port={port}")];
+        if let Some((certificate, key)) = certificate {
+            server.settings.push("ssl=on".to_owned());
+            for (name, from) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+                let file = server.folder.path().join(name);
+                fs::copy(from, &file).unwrap();
+                // It takes no key that others may read.
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+                if let Some(user) = user() {
+                    chown(&file, Some(field(user, 2).unwrap().parse().unwrap()), None).unwrap();
+                }
+                server.settings.push(format!("{name}={}", file.display()));
+            }
+        }
+        let kind = if certificate.is_some() { "hostssl" } else { "host" };
+        let who = format!("local all all trust\n{kind} all all all scram-sha-256\n");
+        fs::write(server.data().join("pg_hba.conf"), who).unwrap();
+        server.run();
+        let password = format!("ALTER ROLE cutwater PASSWORD '{PASSWORD}'");
+        server.client().batch_execute(&password).unwrap();
+        Some((server, port))
+    }
+
+    fn prepare() -> Option<Self> {
         let Some(programs) = programs() else {
             eprintln!(
                 "SKIPPED: no PostgreSQL server here; `./test` installs Debian's (apt-get install postgresql)"
@@ -37,7 +76,8 @@ impl Server {
         // Short: the path of a socket has some hundred bytes.
         let folder = tempfile::Builder::new().prefix("cw-pg").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let mut server = Self { folder, programs, postgres: None };
+        let server =
+            Self { folder, programs, settings: vec!["listen_addresses=".to_owned()], postgres: None };
         let made = server
             .command("initdb")
             .args([
@@ -52,13 +92,14 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        server.run();
         Some(server)
     }
 
     /// How to connect to it.
     pub fn connection(&self) -> String {
-        format!("host={} user=cutwater dbname=postgres", self.folder.path().display())
+        let port = self.settings.iter().find(|setting| setting.starts_with("port="));
+        let port = port.map_or("port=5432", String::as_str);
+        format!("host={} {port} user=cutwater dbname=postgres", self.folder.path().display())
     }
 
     pub fn client(&self) -> Client {
@@ -85,7 +126,8 @@ impl Server {
             .arg(self.data())
             .arg("-k")
             .arg(self.folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"])
+            .args(["-c", "fsync=off", "-c", "max_connections=200"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -114,8 +156,7 @@ impl Server {
     fn command(&self, name: &str) -> Command {
         let program = self.programs.join(name);
         let mut command = Command::new("setpriv");
-        if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
-            let user = if has_user("postgres") { "postgres" } else { "nobody" };
+        if let Some(user) = user() {
             command.args(["--reuid", user, "--regid", &group_of(user), "--clear-groups"]);
         }
         command.args(["--pdeathsig", "QUIT", "--"]).arg(program).current_dir(self.folder.path());
@@ -144,8 +185,10 @@ fn programs() -> Option<PathBuf> {
     found.pop().map(|(_, folder)| folder).or_else(on_path)
 }
 
-fn has_user(name: &str) -> bool {
-    field(name, 0).is_some()
+/// As whom its programs run, if not as we do.
+fn user() -> Option<&'static str> {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    is_root.then(|| if field("postgres", 0).is_some() { "postgres" } else { "nobody" })
 }
 
 /// The number of a user's group.
