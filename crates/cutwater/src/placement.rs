@@ -7,6 +7,8 @@
 //! The mixing step is the folded multiply (the two halves of a 128-bit product, xored) known from
 //! wyhash and its relatives.
 
+use std::ops::Range;
+
 use serde::{Serialize, ser};
 
 /// The 64-bit hash of a key. Its top bits choose the key group, its low bits the place in a table.
@@ -22,6 +24,13 @@ pub(crate) fn hash<K: Serialize + ?Sized>(key: &K) -> u64 {
 pub(crate) fn partition(hash: u64, groups: u32, partitions: u32) -> u32 {
     let group = (u128::from(hash) * u128::from(groups)) >> 64;
     (group * u128::from(partitions) / u128::from(groups)) as u32
+}
+
+/// The key groups of a partition: those of the hashes that [`partition`] puts there. None, if there are more partitions
+/// than groups and it is one of those left over.
+pub(crate) fn groups_of(at: u32, groups: u32, partitions: u32) -> Range<u32> {
+    let first = |at: u64| (at * u64::from(groups)).div_ceil(u64::from(partitions)) as u32;
+    first(u64::from(at))..first(u64::from(at) + 1)
 }
 
 /// How many partitions keys can be spread over if nobody says: of the `wanted`, at least one, and
@@ -333,6 +342,23 @@ mod tests {
             counts[p as usize] += 1;
         }
         assert!(counts.iter().all(|groups| (36..=37).contains(groups)), "{counts:?}");
+    }
+
+    #[test]
+    fn the_groups_of_partitions_are_those_whose_hashes_lie_there() {
+        for (groups, partitions) in [(256, 1), (256, 7), (256, 255), (256, 256), (256, 300), (5, 3), (3, 8)] {
+            let mut next = 0;
+            for at in 0..partitions {
+                let range = groups_of(at, groups, partitions);
+                assert_eq!(range.start, next, "{at} of {partitions}");
+                next = range.end;
+                for group in range {
+                    let hash = ((u128::from(group) << 64).div_ceil(u128::from(groups))) as u64;
+                    assert_eq!(partition(hash, groups, partitions), at, "group {group} of {groups}");
+                }
+            }
+            assert_eq!(next, groups, "{partitions}");
+        }
     }
 
     #[test]

@@ -101,9 +101,10 @@ fn is_program() -> bool {
     let Ok(folder) = std::env::var("TAKEOVER_FOLDER") else { return false };
     let folder = PathBuf::from(folder);
     let standby = std::env::var("TAKEOVER_STANDBY").is_ok();
+    let parallelism = std::env::var("TAKEOVER_PARALLELISM").map_or(6, |number| number.parse().unwrap());
     let builder = Context::builder("takeover")
         .threads(1)
-        .parallelism(6)
+        .parallelism(parallelism)
         .standby(standby)
         .token_file(folder.join("token"))
         .checkpoint(folder.join("checkpoints").to_str().unwrap())
@@ -127,12 +128,16 @@ fn is_program() -> bool {
 }
 
 fn start(test: &str, folder: &Path, standby: bool) -> Child {
+    command(test, folder, standby).spawn().unwrap()
+}
+
+fn command(test: &str, folder: &Path, standby: bool) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture"]).env("TAKEOVER_FOLDER", folder).stdout(Stdio::null());
     if standby {
         command.env("TAKEOVER_STANDBY", "1");
     }
-    command.spawn().unwrap()
+    command
 }
 
 /// A master whose workers are started by hand, and the workers.
@@ -221,6 +226,29 @@ fn a_standby_takes_over_from_a_master_that_is_killed() {
     signal(&master, "-KILL");
     master.wait().unwrap();
     assert_eq!(exit_code(&mut standby), Some(0));
+    assert_complete(dir.path());
+}
+
+/// What workers hold of states is in other partitions than the next master's, and is not taken for its.
+#[test]
+fn a_standby_takes_over_with_another_parallelism() {
+    if is_program() {
+        return;
+    }
+    let test = "a_standby_takes_over_with_another_parallelism";
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    let mut master = start(test, dir.path(), false);
+    wait_for(dir.path(), 2);
+    for (parallelism, intervals) in [(4, 20), (9, 40)] {
+        let mut standby = command(test, dir.path(), true);
+        let standby = standby.env("TAKEOVER_PARALLELISM", parallelism.to_string()).spawn().unwrap();
+        wait_for(dir.path(), intervals);
+        signal(&master, "-KILL");
+        master.wait().unwrap();
+        master = standby;
+    }
+    assert_eq!(exit_code(&mut master), Some(0));
     assert_complete(dir.path());
 }
 

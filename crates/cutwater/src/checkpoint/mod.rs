@@ -1,7 +1,8 @@
 //! What outlives processes: state, as it was at the end of some interval, and which input each interval had.
 //!
 //! - [`store`]: the place for it, a [`folder`] or an object store; [`file`]: what tells a damaged file;
-//! - [`saved`]: a state written by the tasks that have it, and read by those that lack it;
+//! - [`saved`]: a state written by the tasks that have it, and read by those that lack it; [`spread`]: by those of
+//!   another number of partitions;
 //! - [`manifest`]: the states of one moment, written last; [`program`]: what must not change from start to start;
 //! - [`operators`]: what has state, to be compared when a program starts again, perhaps changed.
 //!
@@ -19,4 +20,5 @@ pub(crate) mod program;
 #[cfg(all(test, feature = "s3"))]
 mod s3;
 pub(crate) mod saved;
+pub(crate) mod spread;
 pub(crate) mod store;

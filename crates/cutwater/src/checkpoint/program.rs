@@ -9,12 +9,14 @@ use crate::error::Error;
 const PROGRAM: Kind = Kind::new(b"pr", 1, "program's record");
 const NAME: &str = "program";
 
-/// What must be the same from one start of a program to the next, written down at the first.
+/// What one start of a program leaves for the next; but for the parallelism it must be the same, and is written down at the
+/// first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProgramRecord {
     pub name: String,
     pub interval_ms: u64,
-    /// How many partitions there are where the program gives no number.
+    /// How many partitions there are where the program gives no number: those of the last start, with which the next goes
+    /// on if it says nothing else.
     pub parallelism: u32,
     /// The label before the first interval's.
     pub zero: Time,
@@ -34,8 +36,13 @@ impl ProgramRecord {
         store.create(NAME, PROGRAM.seal_value(self).map_err(Error::internal)?)
     }
 
+    /// Writes it down, in the place of the one before.
+    pub fn write(&self, store: &Store) -> Result<(), Error> {
+        store.put(NAME, PROGRAM.seal_value(self).map_err(Error::internal)?)
+    }
+
     /// What is another program now, or set up in another way.
-    pub fn faults(&self, name: &str, interval: Duration, parallelism: Option<u32>, url: &str) -> Vec<String> {
+    pub fn faults(&self, name: &str, interval: Duration, url: &str) -> Vec<String> {
         let mut faults = Vec::new();
         if self.name != name {
             faults.push(format!(
@@ -48,12 +55,6 @@ impl ProgramRecord {
                 "{url} was written with intervals of {} ms, and they are {} ms now; keep them, or begin anew in another place",
                 self.interval_ms,
                 interval.as_millis()
-            ));
-        }
-        if let Some(parallelism) = parallelism.filter(|parallelism| *parallelism != self.parallelism) {
-            faults.push(format!(
-                "{url} was written with a parallelism of {}, and it is {parallelism} now; keep it, or begin anew in another place",
-                self.parallelism
             ));
         }
         faults

@@ -1,14 +1,18 @@
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, ops::ControlFlow, sync::Arc};
 
 use cutwater_core::{PartitionMap, Split};
 use serde::{Deserialize, Serialize};
 
-use super::{file::Kind, store::Store};
+use super::{
+    file::Kind,
+    spread::{Place, Spread},
+    store::Store,
+};
 use crate::{
     Record,
     error::Error,
     rdd::{DatasetNode, Rdd},
-    task::{Emit, Flow, Node, Operator, OperatorSpec},
+    task::{Emit, Flow, Node, Operator, OperatorSpec, Stop},
 };
 
 /// A state written whole, and what one differs by from the one before it in its chain.
@@ -59,11 +63,13 @@ impl<T> Incremental<T> for Whole {
 pub(crate) struct Saving<T> {
     save: OperatorSpec<FileRef>,
     read: OperatorSpec<T>,
+    /// Over how many partitions keys are spread now, and how many key groups there are; `None` if it is not by key.
+    by_key: Option<(u32, u32)>,
 }
 
 impl<T> Clone for Saving<T> {
     fn clone(&self) -> Self {
-        Self { save: self.save.clone(), read: self.read.clone() }
+        Self { save: self.save.clone(), read: self.read.clone(), by_key: self.by_key }
     }
 }
 
@@ -81,16 +87,31 @@ struct SaveTo {
 #[derive(Clone, Serialize, Deserialize)]
 struct ReadFrom {
     store: String,
-    chain: Chain,
+    /// That of the partition; or, if keys are spread anew, those of the partitions that had keys that live here now, each
+    /// with whether what is of no key is taken from it.
+    chains: Vec<(Chain, bool)>,
+    /// Which keys live here, if they are spread anew.
+    place: Option<Place>,
 }
 
 impl<T: Record> Saving<T> {
+    /// For datasets whose partitions are as many as there were when they were written.
     #[track_caller]
     pub fn new<C: Incremental<T>>(name: &str) -> Self {
-        Self {
-            save: OperatorSpec::new::<Save<T, C>>(name, &()),
-            read: OperatorSpec::new::<Read<T, C>>(name, &()),
-        }
+        let read = OperatorSpec::new::<Read<T, C>>(name, &());
+        Self { save: OperatorSpec::new::<Save<T, C>>(name, &()), read, by_key: None }
+    }
+
+    /// For datasets of one record a partition, whose keys are spread by their groups over so many `partitions` now,
+    /// into however many they were written.
+    #[track_caller]
+    pub fn by_key<C: Incremental<T>>(name: &str, partitions: u32, key_groups: u32) -> Self
+    where
+        T: Spread,
+    {
+        let (save, read) =
+            (OperatorSpec::new::<Save<T, C>>(name, &()), OperatorSpec::new::<ReadByKey<T, C>>(name, &()));
+        Self { save, read, by_key: Some((partitions, key_groups)) }
     }
 
     /// Writes every partition of `state` to files under `name`, as what it differs by from `before` where that
@@ -103,7 +124,10 @@ impl<T: Record> Saving<T> {
         name: &str,
     ) -> Result<Vec<Chain>, Error> {
         let partitions = state.num_partitions();
-        let before = before.filter(|(rdd, _)| rdd.num_partitions() == partitions);
+        let is_alike = |(rdd, chains): &(&Rdd<T>, &[Chain])| {
+            rdd.num_partitions() == partitions && chains.len() == partitions as usize
+        };
+        let before = before.filter(is_alike);
         let chain = |partition: usize| before.and_then(|(_, chains)| chains.get(partition));
         let mut parents = vec![(state.kept_node().clone(), PartitionMap::Same)];
         parents.extend(before.map(|(rdd, _)| (rdd.kept_node().clone(), PartitionMap::Same)));
@@ -134,9 +158,20 @@ impl<T: Record> Saving<T> {
         store: &Store,
         chains: &[Chain],
     ) -> Result<(&OperatorSpec<T>, Arc<[Split]>), Error> {
-        let split =
-            |chain: &Chain| split_of(&ReadFrom { store: store.url().to_owned(), chain: chain.clone() });
-        Ok((&self.read, chains.iter().map(split).collect::<Result<_, _>>()?))
+        let before = u32::try_from(chains.len()).unwrap_or(u32::MAX);
+        let split = |chains, place| split_of(&ReadFrom { store: store.url().to_owned(), chains, place });
+        let splits: Result<_, _> = match self.by_key {
+            Some((partitions, key_groups)) if partitions != before => {
+                let spread = |partition| {
+                    let place = Place { partition, partitions, key_groups };
+                    let chain = |(from, with_rest)| (chains[from as usize].clone(), with_rest);
+                    split(place.takes_from(before).map(chain).collect(), Some(place))
+                };
+                (0..partitions).map(spread).collect()
+            }
+            _ => chains.iter().map(|chain| split(vec![(chain.clone(), true)], None)).collect(),
+        };
+        Ok((&self.read, splits?))
     }
 }
 
@@ -192,6 +227,9 @@ impl<T: Record, C: Incremental<T>> Operator for Save<T, C> {
 /// Reads a partition from its files.
 struct Read<T, C>(PhantomData<fn(T, C)>);
 
+/// The same; or, if keys are spread anew, those of its keys from the files of each partition that had some.
+struct ReadByKey<T, C>(PhantomData<fn(T, C)>);
+
 impl<T: Record, C: Incremental<T>> Operator for Read<T, C> {
     type Env = ();
     type Out = T;
@@ -202,23 +240,58 @@ impl<T: Record, C: Incremental<T>> Operator for Read<T, C> {
 
     fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
         let from: ReadFrom = node.interval(partition)?;
-        let store = match Store::open(&from.store) {
-            Ok(store) => store,
-            Err(error) => return node.external(error),
+        for (chain, _) in &from.chains {
+            read::<T, C>(node, &from.store, chain)?.into_iter().try_for_each(&mut *emit)?;
+        }
+        Flow::Continue(())
+    }
+}
+
+impl<T: Record + Spread, C: Incremental<T>> Operator for ReadByKey<T, C> {
+    type Env = ();
+    type Out = T;
+
+    fn rebuild((): ()) -> Self {
+        Self(PhantomData)
+    }
+
+    fn run(&self, node: Node<'_>, partition: u32, emit: &mut Emit<'_, T>) -> Flow {
+        let from: ReadFrom = node.interval(partition)?;
+        let Some(place) = from.place else {
+            return Read::<T, C>(PhantomData).run(node, partition, emit);
         };
-        let mut records = Vec::new();
-        for FileRef { name, .. } in &from.chain {
-            let read = match store.get(name) {
-                Ok(Some(file)) => node.call(|| take_in::<T, C>(&mut records, name, &file)),
-                Ok(None) => Err("it is not there".to_owned()),
-                Err(error) => return node.external(error),
-            };
-            if let Err(why) = read {
-                return node.external(format_args!("cannot use {name} of {}: {why}", from.store));
+        let mut state = T::default();
+        for (chain, with_rest) in &from.chains {
+            for part in read::<T, C>(node, &from.store, chain)? {
+                node.call(|| state.take_over(part, &|hash| place.is_home_of(hash), *with_rest));
             }
         }
-        records.into_iter().try_for_each(emit)
+        emit(state)
     }
+}
+
+/// The records of a partition that was written to these files.
+fn read<T: Record, C: Incremental<T>>(
+    node: Node<'_>,
+    store: &str,
+    chain: &[FileRef],
+) -> ControlFlow<Stop, Vec<T>> {
+    let open = match Store::open(store) {
+        Ok(store) => store,
+        Err(error) => return node.external(error),
+    };
+    let mut records = Vec::new();
+    for FileRef { name, .. } in chain {
+        let read = match open.get(name) {
+            Ok(Some(file)) => node.call(|| take_in::<T, C>(&mut records, name, &file)),
+            Ok(None) => Err("it is not there".to_owned()),
+            Err(error) => return node.external(error),
+        };
+        if let Err(why) = read {
+            return node.external(format_args!("cannot use {name} of {store}: {why}"));
+        }
+    }
+    ControlFlow::Continue(records)
 }
 
 /// Takes the next file of a chain in.

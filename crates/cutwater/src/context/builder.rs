@@ -221,6 +221,11 @@ impl Builder {
     /// what a source takes in, and of whatever a shuffle makes (`api.md` §12). If nothing is said, as many
     /// as there are compute threads; a shuffle of a dataset then makes as many as its largest parent has.
     ///
+    /// A program that was started before from its [checkpoints](Self::checkpoint) goes on with the number that it had, or
+    /// with another one if that is given: the keys of its states are spread anew then, by the key groups that they are in.
+    /// The same holds for a number that is given for one operation only. Where none is, states are in no more partitions
+    /// than there are key groups, 256.
+    ///
     /// ```
     /// # use cutwater::Context;
     /// let ctx = Context::builder("words").threads(2).parallelism(6).build()?;

@@ -35,8 +35,8 @@ impl Default for Checkpoints {
 }
 
 impl Settings {
-    /// A program that was started before goes on with as many partitions.
-    pub fn take_up(&mut self, faults: &mut Vec<String>) -> Result<(), Error> {
+    /// What a program that was started before must not change.
+    pub fn compare(&self, faults: &mut Vec<String>) -> Result<(), Error> {
         if self.checkpoints.standby && self.checkpoints.url.is_none() {
             faults.push("standby: a master is taken over by what it has written; say where with `checkpoint`, in both".to_owned());
         }
@@ -45,8 +45,7 @@ impl Settings {
             return Ok(());
         };
         if let Some(record) = ProgramRecord::read(&Store::open(url)?)? {
-            faults.extend(record.faults(&self.name, self.interval, self.parallelism, url));
-            self.parallelism = Some(record.parallelism);
+            faults.extend(record.faults(&self.name, self.interval, url));
         }
         Ok(())
     }

@@ -128,9 +128,11 @@ impl Context {
     }
 
     pub(crate) fn with(mut settings: Settings, mut faults: Vec<String>) -> Result<Self, Error> {
-        settings.take_up(&mut faults)?;
+        settings.compare(&mut faults)?;
         // What is wrongly set up must not take anything from one that is not.
         let durable = if faults.is_empty() { Durable::open(&settings)? } else { None };
+        // Who says nothing goes on with as many partitions.
+        settings.parallelism = settings.parallelism.or(durable.as_ref().and_then(Durable::parallelism));
         let engine = Engine::start(&settings, durable.as_ref().map(Durable::begins))?;
         let inner = Inner {
             engine,

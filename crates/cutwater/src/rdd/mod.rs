@@ -278,11 +278,11 @@ impl<T: Record> Rdd<T> {
         node::relabel(&mut self.node, own, label);
     }
 
-    /// Gives a kept dataset the name under which workers may hold it already. Has no effect on one that somebody
-    /// else holds.
-    pub(crate) fn rename(&mut self, name: DatasetId) {
+    /// Gives a kept dataset the name under which workers may hold it already, in so many partitions. Has no effect on one
+    /// that somebody else holds.
+    pub(crate) fn rename(&mut self, name: DatasetId, partitions: u32) {
         if let Some(node) = Arc::get_mut(&mut self.node) {
-            node.rename(name);
+            node.rename(name, partitions);
         }
     }
 

@@ -135,9 +135,12 @@ impl DatasetNode {
         Arc::make_mut(&mut self.dataset)
     }
 
-    /// The dataset is called so, and workers may hold partitions of it though it was never described.
-    pub fn rename(&mut self, name: DatasetId) {
-        if self.dataset.keep {
+    /// The dataset is called so, and workers may hold partitions of it though it was never described. If it is in others
+    /// now, nobody is to hold those.
+    pub fn rename(&mut self, name: DatasetId, partitions: u32) {
+        if partitions != self.dataset.partitions {
+            self.release(name, partitions);
+        } else if self.dataset.keep {
             self.dataset_mut().id = name;
             self.counts_as = name;
             self.is_renamed = true;
@@ -212,6 +215,12 @@ impl DatasetNode {
         self.parents.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Nobody is to hold partitions of this name, of which no dataset was described.
+    fn release(&self, name: DatasetId, partitions: u32) {
+        let partition = |partition| BlockId::Partition { dataset: name, partition };
+        self.engine.tell(Event::InputsReleased { blocks: (0..partitions).map(partition).collect() });
+    }
+
     /// Adds everything the master has not heard of, parents first, `ahead` of the jobs that will need it or for one
     /// that does. What has been described has described its parents.
     fn describe(&self, described: &mut Described, ahead: bool) {
@@ -248,9 +257,7 @@ impl Drop for DatasetNode {
         if *self.described.get_mut() {
             self.engine.tell(Event::Forgotten { datasets: vec![self.dataset.id] });
         } else if self.is_renamed {
-            let partition = |partition| BlockId::Partition { dataset: self.dataset.id, partition };
-            let blocks = (0..self.dataset.partitions).map(partition).collect();
-            self.engine.tell(Event::InputsReleased { blocks });
+            self.release(self.dataset.id, self.dataset.partitions);
         }
         if !self.inputs.is_empty() {
             let blocks = std::mem::take(&mut self.inputs);

@@ -18,7 +18,7 @@ use crate::{
     error::Error,
 };
 
-const ENTRY: Kind = Kind::new(b"pl", 1, "entry of the progress log");
+const ENTRY: Kind = Kind::new(b"pl", 2, "entry of the progress log");
 const BLOCKS: Kind = Kind::new(b"in", 1, "input of an interval");
 
 /// The progress log of the program in its store (`cutwater_core::progress`).

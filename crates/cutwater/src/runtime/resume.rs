@@ -41,6 +41,8 @@ pub(crate) struct Durable {
     before: Option<Lease>,
     store: Store,
     history: History,
+    /// How many partitions there were at the last start where the program gives no number.
+    parallelism: Option<u32>,
     /// The moment of which the states are used; zero if there is none.
     from: (u64, Time),
     /// The manifests that are used or held in case that one cannot be, the newest first, with their names.
@@ -89,11 +91,22 @@ pub(super) struct Known {
 /// The input of an interval as it is written down.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Input {
+    /// How many partitions there were where the program gives no number.
+    pub parallelism: u32,
     /// What each source gave, in the order of their declaration.
     pub sources: Vec<(String, Recorded)>,
-    /// Kept datasets of intervals that were over by then, by the number of their stream: workers may still hold them
-    /// when another master takes over.
-    pub kept: Vec<(u32, Time, DatasetId)>,
+    /// Kept datasets of intervals that were over by then: workers may still hold them when another master takes over.
+    pub kept: Vec<Kept>,
+}
+
+/// What a kept dataset is called.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// The number of its stream.
+    pub stream: u32,
+    pub time: Time,
+    pub name: DatasetId,
+    pub partitions: u32,
 }
 
 impl Durable {
@@ -110,6 +123,7 @@ impl Durable {
         // Whoever wrote there before is over.
         store.sweep()?;
         let workers = before.as_ref().map(|lease| lease.workers.clone()).unwrap_or_default();
+        let parallelism = ProgramRecord::read(&store)?.map(|record| record.parallelism);
         let keeper = Arc::new(Keeper::start(&store, epoch, workers)?);
         let run = format!("{epoch:06}");
         let checkpointer = Checkpointer::start(&settings.checkpoints, store.clone(), &run, None)?;
@@ -122,6 +136,7 @@ impl Durable {
             ordinal,
             store,
             history,
+            parallelism,
             from: (0, Time::from_ms(0)),
             usable: Vec::new(),
             spoilt: Vec::new(),
@@ -142,6 +157,11 @@ impl Durable {
         Begins { ordinal: self.ordinal, epoch: self.epoch, workers, keeper: Some(self.keeper.clone()) }
     }
 
+    /// How many partitions there were at the last start where the program gives no number.
+    pub fn parallelism(&self) -> Option<u32> {
+        self.parallelism
+    }
+
     /// The label before the first interval's: that of the first start, or `zero` if this is it.
     pub fn zero(&self, ctx: &Context, zero: Time) -> Result<Time, Error> {
         let record = ProgramRecord {
@@ -153,7 +173,18 @@ impl Durable {
         if record.create(&self.store)? {
             return Ok(zero);
         }
-        Ok(ProgramRecord::read(&self.store)?.map_or(zero, |record| record.zero))
+        let Some(before) = ProgramRecord::read(&self.store)? else { return Ok(zero) };
+        if before.parallelism != record.parallelism {
+            let (was, is) = (before.parallelism, record.parallelism);
+            tracing::info!(
+                was,
+                is,
+                store = self.store.url(),
+                "the parallelism was changed; keys are spread anew"
+            );
+            ProgramRecord { zero: before.zero, ..record }.write(&self.store)?;
+        }
+        Ok(before.zero)
     }
 
     /// The last interval whose input is known, if any is.
@@ -291,12 +322,15 @@ impl Durable {
         self.from
     }
 
-    /// Gives the datasets to come the names that they had before, under which workers may hold them.
-    pub fn name_kept(&self, graph: &Graph) -> Result<(), Error> {
+    /// Gives the datasets to come the names that they had before, under which workers may hold them; but for those
+    /// that are in other partitions now.
+    pub fn name_kept(&self, ctx: &Context, graph: &Graph) -> Result<(), Error> {
         for Interval { time, input, .. } in &self.history.intervals {
-            for (stream, time, name) in understood(*time, input)?.kept {
-                if let Some(stream) = graph.streams.get(stream as usize) {
-                    stream.name_at(time, name);
+            let Input { parallelism, kept, .. } = understood(*time, input)?;
+            for Kept { stream, time, name, partitions } in kept {
+                let stream = graph.streams.get(stream as usize);
+                if let Some(stream) = stream.filter(|_| parallelism == ctx.engine().parallelism()) {
+                    stream.name_at(time, name, partitions);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Table, key_hash};
-use crate::checkpoint::saved::Incremental;
+use crate::checkpoint::{saved::Incremental, spread::Spread};
 
 /// The keys that were written, each with what became of it.
 pub(crate) type Written<K, V> = Vec<(K, Option<V>)>;
@@ -45,5 +45,17 @@ where
     fn apply(to: &mut Table<K, V>, changes: &[u8]) -> Result<(), postcard::Error> {
         apply(to, postcard::from_bytes::<Written<K, V>>(changes)?);
         Ok(())
+    }
+}
+
+impl<K, V> Spread for Table<K, V>
+where
+    K: Clone + Eq + Serialize,
+    V: Clone,
+{
+    fn take_over(&mut self, from: Self, here: &dyn Fn(u64) -> bool, _: bool) {
+        let keys = from.iter().map(|(key, value)| (key_hash(&key), key, value));
+        keys.filter(|(hash, ..)| here(*hash))
+            .for_each(|(hash, key, value)| drop(self.insert(hash, key, value)));
     }
 }

@@ -8,7 +8,7 @@ use cutwater_core::Time;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::tree::Tree;
-use super::Table;
+use super::{Table, key_hash};
 use crate::{Key, Record};
 
 /// Keys by deadline, each with a value where there is something to keep. A clone costs nothing, and a
@@ -49,6 +49,18 @@ impl<K: Key, V: Record> Timers<K, V> {
     /// Puts under a deadline what `change` makes of the key's value there, if it has one.
     pub fn change(&mut self, deadline: Time, hash: u64, key: &K, change: impl FnOnce(Option<V>) -> V) {
         tree::keys_mut(&mut self.tree, deadline).alter(hash, key, |value| Some(change(value)));
+    }
+
+    /// Takes those keys over whose hashes are `here`.
+    pub fn take_over(&mut self, from: &Self, here: &dyn Fn(u64) -> bool) {
+        for (deadline, keys) in from.all() {
+            for (key, value) in keys {
+                let hash = key_hash(&key);
+                if here(hash) {
+                    tree::keys_mut(&mut self.tree, deadline).insert(hash, key, value);
+                }
+            }
+        }
     }
 
     /// The value of a key under a deadline.

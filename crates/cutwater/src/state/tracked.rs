@@ -110,6 +110,12 @@ impl<K: Key, S: Record, T: Mark> Tracked<K, S, T> {
         changes::apply(&mut self.table, written);
     }
 
+    /// Takes those keys over whose hashes are `here`, which time out after `timeout`.
+    pub fn take_over(&mut self, from: &Self, here: &dyn Fn(u64) -> bool, timeout: Option<Duration>) {
+        let keys = from.table.iter().filter(|(key, _)| here(key_hash(key)));
+        self.apply(keys.map(|(key, marked)| (key, Some(marked))).collect(), timeout);
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.table.len()

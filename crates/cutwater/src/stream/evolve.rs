@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     DStream, Key, Record,
-    checkpoint::saved::{Incremental, Saving},
+    checkpoint::{saved::Incremental, spread::Spread},
     collection::Collection,
     state::{
         State,
@@ -70,6 +70,22 @@ impl<K: Key, S: Record, M: Record, T: Mark> Incremental<Evolved<K, S, M, T>> for
         to.states.apply(written, to.timeout);
         to.mapped = mapped;
         Ok(())
+    }
+}
+
+impl<K: Key, S: Record, M: Record, T: Mark> Default for Evolved<K, S, M, T> {
+    fn default() -> Self {
+        Self { states: Tracked::default(), timeout: None, mapped: Arc::default() }
+    }
+}
+
+impl<K: Key, S: Record, M: Record, T: Mark> Spread for Evolved<K, S, M, T> {
+    fn take_over(&mut self, from: Self, here: &dyn Fn(u64) -> bool, with_rest: bool) {
+        self.states.take_over(&from.states, here, from.timeout);
+        self.timeout = from.timeout;
+        if with_rest {
+            Arc::make_mut(&mut self.mapped).extend(from.mapped.iter().cloned());
+        }
     }
 }
 
@@ -208,8 +224,7 @@ fn marked<G: Evolution, T: Mark>(
     let mapped = OperatorSpec::new::<Mapped<G::Key, G::State, G::Mapped, T>>(name, &());
     let states = OperatorSpec::new::<States<G::Key, G::State, G::Mapped, T>>(name, &());
     let size = OperatorSpec::new::<Size<G::Key, G::State, G::Mapped, T>>(name, &());
-    let saving = Saving::new::<ByKey>(name);
-    let evolved = state_stream(of, name, evolve, options, Begins::AtOnce, saving);
+    let evolved = state_stream(of, name, evolve, options, Begins::AtOnce);
     let entries = evolved.derive(name, move |rdd| rdd.narrow_in_place(&states));
     let sizes = evolved.derive(name, move |rdd| rdd.narrow(&size));
     (evolved.derive(name, move |rdd| rdd.narrow(&mapped)), StateStream { entries, sizes })

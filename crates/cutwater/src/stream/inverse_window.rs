@@ -153,7 +153,7 @@ impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
         // What leaves now entered a window and a slide ago.
         let parents: Vec<Parent> = vec![(parent.clone(), window + slide)];
         let engine = of.ctx.engine().clone();
-        let saving = Saving::new::<ByKey>(name);
+        let saving = Saving::by_key::<ByKey>(name, partitions, of.key_groups());
         let tables = of.ctx.stateful_stream(name, slide, parents, saving, move |t, before| {
             let mut table = match before {
                 Some(before) => before,

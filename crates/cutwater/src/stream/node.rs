@@ -55,8 +55,8 @@ pub(crate) struct StreamNode<T> {
     timeline: Arc<Timeline>,
     compute: Box<Compute<T>>,
     generated: Mutex<BTreeMap<Time, Option<Rdd<T>>>>,
-    /// What its kept datasets are called that a master before has made.
-    names: Mutex<BTreeMap<Time, DatasetId>>,
+    /// What its kept datasets are called that a master before has made, and how many partitions they had.
+    names: Mutex<BTreeMap<Time, (DatasetId, u32)>>,
     /// Times whose intervals failed.
     aside: Mutex<BTreeSet<Time>>,
     remember: Mutex<Duration>,
@@ -124,10 +124,11 @@ pub(crate) trait AnyStream: Send + Sync {
     fn is_source(&self) -> bool;
     /// For how long answers are kept.
     fn remembered(&self) -> Duration;
-    /// The name of its dataset at `time`, if that was made and is kept.
-    fn kept_at(&self, time: Time) -> Option<DatasetId>;
-    /// Its dataset at `time`, if that is kept, is to be called so: workers may hold it under that name.
-    fn name_at(&self, time: Time, name: DatasetId);
+    /// The name of its dataset at `time`, if that was made and is kept, and how many partitions it has.
+    fn kept_at(&self, time: Time) -> Option<(DatasetId, u32)>;
+    /// Its dataset at `time`, if that is kept and in so many partitions, is to be called so: workers may hold it under
+    /// that name.
+    fn name_at(&self, time: Time, name: DatasetId, partitions: u32);
     /// The names that were given so.
     fn named(&self) -> Vec<DatasetId>;
     /// Lets go of them.
@@ -304,12 +305,12 @@ impl<T: Record> StreamNode<T> {
 
     /// Calls a dataset by the name under which workers may hold it.
     pub fn rename(&self, time: Time, rdd: &mut Rdd<T>) {
-        if let Some(name) = self.names().get(&time) {
-            rdd.rename(*name);
+        if let Some((name, partitions)) = self.names().get(&time) {
+            rdd.rename(*name, *partitions);
         }
     }
 
-    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<Time, DatasetId>> {
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<Time, (DatasetId, u32)>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -452,17 +453,18 @@ impl<T: Record> AnyStream for StreamNode<T> {
         *self.remember.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept_at(&self, time: Time) -> Option<DatasetId> {
+    fn kept_at(&self, time: Time) -> Option<(DatasetId, u32)> {
         let rdd = self.generated(time)?;
-        rdd.node().dataset.keep.then(|| rdd.node().dataset.id)
+        let dataset = &rdd.node().dataset;
+        dataset.keep.then_some((dataset.id, dataset.partitions))
     }
 
-    fn name_at(&self, time: Time, name: DatasetId) {
-        self.names().insert(time, name);
+    fn name_at(&self, time: Time, name: DatasetId, partitions: u32) {
+        self.names().insert(time, (name, partitions));
     }
 
     fn named(&self) -> Vec<DatasetId> {
-        self.names().values().copied().collect()
+        self.names().values().map(|(name, _)| *name).collect()
     }
 
     fn unname(&self) {

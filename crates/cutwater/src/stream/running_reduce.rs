@@ -97,7 +97,7 @@ fn running<K: Key, G: Aggregate>(
     let split = move |t| Ok(parent.at(t)?.map(|rdd| combined.split(&rdd)));
     let split = of.ctx.stream_made(Made::ForAShuffle, name, of.slide(), parents, split).node;
     let parents: Vec<Parent> = vec![(split.clone(), Duration::ZERO)];
-    let saving = Saving::new::<ByKey>(name);
+    let saving = Saving::by_key::<ByKey>(name, partitions, of.key_groups());
     let tables = of.ctx.stateful_stream(name, of.slide(), parents, saving, move |t, before| {
         let Some(pieces) = split.at(t)? else { return Ok(before) };
         let shuffle = Edge::Shuffle { dataset: pieces.node().dataset.id };

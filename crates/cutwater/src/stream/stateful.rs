@@ -13,10 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::{Made, Parent, StateSpec};
 use crate::{
     DStream, Error, Key, Record,
-    checkpoint::saved::Saving,
+    checkpoint::{
+        saved::{Incremental, Saving},
+        spread::Spread,
+    },
     collection::Collection,
     rdd::{DatasetNode, Partitioner, Rdd, side},
     shuffle::split_by_key,
+    state::changes::ByKey,
     task::{Flow, Node, OperatorSpec, Stop},
 };
 
@@ -87,15 +91,18 @@ pub(super) enum Begins {
 
 /// A stream of one record a partition: what `spec` makes of the one before and of `of`'s records.
 #[track_caller]
-pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record>(
+pub(super) fn state_stream<K: Key, V: Record, S: Record, P: Record + Spread>(
     of: &DStream<(K, V)>,
     name: &str,
     spec: OperatorSpec<P>,
     options: StateSpec<K, S>,
     begins: Begins,
-    saving: Saving<P>,
-) -> DStream<P> {
+) -> DStream<P>
+where
+    ByKey: Incremental<P>,
+{
     let partitions = options.partitions_for(of, name);
+    let saving = Saving::by_key::<ByKey>(name, partitions, of.key_groups());
     let target = Partitioner::KeyGroups { partitions };
     let split_records = split_by_key::<K, V>(name, partitions, of.key_groups());
     let split_initial = split_by_key::<K, S>(name, partitions, of.key_groups());

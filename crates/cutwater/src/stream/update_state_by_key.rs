@@ -8,11 +8,10 @@ use super::{
 };
 use crate::{
     DStream, Key, Record,
-    checkpoint::saved::Saving,
     closure::{self, Portable},
     collection::{Collection, With},
     shuffle::{Combiner, List},
-    state::{Table, changes::ByKey, entries::Entries, key_hash},
+    state::{Table, entries::Entries, key_hash},
     task::{Emit, Flow, Node, Operator, OperatorSpec},
 };
 
@@ -100,8 +99,7 @@ impl<K: Key, V: Record, E: Record> With<DStream<(K, V)>, E> {
             );
         }
         let update = OperatorSpec::new::<Update<K, V, S, E, F>>(NAME, &self.values);
-        let saving = Saving::new::<ByKey>(NAME);
-        let tables = state_stream(&self.of, NAME, update, spec, Begins::WithTheFirstDataset, saving);
+        let tables = state_stream(&self.of, NAME, update, spec, Begins::WithTheFirstDataset);
         let entries = OperatorSpec::new::<Entries<K, S>>(NAME, &());
         tables.derive(NAME, move |tables| tables.narrow_in_place(&entries))
     }

@@ -41,8 +41,16 @@ pub fn states(clicks: &DStream<Click>) -> Vec<DStream<String>> {
         },
         spec,
     );
+    let sessions = keyed.fold_sessions(SECOND, |value| value, |sum, value| sum + value);
+    // These look back at what states have given out.
+    let of_mapped =
+        mapped.window(3 * SECOND, SECOND).map(|(key, ..)| (key % 5, 1u64)).reduce_by_key(|a, b| a + b);
+    let plain =
+        keyed.window(4 * SECOND, 2 * SECOND).map(|(key, value)| (key % 7, value)).reduce_by_key(u64::min);
     let by_time = clicks.event_time(|click| Time::from_ms(click.0)).map(|click| (click.1, click.2));
     let panes = by_time.window(3 * SECOND).allowed_lateness(SECOND).reduce_by_key(|a, b| a + b);
+    let of_panes =
+        panes.window(3 * SECOND, SECOND).map(|pane| (pane.key % 3, 1u64)).reduce_by_key(|a, b| a + b);
     vec![
         running.map(|entry| format!("running {entry:?}")),
         of_state.map(|entry| format!("of state {entry:?}")),
@@ -50,6 +58,10 @@ pub fn states(clicks: &DStream<Click>) -> Vec<DStream<String>> {
         tree.map(|entry| format!("tree {entry:?}")),
         updated.map(|entry| format!("updated {entry:?}")),
         mapped.map(|entry| format!("mapped {entry:?}")),
+        sessions.map(|(key, session)| format!("session {key} {session:?}")),
+        of_mapped.map(|entry| format!("of mapped {entry:?}")),
+        plain.map(|entry| format!("plain {entry:?}")),
+        of_panes.map(|entry| format!("of panes {entry:?}")),
         panes.map(|pane| format!("panes {} {} {} {:?}", pane.window.end, pane.key, pane.value, pane.kind)),
     ]
 }

@@ -6,7 +6,7 @@ use super::Driver;
 use crate::{
     context::{Context, Graph, IntervalReport, OnFailure},
     error::Error,
-    runtime::resume::{self, Durable, Known},
+    runtime::resume::{self, Durable, Kept, Known},
     source::Recorded,
 };
 
@@ -27,7 +27,7 @@ impl Driver {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         let Some((number, time)) = durable.last() else { return Ok(()) };
         let zero = self.now;
-        durable.name_kept(&self.graph)?;
+        durable.name_kept(&self.ctx, &self.graph)?;
         let (positions, released) = loop {
             let again = self.go_back(zero)?;
             let Some(durable) = &mut self.durable else { return Ok(()) };
@@ -114,11 +114,16 @@ impl Driver {
         }
         let kept_at = |time: Time| {
             let streams = (0..).zip(&self.graph.streams);
-            streams.filter_map(move |(at, stream)| Some((at, time, stream.kept_at(time)?)))
+            streams.filter_map(move |(number, stream)| {
+                let (name, partitions) = stream.kept_at(time)?;
+                Some(Kept { stream: number, time, name, partitions })
+            })
         };
         // Of an interval that is not over it is not known: it may yet be set aside.
         let kept = durable.unnamed(self.now, self.ctx.interval()).flat_map(kept_at).collect();
-        let input = postcard::to_allocvec(&resume::Input { sources, kept }).map_err(Error::internal)?;
+        let parallelism = self.ctx.engine().parallelism();
+        let input =
+            postcard::to_allocvec(&resume::Input { parallelism, sources, kept }).map_err(Error::internal)?;
         durable.journal.interval(report.number, report.time, input, blocks);
         durable.named_until = Some(self.now);
         Ok(())

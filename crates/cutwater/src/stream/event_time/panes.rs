@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     DStream, Key, Record,
-    checkpoint::saved::{Saving, Whole},
+    checkpoint::{
+        saved::{Saving, Whole},
+        spread::Spread,
+    },
     collection::Collection,
     rdd::{Aggregate, Combined, DatasetNode, Merging},
     shuffle::Combiner,
@@ -100,6 +103,21 @@ struct Panes<K: Key, A: Record> {
     open: Timers<K, A>,
     /// Shared, since whoever makes the next interval's panes gets a clone of it too.
     given: Arc<Vec<Windowed<K, A>>>,
+}
+
+impl<K: Key, A: Record> Default for Panes<K, A> {
+    fn default() -> Self {
+        Self { open: Timers::default(), given: Arc::default() }
+    }
+}
+
+impl<K: Key, A: Record> Spread for Panes<K, A> {
+    fn take_over(&mut self, from: Self, here: &dyn Fn(u64) -> bool, with_rest: bool) {
+        self.open.take_over(&from.open, here);
+        if with_rest {
+            Arc::make_mut(&mut self.given).extend(from.given.iter().cloned());
+        }
+    }
 }
 
 /// The panes of the interval before, changed by the interval's records and then by its watermark.
@@ -242,7 +260,7 @@ pub(super) fn windowed<K: Key, G: Aggregate>(
 
     let (engine, pieces) = (ctx.engine().clone(), pieces.node);
     let parents: Vec<Parent> = vec![(pieces.clone(), Duration::ZERO), (watermarks.clone(), Duration::ZERO)];
-    let saving = Saving::new::<Whole>(name);
+    let saving = Saving::by_key::<Whole>(name, partitions, judged.key_groups());
     let panes = ctx.stateful_stream(name, slide, parents, saving, move |time, before| {
         let (pieces, watermark) = (pieces.at(time)?, watermarks.required(time)?);
         let interval = Interval { has_records: pieces.is_some(), has_before: before.is_some() };
