@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Condvar, Mutex, PoisonError},
 };
 
 /// What happens at which step.
@@ -22,11 +22,13 @@ pub(crate) enum Then {
     Abort,
     /// This step fails, and all that come after it, whatever they are about.
     FailForEver,
+    /// It waits until everything is mended.
+    Wait,
 }
 
 /// The faults of one folder: none, until one is ordered.
 #[derive(Default)]
-pub(crate) struct Faults(Mutex<State>);
+pub(crate) struct Faults(Mutex<State>, Condvar);
 
 #[derive(Default)]
 struct State {
@@ -42,7 +44,9 @@ impl Faults {
 
     /// From now on nothing goes wrong. Says whether anything has.
     pub fn mend(&self) -> bool {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).is_broken
+        let before = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.1.notify_all();
+        before.is_broken
     }
 
     /// A step of what is done for the file `name`.
@@ -56,6 +60,10 @@ impl Faults {
         match is_due.map(|fault| fault.then) {
             Some(Then::Abort) => std::process::abort(),
             Some(Then::FailForEver) => state.is_broken = true,
+            Some(Then::Wait) => {
+                let ordered = |state: &mut State| state.order.is_some();
+                state = self.1.wait_while(state, ordered).unwrap_or_else(PoisonError::into_inner);
+            }
             None => {}
         }
         if state.is_broken { Err(io::Error::other("it is broken, on purpose")) } else { Ok(()) }

@@ -3,8 +3,8 @@ use std::{
     fs,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Instant,
@@ -29,8 +29,8 @@ use crate::{
 ///
 /// Properties:
 /// - the driver's thread says which interval has ended; whatever is written is written by tasks, and waited for
-///   by a thread of its own: no interval waits for it, unless so many have passed since the last that was
-///   written that what they are made from would pile up;
+///   by a thread of its own: no interval waits for it, unless so many have passed since the last of which the states
+///   are written that what the next are made from would pile up;
 /// - the manifest is written last, when all files it names are on disk; only then may lost states be read from
 ///   them, and what is behind those states be forgotten;
 /// - a file is removed when no manifest that is held and no dataset that is alive refers to it.
@@ -42,26 +42,95 @@ pub(super) struct Checkpointer {
     to_writer: Option<Sender<Work>>,
     writer: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
-    /// When the last was begun, and how much has happened since.
+    /// When the last was begun, and what has passed since.
     begun: Instant,
+    since_begun: Passed,
+    /// What had passed before that since the last that was written: it counts until the last that was begun is written.
+    before_begun: Passed,
+    _folder: Option<OwnFolder>,
+}
+
+/// What states are made from: so many intervals that took so much in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Passed {
     intervals: u64,
     bytes: u64,
-    /// How many intervals lay between the last that was written and the last that was begun.
-    behind: u64,
-    _folder: Option<OwnFolder>,
+}
+
+impl Passed {
+    fn and(self, other: Self) -> Self {
+        Self { intervals: self.intervals + other.intervals, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    /// Whether it is as much as usually passes between two checkpoints, so many times.
+    fn is(self, times: u64, settings: &Checkpoints) -> bool {
+        self.intervals >= settings.intervals_max.saturating_mul(times)
+            || self.bytes >= limits::CHECKPOINT_INPUT_BYTES.saturating_mul(times)
+    }
 }
 
 #[derive(Default)]
 struct Shared {
-    busy: AtomicBool,
-    failure: Mutex<Option<Error>>,
+    writing: Mutex<Writing>,
+    ended: Condvar,
     /// The intervals of which the states are held, the oldest first.
     held: Mutex<Vec<(u64, Time)>>,
 }
 
+/// What becomes of the states that were begun last.
+#[derive(Default)]
+struct Writing {
+    /// They are still being written.
+    is_busy: bool,
+    /// Why they could not be.
+    failure: Option<Error>,
+    /// Somebody waits until that is known.
+    #[cfg(test)]
+    is_awaited: bool,
+}
+
 impl Shared {
-    fn held(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Time)>> {
+    fn held(&self) -> MutexGuard<'_, Vec<(u64, Time)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) -> MutexGuard<'_, Writing> {
+        let mut writing = self.writing();
+        #[cfg(test)]
+        {
+            writing.is_awaited = writing.is_busy;
+        }
+        writing =
+            self.ended.wait_while(writing, |writing| writing.is_busy).unwrap_or_else(PoisonError::into_inner);
+        #[cfg(test)]
+        {
+            writing.is_awaited = false;
+        }
+        writing
+    }
+
+    /// Nothing is being written any more.
+    fn end(&self, result: Result<(), Error>) {
+        let mut writing = self.writing();
+        writing.is_busy = false;
+        writing.failure = result.err();
+        drop(writing);
+        self.ended.notify_all();
+    }
+}
+
+/// Whoever waits for a writer that has panicked is told.
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if self.0.writing().is_busy {
+            self.0.end(Err(Error::internal("the thread that writes states has ended")));
+        }
     }
 }
 
@@ -94,16 +163,19 @@ impl Checkpointer {
             store,
             alive: Vec::new(),
         };
-        let thread = worker::spawn("cutwater-checkpoint", move || writer.run(&work))?;
+        let ends = Ends(shared.clone());
+        let thread = worker::spawn("cutwater-checkpoint", move || {
+            let _ends = ends;
+            writer.run(&work);
+        })?;
         Ok(Self {
             settings: settings.clone(),
             to_writer: Some(to_writer),
             writer: Some(thread),
             shared,
             begun: Instant::now(),
-            intervals: 0,
-            bytes: 0,
-            behind: 0,
+            since_begun: Passed::default(),
+            before_begun: Passed::default(),
             _folder: folder,
         })
     }
@@ -135,7 +207,8 @@ impl Checkpointer {
         self.shared.held().first().copied()
     }
 
-    /// An interval has ended well that had taken so many bytes in. Begins to write if it is time to.
+    /// An interval has ended well that had taken so many bytes in. Begins to write if it is time to; waits until what
+    /// was begun is written, if too much has passed since what was written before.
     ///
     /// # Errors
     /// States could not be written for so long that what they are made from must not grow any more.
@@ -145,35 +218,35 @@ impl Checkpointer {
         bytes: u64,
         streams: &[Arc<dyn AnyStream>],
     ) -> Result<(), Error> {
-        self.intervals += 1;
-        self.bytes += bytes;
-        let is_due = self.begun.elapsed() >= self.settings.every
-            || self.intervals >= self.settings.intervals_max
-            || self.bytes >= limits::CHECKPOINT_INPUT_BYTES;
-        if !is_due {
-            return Ok(());
-        }
-        if self.shared.busy.load(Ordering::Acquire) {
-            let must_wait = self.intervals >= self.settings.intervals_max * limits::LINEAGE_BEHIND_MAX
-                || self.bytes >= limits::CHECKPOINT_INPUT_BYTES * limits::LINEAGE_BEHIND_MAX;
-            if !must_wait {
+        self.since_begun = self.since_begun.and(Passed { intervals: 1, bytes });
+        let passed = self.before_begun.and(self.since_begun);
+        let is_too_much = passed.is(limits::LINEAGE_BEHIND_MAX, &self.settings);
+        let mut has_failed = {
+            let writing = if is_too_much { self.shared.wait() } else { self.shared.writing() };
+            if writing.is_busy {
                 return Ok(());
             }
+            writing.failure.is_some()
+        };
+        if has_failed && is_too_much {
+            // The last try before an interval fails.
+            self.begin(number, time, streams);
+            has_failed = self.shared.wait().failure.is_some();
         }
-        let failure = self.failure().take();
-        let behind = self.intervals + if failure.is_some() { self.behind } else { 0 };
-        if let Some(failure) = failure
-            && behind >= self.settings.intervals_max * limits::LINEAGE_BEHIND_MAX
-        {
-            return Err(failure.at("state cannot be written"));
+        if !has_failed {
+            self.before_begun = Passed::default();
+        } else if is_too_much {
+            let failure = self.shared.writing().failure.clone();
+            return failure.map_or(Ok(()), |failure| Err(failure.at("state cannot be written")));
         }
-        // If one failed, this is another try.
-        self.begin(number, time, streams);
-        self.behind = behind;
+        if self.begun.elapsed() >= self.settings.every || self.since_begun.is(1, &self.settings) {
+            // If one failed, this is another try.
+            self.begin(number, time, streams);
+        }
         Ok(())
     }
 
-    /// Begins to write, and waits for what is being written.
+    /// Begins to write. Nothing else is being written.
     fn begin(&mut self, number: u64, time: Time, streams: &[Arc<dyn AnyStream>]) {
         let named = ids(streams).into_iter().zip(streams);
         let states = named.flat_map(|(id, stream)| {
@@ -181,12 +254,13 @@ impl Checkpointer {
             states.into_iter().map(move |state| (id.clone(), state))
         });
         let states: Vec<_> = states.collect();
-        if let Some(to_writer) = &self.to_writer {
-            self.shared.busy.store(true, Ordering::Release);
-            // The writer ends with this value only.
-            let _ = to_writer.send(Work::Write { number, time, states });
+        *self.shared.writing() = Writing { is_busy: true, ..Writing::default() };
+        let sent = self.to_writer.as_ref().map(|writer| writer.send(Work::Write { number, time, states }));
+        if !matches!(sent, Some(Ok(()))) {
+            self.shared.end(Err(Error::internal("the thread that writes states has ended")));
         }
-        (self.begun, self.intervals, self.bytes) = (Instant::now(), 0, 0);
+        self.begun = Instant::now();
+        self.before_begun = self.before_begun.and(std::mem::take(&mut self.since_begun));
     }
 
     /// Writes the last states and waits until they are written.
@@ -194,11 +268,12 @@ impl Checkpointer {
     /// # Errors
     /// They could not be written.
     pub fn finish(&mut self, last: (u64, Time), streams: &[Arc<dyn AnyStream>]) -> Result<(), Error> {
-        if self.intervals > 0 {
+        if self.since_begun.intervals > 0 {
+            drop(self.shared.wait());
             self.begin(last.0, last.1, streams);
         }
         self.end();
-        self.failure().take().map_or(Ok(()), Err)
+        self.shared.writing().failure.take().map_or(Ok(()), Err)
     }
 
     fn end(&mut self) {
@@ -211,11 +286,7 @@ impl Checkpointer {
 
     #[cfg(test)]
     pub fn is_writing(&self) -> bool {
-        self.shared.busy.load(Ordering::Acquire)
-    }
-
-    fn failure(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
-        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.writing().is_busy
     }
 }
 
@@ -259,14 +330,14 @@ impl Writer {
                 }
             };
             let began = Instant::now();
-            match self.write(number, time, states) {
+            let written = self.write(number, time, states);
+            match &written {
                 Ok(()) => tracing::debug!(interval = %time, took = ?began.elapsed(), "states are written"),
                 Err(error) => {
                     tracing::error!(interval = %time, number, %error, "states could not be written; the last ones that were are kept, and it is tried again");
-                    *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             }
-            self.shared.busy.store(false, Ordering::Release);
+            self.shared.end(written);
         }
     }
 
@@ -338,5 +409,69 @@ impl Drop for OwnFolder {
     fn drop(&mut self) {
         // It is in nobody's way but the folder's.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+    use crate::checkpoint::faults::{Fault, Then};
+
+    fn checkpointer(intervals_max: u64, then: Then) -> (tempfile::TempDir, Store, Checkpointer) {
+        let (dir, store) = Store::temporary();
+        let settings = Checkpoints { every: Duration::MAX, intervals_max, ..Checkpoints::default() };
+        let checkpointer = Checkpointer::start(&settings, store.clone(), "run", None).unwrap();
+        store.faults().order(Fault { folder: "checkpoints".to_owned(), at: 0, then });
+        (dir, store, checkpointer)
+    }
+
+    fn at(number: u64) -> (u64, Time) {
+        (number, Time::from_ms(number as i64))
+    }
+
+    /// The first states hang, and the interval waits that is the last that may: by their number, and by what they took in.
+    #[test]
+    fn no_more_intervals_lie_behind_than_may() {
+        for (intervals_max, bytes, waits) in [(3, 0, 12), (100, limits::CHECKPOINT_INPUT_BYTES / 2, 8)] {
+            let (_dir, store, mut checkpointer) = checkpointer(intervals_max, Then::Wait);
+            let (shared, ended) = (checkpointer.shared.clone(), Arc::new(AtomicU64::new(0)));
+            let count = ended.clone();
+            let program = thread::spawn(move || {
+                for number in 1..=50 {
+                    checkpointer.ended(at(number), bytes, &[]).unwrap();
+                    count.store(number, Ordering::SeqCst);
+                }
+            });
+            while !shared.writing().is_awaited && !program.is_finished() {
+                thread::yield_now();
+            }
+            assert_eq!(ended.load(Ordering::SeqCst), waits - 1);
+            store.faults().mend();
+            program.join().unwrap();
+            assert_eq!(ended.load(Ordering::SeqCst), 50);
+        }
+    }
+
+    /// Each interval tries again then, and fails until there is a try that does not.
+    #[test]
+    fn intervals_fail_while_too_many_lie_behind() {
+        let (_dir, store, mut checkpointer) = checkpointer(2, Then::FailForEver);
+        let mut ended = |number| {
+            drop(checkpointer.shared.wait());
+            checkpointer.ended(at(number), 0, &[])
+        };
+        for number in 1..=7 {
+            ended(number).unwrap();
+        }
+        for number in 8..=10 {
+            let said = ended(number).unwrap_err().to_string();
+            assert!(said.contains("state cannot be written") && said.contains("on purpose"), "{said}");
+        }
+        store.faults().mend();
+        for number in 11..=40 {
+            ended(number).unwrap();
+        }
     }
 }
