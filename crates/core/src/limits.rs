@@ -199,18 +199,19 @@ pub const JOBS_REMEMBERED: usize = 32;
 /// Bytes that an agent keeps of what a process prints, for each of its two outputs. The oldest go first.
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
 
-/// How often a worker process that fails is started again in a row. Whatever is still wrong then is not
+/// How often a process of a job that fails is started again in a row. Whatever is still wrong then is not
 /// mended by another start.
 pub const RESTARTS_MAX: u32 = 5;
 
-/// The wait before a worker process is started again, in milliseconds; it doubles with every failure in a
-/// row. What a worker has is made again by others meanwhile, so nothing hurries.
+/// The wait before a process of a job is started again, in milliseconds; it doubles with every failure in a
+/// row. What a worker has is made again by others meanwhile, so nothing hurries; for a master that is killed once it is
+/// shorter than what the takeover takes.
 pub const RESTART_MS_MIN: u64 = 250;
 
 /// The longest such wait, in milliseconds.
 pub const RESTART_MS_MAX: u64 = 10_000;
 
-/// A worker process that ran so long, in milliseconds, has not failed in a row with the one before. Longer
+/// A process of a job that ran so long, in milliseconds, has not failed in a row with the one before. Longer
 /// than it takes to find no master.
 pub const RESTART_FORGIVEN_MS: u64 = 60_000;
 

@@ -105,7 +105,9 @@ impl Process {
 
     /// The address at which it listens, if it does already.
     pub fn address(&self) -> Option<String> {
-        fs::read_to_string(&self.address_file).ok().map(|text| text.trim().to_owned())
+        fs::read_to_string(&self.address_file)
+            .ok()
+            .map(|text| text.lines().next().unwrap_or_default().to_owned())
     }
 
     /// What went wrong with it, with the end of its log.

@@ -16,7 +16,8 @@ use cutwater_wire::{
 /// - it starts nothing and waits for nothing: it is told what happened and at what time, and answers with
 ///   [`Order`]s;
 /// - a worker that fails is started again while its job runs, later each time, until it has failed too
-///   often in a row; a master is not, since a program that begins anew is not what it was;
+///   often in a row; and so is a master, if its program [goes on](Self::goes_on) where it was: one that begins anew is
+///   not what it was;
 /// - a job ends as a whole: when its master has ended, or it is to stop, nothing of it is started again;
 /// - whoever was asked to end and has not within [`STOP_GRACE_MS`](limits::STOP_GRACE_MS) is killed;
 /// - of jobs that are over the last [`JOBS_REMEMBERED`](limits::JOBS_REMEMBERED) are remembered.
@@ -32,6 +33,8 @@ pub struct Jobs {
 struct Job {
     executable: ExecutableHash,
     processes: BTreeMap<ProcessId, Process>,
+    /// Whether its master may be started again.
+    goes_on: bool,
     /// When it is killed, once it is to end.
     ending: Option<u64>,
 }
@@ -91,7 +94,8 @@ impl Jobs {
                 return Err(format!("{running} jobs run here, which is the most that may"));
             }
             self.over.retain(|over| *over != name);
-            let job = Job { executable: start.executable, processes: BTreeMap::new(), ending: None };
+            let (executable, processes) = (start.executable, BTreeMap::new());
+            let job = Job { executable, processes, goes_on: false, ending: None };
             self.jobs.insert(name.clone(), job);
         }
         let start = Arc::new(start);
@@ -112,6 +116,13 @@ impl Jobs {
         }
     }
 
+    /// The program of a job has written down what it needs to go on where it was: its master may be started again.
+    pub fn goes_on(&mut self, job: &str) {
+        if let Some(job) = self.jobs.get_mut(job) {
+            job.goes_on = true;
+        }
+    }
+
     /// A process could not be started. It is not tried again: the machine itself refuses.
     pub fn not_started(&mut self, job: &str, id: ProcessId, why: String, now_ms: u64) -> Vec<Order> {
         if let Some(process) = self.process(job, id) {
@@ -122,9 +133,10 @@ impl Jobs {
 
     /// A process has ended.
     pub fn ended(&mut self, job: &str, id: ProcessId, exit: Exit, now_ms: u64) -> Vec<Order> {
-        let ending = self.jobs.get(job).is_some_and(|job| job.ending.is_some());
+        let may_go_on = |job: &Job| job.ending.is_none() && (id != ProcessId::Master || job.goes_on);
+        let may_go_on = self.jobs.get(job).is_some_and(may_go_on);
         if let Some(process) = self.process(job, id) {
-            process.ended(id, exit, ending, now_ms);
+            process.ended(exit, may_go_on, now_ms);
         }
         self.settle(job, now_ms)
     }
@@ -226,13 +238,20 @@ impl Jobs {
     /// What follows for the whole job from what became of one of its processes.
     fn settle(&mut self, name: &str, now_ms: u64) -> Vec<Order> {
         let Some(job) = self.jobs.get_mut(name) else { return Vec::new() };
-        let master = job.processes.get(&ProcessId::Master);
-        if master.is_some_and(|master| master.is_over()) && job.ending.is_none() {
-            // Its workers know and end by themselves.
+        let mut orders = Vec::new();
+        let master = job.processes.get(&ProcessId::Master).filter(|master| master.is_over());
+        if let Some(master) = master
+            && job.ending.is_none()
+        {
+            // Its workers know and end by themselves, unless they wait for another master.
+            if job.goes_on && !master.has_succeeded() {
+                let running = job.processes.keys().filter(|id| job.runs(id));
+                orders.extend(running.map(|id| Order::Ask(name.to_owned(), *id)));
+            }
             job.end(now_ms);
         }
         if !job.is_over() || self.over.iter().any(|over| over == name) {
-            return Vec::new();
+            return orders;
         }
         self.over.push_back(name.to_owned());
         let surplus = self.over.len().saturating_sub(limits::JOBS_REMEMBERED);
@@ -240,7 +259,8 @@ impl Jobs {
         for name in &forgotten {
             self.jobs.remove(name);
         }
-        forgotten.into_iter().map(Order::Forget).collect()
+        orders.extend(forgotten.into_iter().map(Order::Forget));
+        orders
     }
 }
 
@@ -275,14 +295,17 @@ impl Process {
         matches!(self.state, State::Ended { .. } | State::NotStarted(_))
     }
 
+    fn has_succeeded(&self) -> bool {
+        matches!(self.state, State::Ended { exit, .. } if exit.is_success())
+    }
+
     fn enter(&mut self, state: State, now_ms: u64) {
         self.state = state;
         self.since_ms = now_ms;
     }
 
-    fn ended(&mut self, id: ProcessId, exit: Exit, ending: bool, now_ms: u64) {
-        let is_worker = id != ProcessId::Master;
-        if exit.is_success() || ending || !is_worker {
+    fn ended(&mut self, exit: Exit, may_go_on: bool, now_ms: u64) {
+        if exit.is_success() || !may_go_on {
             return self.enter(State::Ended { exit, given_up: false }, now_ms);
         }
         if now_ms.saturating_sub(self.since_ms) >= limits::RESTART_FORGIVEN_MS {

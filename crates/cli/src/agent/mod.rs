@@ -48,7 +48,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{access::Access, executable, variables};
+use crate::{
+    access::Access,
+    executable,
+    variables::{self, Listening},
+};
 use jobs::{Jobs, Order};
 use output::Output;
 use store::Store;
@@ -261,10 +265,11 @@ impl Agent {
                 ),
                 Some(State::Waiting { .. }) | None => bail!("job {job} was stopped"),
             }
-            match fs::read_to_string(self.folder_of(job).join(variables::ADDRESS_FILE_NAME)) {
-                Ok(address) => return Ok(address.trim().to_owned()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
+            if let Some(listening) = Listening::read(&self.folder_of(job))? {
+                if listening.goes_on {
+                    self.work().jobs.goes_on(job);
+                }
+                return Ok(listening.address);
             }
             if Instant::now() > until {
                 self.stop(job);
@@ -363,7 +368,8 @@ impl Agent {
         let folder = self.folder_of(job);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let output = self.output(key, &folder)?;
-        let environment = variables::of(start, &self.options, &folder);
+        let before = if *id == ProcessId::Master { Listening::read(&folder)? } else { None };
+        let environment = variables::of(start, &self.options, &folder, before.as_ref());
         let program = self.store.path(start.executable);
         let child = process::spawn(&program, &start.arguments, &environment, &folder)?;
         let pid = child.id().unwrap_or_default();

@@ -96,6 +96,98 @@ fn a_master_that_is_killed_ends_its_job() {
     assert!(set.pids().is_empty(), "{:?}", set.jobs());
 }
 
+fn master(jobs: &[Listed]) -> Listed {
+    jobs.iter().find(|listed| listed.process == "master").unwrap().clone()
+}
+
+/// What the program has written down and what its workers hold is there still: it goes on, with the same workers, and
+/// prints each interval as it would have.
+#[test]
+fn a_master_that_is_killed_is_started_again_where_its_program_goes_on() {
+    let set = Set::start(2);
+    let (program, file) = (readings(), sensors(set.dir.path(), 200));
+    let checkpoints = set.dir.path().join("checkpoints").display().to_string();
+    let arguments = ["--speed", "20", "--parallelism", "2", "--checkpoint", &checkpoints, &file];
+    let submit = [&["--name", "j", program.to_str().unwrap(), "--"], &arguments[..]].concat();
+    let mut running = set.command("submit", &submit).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(running.stdout.take().unwrap());
+    let mut printed = String::new();
+    let workers = |jobs: &[Listed]| -> Vec<_> {
+        let workers = jobs.iter().filter(|listed| listed.process != "master");
+        workers.map(|listed| (listed.agent.clone(), listed.pid())).collect()
+    };
+    out.read_line(&mut printed).unwrap();
+    let before = workers(&set.jobs());
+    for restarts in 1..=2 {
+        signal(master(&set.jobs()).pid().unwrap(), "-KILL");
+        let again = |jobs: &[Listed]| master(jobs).restarts == restarts && master(jobs).pid().is_some();
+        assert_eq!(workers(&set.jobs_until(again)), before);
+        // It has taken over when there is more.
+        let mut line = String::new();
+        while line.is_empty() || printed.contains(&line) {
+            line.clear();
+            assert!(out.read_line(&mut line).unwrap() > 0, "{:?}", set.jobs());
+        }
+        printed += &line;
+    }
+    out.read_to_string(&mut printed).unwrap();
+    assert!(running.wait().unwrap().success());
+    let jobs = set.jobs();
+    assert!(jobs.iter().all(|listed| listed.state == "ended, exit status 0"), "a clean end: {jobs:?}");
+    assert_eq!(jobs.iter().map(|listed| listed.restarts).sum::<u32>(), 2, "{jobs:?}");
+    // The interval in which it was killed may be there twice.
+    let mut lines: Vec<_> = printed.lines().collect();
+    lines.dedup();
+    let expected = embedded(&program, &["--batch", "--threads", "2", "--parallelism", "2", &file]);
+    assert_eq!(lines, expected.lines().collect::<Vec<_>>());
+}
+
+/// Where another start does not help, that is said, and the job ends.
+#[test]
+fn a_master_that_fails_again_and_again_is_given_up() {
+    let set = Set::start(1);
+    let (program, file) = (readings(), sensors(set.dir.path(), 600));
+    let checkpoints = set.dir.path().join("checkpoints");
+    let mut submit = set.command("submit", &["--name", "j", program.to_str().unwrap(), "--", &file]);
+    submit.args(["--checkpoint", checkpoints.to_str().unwrap()]);
+    let mut submit = submit.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(submit.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let pid = master(&set.jobs()).pid().unwrap();
+    signal(pid, "-STOP");
+    fs::rename(&checkpoints, set.dir.path().join("away")).unwrap();
+    fs::write(&checkpoints, "in the way").unwrap();
+    signal(pid, "-KILL");
+    assert_eq!(submit.wait().unwrap().code(), Some(1));
+    let jobs = set.jobs();
+    assert_eq!((&*master(&jobs).state, master(&jobs).restarts), ("given up after exit status 1", 5));
+    assert!(set.pids().is_empty(), "{jobs:?}");
+    let mut told = String::new();
+    submit.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.contains("checkpoints cannot be kept"), "the reason is shown: {told}");
+}
+
+#[test]
+fn a_job_whose_master_is_about_to_be_started_again_can_be_stopped() {
+    let set = Set::start(1);
+    let checkpoints = set.dir.path().join("checkpoints");
+    let (program, file) = (readings(), sensors(set.dir.path(), 600));
+    let submit = ["--detach", "--name", "j", program.to_str().unwrap(), "--", "--checkpoint"];
+    let mut submit = set.command("submit", &submit);
+    assert!(submit.arg(&checkpoints).arg(&file).status().unwrap().success());
+    wait_for(|| format!("{:?}", set.jobs()), || !set.print("logs", &["j"]).is_empty());
+    // Each wait is longer than the one before.
+    for restarts in 1..=3 {
+        signal(master(&set.jobs()).pid().unwrap(), "-KILL");
+        set.jobs_until(|jobs| master(jobs).restarts == restarts && master(jobs).pid().is_some());
+    }
+    signal(master(&set.jobs()).pid().unwrap(), "-KILL");
+    set.jobs_until(|jobs| master(jobs).state == "starts again after signal 9");
+    set.print("stop", &["j"]);
+    assert!(set.pids().is_empty(), "{:?}", set.jobs());
+    assert_eq!((&*master(&set.jobs()).state, master(&set.jobs()).restarts), ("ended, signal 9", 3));
+}
+
 /// Command lines can be read by everyone on a machine.
 #[test]
 fn the_secret_of_a_run_is_in_no_command_line_and_no_log() {

@@ -263,7 +263,7 @@ impl Engine {
             _ => None,
         };
         let address = network.reached_at(listener.address);
-        cluster::tell_address(&address)?;
+        cluster::tell_address(&address, settings.checkpoints.url.is_some())?;
         if workers == 0 {
             let token = token_file.as_ref().map(TokenFile::path).or(settings.token_file.as_deref());
             let token = token.map(|file| format!(" --token-file {}", file.display())).unwrap_or_default();

@@ -88,6 +88,44 @@ fn the_job_ends_with_its_master() {
     assert_eq!(jobs.next_ms(), None);
 }
 
+/// Later each time, and not for ever.
+#[test]
+fn a_master_that_goes_on_is_started_again() {
+    let (mut jobs, mut now) = (running(1), 1000);
+    jobs.goes_on("j");
+    for failures in 1..=limits::RESTARTS_MAX {
+        assert!(jobs.ended("j", MASTER, Exit::Signal(9), now).is_empty());
+        assert_eq!(state(&jobs, MASTER), State::Waiting { exit: Exit::Signal(9) });
+        now = jobs.next_ms().unwrap();
+        assert!(matches!(&jobs.tick(now)[..], [Order::Start(job, MASTER, _)] if job == "j"));
+        assert_eq!(jobs.list(now)[0].processes[0].restarts, failures);
+    }
+    let orders = jobs.ended("j", MASTER, Exit::Code(1), now);
+    assert_eq!(orders, [Order::Ask("j".to_owned(), WORKER)], "it waits for a master that will not come");
+    assert_eq!(state(&jobs, MASTER), State::Ended { exit: Exit::Code(1), given_up: true });
+    assert_eq!(jobs.next_ms(), Some(now + limits::STOP_GRACE_MS), "the job ends with it");
+}
+
+#[test]
+fn a_master_that_has_ended_well_or_is_to_stop_is_not_started_again() {
+    let mut jobs = running(1);
+    jobs.goes_on("j");
+    jobs.ended("j", MASTER, Exit::Code(0), 10);
+    assert_eq!(state(&jobs, MASTER), State::Ended { exit: Exit::Code(0), given_up: false });
+
+    let mut jobs = running(1);
+    jobs.goes_on("j");
+    jobs.ended("j", MASTER, Exit::Signal(9), 10);
+    assert_eq!(jobs.stop("j", 20), [Order::Ask("j".to_owned(), WORKER)], "there is no master to ask");
+    assert_eq!(state(&jobs, MASTER), State::Ended { exit: Exit::Signal(9), given_up: false });
+    jobs.ended("j", WORKER, Exit::Code(0), 30);
+    assert!(jobs.is_over("j") && jobs.next_ms().is_none());
+    // The next of that name says anew whether it goes on.
+    jobs.add(start("j", Part::Master { workers: 1 }), 40).unwrap();
+    jobs.ended("j", MASTER, Exit::Signal(9), 50);
+    assert!(jobs.is_over("j"));
+}
+
 #[test]
 fn the_master_is_asked_to_stop_first() {
     let mut jobs = running(2);
@@ -132,7 +170,7 @@ fn there_is_a_most_of_everything() {
 proptest! {
     /// Whatever happens in whatever order: only what runs is told to end, and only what does not is started.
     #[test]
-    fn orders_fit_what_is(events in prop::collection::vec((0..6u8, 0..4u32, 0..3i32), 0..200)) {
+    fn orders_fit_what_is(events in prop::collection::vec((0..7u8, 0..4u32, 0..3i32), 0..200)) {
         let mut jobs = Jobs::default();
         let mut alive = HashSet::new();
         let mut now = 0;
@@ -144,6 +182,10 @@ proptest! {
                 1 => jobs.add(start("j", Part::Master { workers: 3 }), now).unwrap_or_default(),
                 2 | 3 if alive.remove(&id) => jobs.ended("j", id, Exit::Code(how), now),
                 4 => jobs.stop("j", now),
+                5 => {
+                    jobs.goes_on("j");
+                    Vec::new()
+                }
                 _ => jobs.tick(now),
             };
             for order in orders {

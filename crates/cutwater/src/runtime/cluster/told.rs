@@ -5,14 +5,16 @@ use std::{
 
 use crate::{context::ADDRESS_FILE, error::Error};
 
-/// Writes where workers join to the file that the environment names, if it does. Whoever starts a master on
-/// any free port learns from it which that is, and that it listens.
-pub(crate) fn tell_address(address: &str) -> Result<(), Error> {
+/// Writes where workers join to the file that the environment names, if it does; and in a second line, if so, that the
+/// program `goes_on` where it was when it is started again. Whoever starts a master on any free port learns from it which
+/// that is, that it listens, and whether it may be started again.
+pub(crate) fn tell_address(address: &str, goes_on: bool) -> Result<(), Error> {
     let Some(file) = env::var_os(ADDRESS_FILE).map(PathBuf::from).filter(|file| !file.as_os_str().is_empty())
     else {
         return Ok(());
     };
-    write(&file, address).map_err(|error| {
+    let text = format!("{address}\n{}", if goes_on { "goes on\n" } else { "" });
+    write(&file, &text).map_err(|error| {
         Error::external(format_args!(
             "cannot write the address of this master to {}: {error}",
             file.display()
@@ -20,10 +22,10 @@ pub(crate) fn tell_address(address: &str) -> Result<(), Error> {
     })
 }
 
-fn write(file: &Path, address: &str) -> io::Result<()> {
+fn write(file: &Path, text: &str) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     // Whoever waits for it sees all of it or nothing.
-    fs::write(&beside, format!("{address}\n"))?;
+    fs::write(&beside, text)?;
     fs::rename(&beside, file)
 }
