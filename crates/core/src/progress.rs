@@ -9,6 +9,9 @@
 //! [claims](Entry::may_be_removed): the next place of a master that was overtaken has the claim of the one after it. And a
 //! claim counts only [at the end](Claim::written): there may have been entries after it that were removed since.
 //!
+//! Beside the log there are states, which any master may write under names of its own. Which of them count, and so what may
+//! go, [the log says](News::Held): a master that was overtaken can make none count, and removes none that do.
+//!
 //! Nothing here reads or writes: who does asks [`Claim`] and [`Writer`] where, and tells them what was found there.
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +37,8 @@ impl Entry {
             News::Claimed => false,
             News::Interval { number: about, .. } | News::SetAside { number: about } => *about < number,
             News::Completed => true,
+            // The last that says it stays: it holds nothing that a restart from its newest would not need.
+            News::Held { checkpoints } => checkpoints.last().is_none_or(|newest| newest.number + 1 < number),
         }
     }
 
@@ -65,6 +70,21 @@ pub enum News {
     },
     /// Nothing but how much is completed.
     Completed,
+    /// These checkpoints are held from now on and no others, whatever else is in the store. They are written when it says so,
+    /// their intervals are completed, and nothing is removed that one of them needs until it says something else.
+    Held {
+        /// The oldest first.
+        checkpoints: Vec<Checkpoint>,
+    },
+}
+
+/// The states of the end of an interval, as one master has written them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Of which interval.
+    pub number: u64,
+    /// By whom.
+    pub epoch: u64,
 }
 
 /// What became of an entry that was to be created.
@@ -203,6 +223,8 @@ pub struct History {
     pub intervals: Vec<Interval>,
     /// Intervals that were set aside.
     pub aside: Vec<u64>,
+    /// The checkpoints that are held, the oldest first.
+    pub held: Vec<Checkpoint>,
     /// How many intervals are completed; those after it are to be run again.
     pub completed: u64,
     /// The latest epoch.
@@ -229,6 +251,7 @@ impl History {
                 self.intervals.push(Interval { epoch: entry.epoch, number, time, input });
             }
             News::SetAside { number } => self.aside.push(number),
+            News::Held { checkpoints } => self.held = checkpoints,
             News::Claimed | News::Completed => {}
         }
     }
@@ -358,6 +381,22 @@ mod tests {
         assert_eq!(log.append(&mut old, 9), Outcome::Written, "nobody has overtaken it");
         assert!(log.claim(2, 10).is_ok());
         assert_eq!(log.append(&mut old, 10), Outcome::Fenced);
+    }
+
+    /// What is removed is that of before the oldest that is held, and whoever comes next has to find which are.
+    #[test]
+    fn which_checkpoints_are_held_stays_in_the_log() {
+        let held = |numbers: &[u64]| {
+            let checkpoint = |number: &u64| Checkpoint { number: *number, epoch: 1 };
+            News::Held { checkpoints: numbers.iter().map(checkpoint).collect() }
+        };
+        let entry = |news| Entry { epoch: 1, completed: 9, news };
+        assert!(!entry(held(&[9])).may_be_removed(10) && !entry(held(&[6, 9])).may_be_removed(7));
+        assert!(entry(held(&[4, 6])).may_be_removed(10));
+        let mut history = History::default();
+        history.take(entry(held(&[4, 6])));
+        history.take(entry(held(&[6, 9])));
+        assert_eq!(history.held, [6, 9].map(|number| Checkpoint { number, epoch: 1 }));
     }
 
     #[test]

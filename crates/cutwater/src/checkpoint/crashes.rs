@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use cutwater_core::progress::News;
+use cutwater_core::progress::{Checkpoint, Entry, History, News};
 
 use super::{
     faults::{Fault, Then},
@@ -29,17 +29,19 @@ const WORKERS: &str = "CUTWATER_TEST_CRASHES_WORKERS";
 
 const SECOND: Duration = Duration::from_secs(1);
 /// After so many the program ends, in good order or not.
-const INTERVALS: u64 = 12;
+pub(super) const INTERVALS: u64 = 12;
 /// So many more it takes when it is started again, in which whatever was left is to go.
-const MORE: u64 = 6;
+pub(super) const MORE: u64 = 6;
 
 /// All the folders in which something durable lies.
 const FOLDERS: [&str; 5] = ["epochs", "log", "input", "state", "checkpoints"];
 
 /// The program: two states, and windows that look back at what was before.
-struct Program {
+pub(super) struct Program {
     folder: PathBuf,
     fault: Option<Fault>,
+    /// Whether it waits until no other master runs it.
+    standby: bool,
     /// In other processes.
     workers: usize,
     /// At which it ends.
@@ -50,19 +52,29 @@ struct Program {
 
 impl Program {
     /// It ends in good order.
-    fn to(folder: &Path, intervals: u64) -> Self {
-        Self { folder: folder.to_owned(), fault: None, workers: 0, intervals, every: 2 }
+    pub fn to(folder: &Path, intervals: u64) -> Self {
+        Self { folder: folder.to_owned(), fault: None, standby: false, workers: 0, intervals, every: 2 }
+    }
+
+    /// The same, once no other master runs it, with a checkpoint of each interval.
+    pub fn standby(self) -> Self {
+        Self { standby: true, every: 1, ..self }
     }
 
     /// Runs it, or what is left of it, to its end or until it can run no further.
     fn run(self) -> Result<(), Error> {
-        let Self { folder, fault, workers, intervals, every } = self;
+        self.run_and(|_| {})
+    }
+
+    /// The same, and does something after each interval, by its number.
+    pub fn run_and(self, mut after: impl FnMut(u64)) -> Result<(), Error> {
+        let Self { folder, fault, standby, workers, intervals, every } = self;
         let url = durable(&folder);
         if let Some(fault) = fault {
             Store::open(&url)?.faults().order(fault);
         }
         let builder = Context::builder("crashes").interval(SECOND).threads(2).parallelism(2);
-        let builder = builder.workers(workers).checkpoint(url).checkpoint_intervals(every);
+        let builder = builder.workers(workers).checkpoint(url).checkpoint_intervals(every).standby(standby);
         let harness = Harness::try_with(builder, 2)?;
         let interval = |t| (0..20u64).map(|n| (n * n % 7, t + n)).collect::<Vec<_>>();
         let clicks = harness.input((0..INTERVALS + MORE).map(interval));
@@ -84,22 +96,24 @@ impl Program {
         loop {
             let report = harness.step()?;
             harness.wait_until_written();
-            match report.failure {
-                Some(failure) => return Err(failure),
-                None if report.number >= intervals => return Ok(()),
-                None => {}
+            if let Some(failure) = report.failure {
+                return Err(failure);
+            }
+            after(report.number);
+            if report.number >= intervals {
+                return Ok(());
             }
         }
     }
 }
 
 /// Where the program writes what must outlive it.
-fn durable(folder: &Path) -> String {
+pub(super) fn durable(folder: &Path) -> String {
     folder.join("durable").to_str().unwrap().to_owned()
 }
 
 /// In a process that was started as the program, or as a worker of it, is it.
-fn is_program() -> bool {
+pub(super) fn is_program() -> bool {
     let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else { return false };
     let is_worker = env::var_os("CUTWATER_ROLE").is_some();
     let told = env::var(FAULT).unwrap();
@@ -109,35 +123,41 @@ fn is_program() -> bool {
         "worker" => is_worker && fs::File::create_new(folder.join("meant")).is_ok(),
         _ => !is_worker,
     };
-    let fault = Fault { folder: of.to_owned(), at: at.parse().unwrap(), then: Then::Abort };
+    let then = if who == "stopped" { Then::Stop } else { Then::Abort };
+    let fault = Fault { folder: of.to_owned(), at: at.parse().unwrap(), then };
     let workers = env::var(WORKERS).unwrap().parse().unwrap();
     Program { fault: is_meant.then_some(fault), workers, ..Program::to(&folder, INTERVALS) }.run().unwrap();
     true
 }
 
-/// Starts this test again as the program, of which `who` dies at that step of what is done in that folder of the
-/// durable ones. Says whether the program came to its end.
-fn start(folder: &Path, who: &str, of: &str, at: u64, workers: usize) -> bool {
-    use std::os::unix::process::ExitStatusExt;
-    let test = thread::current().name().unwrap().to_owned();
-    // To a file: workers that live on have it too.
-    let said = folder.join("said");
-    let status = Command::new(env::current_exe().unwrap())
-        .args([&test, "--exact", "--nocapture"])
+/// This test again as the program, of which `who` dies, or is stopped, at that step of what is done in that folder of the
+/// durable ones.
+pub(super) fn command(test: &str, folder: &Path, who: &str, of: &str, at: u64, workers: usize) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args([test, "--exact", "--nocapture"])
         .env(FOLDER, folder)
         .env(WORKERS, workers.to_string())
         .env(FAULT, format!("{who} {of} {at}"))
         .stdout(Stdio::null())
-        .stderr(fs::File::create(&said).unwrap())
-        .status()
-        .unwrap();
+        // To a file: workers that live on have it too.
+        .stderr(fs::File::create(folder.join("said")).unwrap());
+    command
+}
+
+/// Starts it. Says whether the program came to its end.
+fn start(folder: &Path, who: &str, of: &str, at: u64, workers: usize) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    let test = thread::current().name().unwrap().to_owned();
+    let status = command(&test, folder, who, of, at, workers).status().unwrap();
+    let said = folder.join("said");
     let is_meant = status.success() || status.signal() == Some(6);
     assert!(is_meant, "step {at} of {of}: {status}, {}", fs::read_to_string(said).unwrap());
     status.success()
 }
 
 /// A folder in memory where there is one: what dies here are processes and not the machine, and there is much to write.
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
@@ -148,7 +168,7 @@ fn given(folder: &Path) -> BTreeSet<String> {
     given.lines().map(str::to_owned).collect()
 }
 
-fn undisturbed() -> BTreeSet<String> {
+pub(super) fn undisturbed() -> BTreeSet<String> {
     let dir = folder();
     Program::to(dir.path(), INTERVALS + MORE).run().unwrap();
     let given = given(dir.path());
@@ -189,10 +209,21 @@ fn faults(folder: &Path, expected: &BTreeSet<String>) -> Vec<String> {
     );
     let store = Store::open(&durable(folder)).unwrap();
     let (mut needed, mut states_from) = (BTreeSet::new(), u64::MAX);
+    let held = held(&store);
+    let names: Vec<String> = held.iter().map(Manifest::name_of).collect();
     let manifests = Manifest::names(&store).unwrap();
-    unless(manifests.len() == MANIFESTS_HELD, format!("checkpoints: {manifests:?}"));
-    for name in &manifests {
-        let manifest = Manifest::read(&store, name).unwrap().unwrap();
+    unless(
+        held.len() == MANIFESTS_HELD && names == manifests,
+        format!("checkpoints: {manifests:?}, and held are {names:?}"),
+    );
+    for checkpoint in &held {
+        let manifest = match Manifest::read(&store, checkpoint).unwrap() {
+            Ok(manifest) => manifest,
+            Err(why) => {
+                unless(false, format!("{checkpoint:?} is held: {why}"));
+                continue;
+            }
+        };
         states_from = states_from.min(manifest.number);
         needed.extend(manifest.files().map(str::to_owned));
     }
@@ -222,8 +253,15 @@ fn faults(folder: &Path, expected: &BTreeSet<String>) -> Vec<String> {
     faults
 }
 
+/// The checkpoints that the log says are held.
+pub(super) fn held(store: &Store) -> Vec<Checkpoint> {
+    let mut history = History::default();
+    entries(store).unwrap().into_iter().for_each(|(_, entry)| history.take(entry));
+    history.held
+}
+
 /// Goes on with what is there, to the end, and says what is wrong then.
-fn go_on(folder: &Path, expected: &BTreeSet<String>, workers: usize, what: &str) -> String {
+pub(super) fn go_on(folder: &Path, expected: &BTreeSet<String>, workers: usize, what: &str) -> String {
     if let Err(error) = (Program { workers, ..Program::to(folder, INTERVALS + MORE) }).run() {
         return format!("{what}: it cannot go on: {error}\n");
     }
@@ -292,7 +330,7 @@ fn a_folder_that_fails_from_any_step_on_loses_nothing() {
                 assert!(is_clear, "step {at} of {of}: {said}");
             }
             // A process that ends leaves no lease that is kept, but this one goes on.
-            let _ = fs::remove_file(dir.path().join("durable/lease"));
+            let _ = fs::remove_dir_all(dir.path().join("durable/leases"));
             wrong += &go_on(dir.path(), &expected, 0, &format!("failed from step {at} of {of} on"));
         }
     }
@@ -338,20 +376,26 @@ fn a_worker_that_dies_at_steps_of_writing_states_costs_nothing() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// A checkpoint that cannot be used is written again when its interval is run again, and is not taken for the old one.
+/// A checkpoint that cannot be used goes, and that of the same interval which another master writes does not.
 #[test]
 fn a_spoilt_checkpoint_that_is_written_again_is_there() {
     let (expected, dir) = (undisturbed(), folder());
     let to = |intervals| Program { every: 1, ..Program::to(dir.path(), intervals) };
     to(INTERVALS).run().unwrap();
     let store = Store::open(&durable(dir.path())).unwrap();
-    let newest = Manifest::names(&store).unwrap().remove(0);
-    store.put(&newest, b"not what it was".to_vec()).unwrap();
-    // That the interval was over did not come to be written.
-    store.delete(store.list("log").unwrap().last().unwrap()).unwrap();
+    let newest = held(&store).pop().unwrap();
+    store.put(&Manifest::name_of(&newest), b"not what it was".to_vec()).unwrap();
+    // That the interval was over did not come to be written, nor what was held then.
+    let is_so = |entry: &Entry| entry.completed < newest.number;
+    for (position, _) in entries(&store).unwrap().into_iter().filter(|(_, entry)| !is_so(entry)) {
+        store.delete(&format!("log/{position:020}")).unwrap();
+    }
     to(INTERVALS).run().unwrap();
     let names = Manifest::names(&store).unwrap();
-    assert!(names.contains(&newest), "{names:?}");
+    assert!(!names.contains(&Manifest::name_of(&newest)), "{names:?}");
+    let again = held(&store).pop().unwrap();
+    assert_eq!(again.number, newest.number);
+    assert!(Manifest::read(&store, &again).unwrap().is_ok() && names.contains(&Manifest::name_of(&again)));
     let wrong = go_on(dir.path(), &expected, 0, "a spoilt checkpoint");
     assert!(wrong.is_empty(), "{wrong}");
 }

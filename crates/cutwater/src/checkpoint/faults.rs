@@ -20,6 +20,8 @@ pub(crate) struct Fault {
 pub(crate) enum Then {
     /// The process dies.
     Abort,
+    /// The process stands still until it is told to go on.
+    Stop,
     /// This step fails, and all that come after it, whatever they are about.
     FailForEver,
     /// It waits until everything is mended.
@@ -59,6 +61,7 @@ impl Faults {
         let is_due = state.order.as_ref().filter(|fault| fault.folder == folder && fault.at == number);
         match is_due.map(|fault| fault.then) {
             Some(Then::Abort) => std::process::abort(),
+            Some(Then::Stop) => signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)?,
             Some(Then::FailForEver) => state.is_broken = true,
             Some(Then::Wait) => {
                 let ordered = |state: &mut State| state.order.is_some();

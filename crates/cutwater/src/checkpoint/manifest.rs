@@ -1,16 +1,21 @@
-use cutwater_core::Time;
+use cutwater_core::{Time, progress::Checkpoint};
 use serde::{Deserialize, Serialize};
 
 use super::{file::Kind, saved::Chain, store::Store};
 use crate::error::Error;
 
-const MANIFEST: Kind = Kind::new(b"mf", 1, "checkpoint's manifest");
+const MANIFEST: Kind = Kind::new(b"mf", 2, "checkpoint's manifest");
 
 /// The states of one moment. It is written when all their files are, so whatever it names is there.
+///
+/// Each master has names of its own: one that was overtaken may still write what it was about to. It counts if the progress
+/// log says that it is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     /// Counts the intervals of the program.
     pub number: u64,
+    /// The master's that has written it.
+    pub epoch: u64,
     /// The label of that interval.
     pub time: Time,
     pub states: Vec<SavedState>,
@@ -37,8 +42,16 @@ const FOLDER: &str = "checkpoints";
 impl Manifest {
     /// What it is called in the store.
     pub fn name(&self) -> String {
-        // In the order of the numbers.
-        format!("{FOLDER}/{:020}", self.number)
+        Self::name_of(&self.checkpoint())
+    }
+
+    pub fn name_of(Checkpoint { number, epoch }: &Checkpoint) -> String {
+        format!("{FOLDER}/{number:020}-{epoch:020}")
+    }
+
+    /// What the log calls it.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { number: self.number, epoch: self.epoch }
     }
 
     pub fn write(&self, store: &Store) -> Result<(), Error> {
@@ -50,16 +63,14 @@ impl Manifest {
         store.delete(&self.name())
     }
 
-    /// The names of all there are, the newest first.
+    /// The names of all there are, whether they count or not.
     pub fn names(store: &Store) -> Result<Vec<String>, Error> {
-        let mut names = store.list(FOLDER)?;
-        names.reverse();
-        Ok(names)
+        store.list(FOLDER)
     }
 
     /// What is wrong with one that cannot be used is said in words.
-    pub fn read(store: &Store, name: &str) -> Result<Result<Self, String>, Error> {
-        Ok(match store.get(name)? {
+    pub fn read(store: &Store, checkpoint: &Checkpoint) -> Result<Result<Self, String>, Error> {
+        Ok(match store.get(&Self::name_of(checkpoint))? {
             Some(file) => MANIFEST.open_value(&file),
             None => Err("it is not there".to_owned()),
         })

@@ -16,6 +16,8 @@ pub(crate) mod file;
 mod folder;
 pub(crate) mod manifest;
 pub(crate) mod operators;
+#[cfg(test)]
+mod pauses;
 pub(crate) mod program;
 #[cfg(all(test, feature = "s3"))]
 mod s3;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 const OPERATORS: Kind = Kind::new(b"op", 1, "list of operators");
-const NAME: &str = "operators";
+const FOLDER: &str = "operators";
 
 /// The operators of a program that have state.
 fn of(graph: &Graph) -> Operators {
@@ -25,8 +25,11 @@ fn of(graph: &Graph) -> Operators {
 /// Compares the program with the one that has written to the store, and refuses it if a state would be lost that may
 /// not be `dropped`. Nothing is changed, so a program that runs there is not disturbed.
 pub(crate) fn check(graph: &Graph, store: &Store, dropped: &[String]) -> Result<(), Error> {
-    let damaged = |why: String| Error::external(format_args!("cannot use {NAME} of {}: {why}", store.url()));
-    let Some(file) = store.get(NAME)? else { return Ok(()) };
+    let Some(newest) = store.list(FOLDER)?.pop() else { return Ok(()) };
+    let damaged =
+        |why: String| Error::external(format_args!("cannot use {newest} of {}: {why}", store.url()));
+    // One that another master has removed by now has a newer one in its place, which is its own.
+    let Some(file) = store.get(&newest)? else { return Ok(()) };
     let before: Operators = OPERATORS.open_value(&file).map_err(damaged)?;
     let changes = before.compare(&of(graph));
     if !changes.is_allowed(|name| dropped.iter().any(|allowed| allowed == name)) {
@@ -49,7 +52,11 @@ pub(crate) fn check(graph: &Graph, store: &Store, dropped: &[String]) -> Result<
     Ok(())
 }
 
-/// Writes down what the program is, before it writes any state.
-pub(crate) fn write(graph: &Graph, store: &Store) -> Result<(), Error> {
-    store.put(NAME, OPERATORS.seal_value(&of(graph)).map_err(Error::internal)?)
+/// Writes down what the program is, as the master of that epoch runs it, before it writes any state. That of a later
+/// master stays what is compared with.
+pub(crate) fn write(graph: &Graph, store: &Store, epoch: u64) -> Result<(), Error> {
+    let name = format!("{FOLDER}/{epoch:020}");
+    store.put(&name, OPERATORS.seal_value(&of(graph)).map_err(Error::internal)?)?;
+    let older = store.list(FOLDER)?.into_iter().filter(|other| *other < name);
+    older.into_iter().try_for_each(|older| store.delete(&older))
 }

@@ -13,7 +13,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use cutwater_core::{Time, limits};
 
-use super::worker;
+use super::{journal::Journal, worker};
 use crate::{
     checkpoint::{
         manifest::{MANIFESTS_HELD, Manifest},
@@ -31,12 +31,13 @@ use crate::{
 /// - the driver's thread says which interval has ended; whatever is written is written by tasks, and waited for
 ///   by a thread of its own: no interval waits for it, unless so many have passed since the last of which the states
 ///   are written that what the next are made from would pile up;
-/// - the manifest is written last, when all files it names are on disk; only then may lost states be read from
-///   them, and what is behind those states be forgotten;
+/// - the manifest is written last, when all files it names are on disk, and then the progress log says that it is held;
+///   only then may lost states be read from them, and what is behind those states be forgotten;
 /// - a file is removed when no manifest that is held and no dataset that is alive refers to it.
 ///
-/// If the process dies at any moment, what the last manifest names is there, and files that no manifest names are
-/// removed by the next one that writes there.
+/// If the process dies at any moment, what the manifests name that the log calls held is there, and all else is removed
+/// by the next one that writes there. If another has taken over, the log takes nothing any more: what this one has
+/// written does not count, and it removes nothing that the log did not let go of before.
 pub(super) struct Checkpointer {
     settings: Checkpoints,
     to_writer: Option<Sender<Work>>,
@@ -144,17 +145,20 @@ enum Work {
 }
 
 impl Checkpointer {
-    /// One that writes to `store`, under names that no other process uses: they begin with `run`.
+    /// One that writes to `store`, for the master of that epoch and under names that no other uses, and says in the
+    /// `journal`, if there is one, what is held.
     pub fn start(
         settings: &Checkpoints,
         store: Store,
-        run: &str,
+        epoch: u64,
+        journal: Option<Arc<Journal>>,
         folder: Option<OwnFolder>,
     ) -> Result<Self, Error> {
         let (to_writer, work) = bounded(1);
         let shared = Arc::new(Shared::default());
         let mut writer = Writer {
-            run: run.to_owned(),
+            epoch,
+            journal,
             shared: shared.clone(),
             manifests: Vec::new(),
             spoiled: Vec::new(),
@@ -184,7 +188,7 @@ impl Checkpointer {
     pub fn for_this_run(settings: &Checkpoints) -> Result<Self, Error> {
         let folder = OwnFolder::new()?;
         let url = folder.0.to_string_lossy().into_owned();
-        Self::start(settings, Store::open(&url)?, "run", Some(folder))
+        Self::start(settings, Store::open(&url)?, 0, None, Some(folder))
     }
 
     /// This was written by a process before and is used now: it is held like those that are written now.
@@ -195,7 +199,7 @@ impl Checkpointer {
         }
     }
 
-    /// A manifest that cannot be used is removed with the next one that is written.
+    /// A manifest that cannot be used, or does not count, is removed with the next one that is written.
     pub fn is_spoiled(&self, name: String) {
         if let Some(to_writer) = &self.to_writer {
             let _ = to_writer.send(Work::Spoiled(name));
@@ -302,11 +306,12 @@ const STATES: &str = "state";
 /// The thread that waits for what is written.
 struct Writer {
     store: Store,
-    run: String,
+    epoch: u64,
+    journal: Option<Arc<Journal>>,
     shared: Arc<Shared>,
     /// Those that are held, the oldest first.
     manifests: Vec<Manifest>,
-    /// Manifests that cannot be used.
+    /// Manifests that cannot be used or do not count.
     spoiled: Vec<String>,
     /// All files that were written and not removed.
     files: BTreeSet<String>,
@@ -347,16 +352,16 @@ impl Writer {
         time: Time,
         mut states: Vec<(String, Box<dyn StateAt>)>,
     ) -> Result<(), Error> {
-        let folder = format!("{STATES}/{}-{number:012}", self.run);
-        let mut manifest = Manifest { number, time, states: Vec::with_capacity(states.len()) };
+        let folder = format!("{STATES}/{:06}-{number:012}", self.epoch);
+        let mut manifest =
+            Manifest { number, epoch: self.epoch, time, states: Vec::with_capacity(states.len()) };
         for (id, state) in &mut states {
             manifest.states.push(state.write(id, &self.store, &folder)?);
         }
         // One that may be there and is not counted is removed with the next, like its files.
         manifest.write(&self.store).inspect_err(|_| self.spoiled.push(manifest.name()))?;
-        // It may be that of an interval that was run again, in the place of one that cannot be used.
-        self.spoiled.retain(|spoiled| *spoiled != manifest.name());
         self.files.extend(manifest.files().map(str::to_owned));
+        self.hold(&manifest).inspect_err(|_| self.spoiled.push(manifest.name()))?;
         for (_, state) in states {
             self.alive.extend(state.settle(&self.store)?);
         }
@@ -364,6 +369,13 @@ impl Writer {
         let removed = self.remove_unneeded();
         *self.shared.held() = self.manifests.iter().map(|held| (held.number, held.time)).collect();
         removed
+    }
+
+    /// From now on the last of those before are held, and this one: the others are let go.
+    fn hold(&self, newest: &Manifest) -> Result<(), Error> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let all = self.manifests.iter().chain([newest]).map(Manifest::checkpoint);
+        journal.hold(all.skip((self.manifests.len() + 1).saturating_sub(MANIFESTS_HELD)).collect())
     }
 
     fn remove_unneeded(&mut self) -> Result<(), Error> {
@@ -422,7 +434,7 @@ mod tests {
     fn checkpointer(intervals_max: u64, then: Then) -> (tempfile::TempDir, Store, Checkpointer) {
         let (dir, store) = Store::temporary();
         let settings = Checkpoints { every: Duration::MAX, intervals_max, ..Checkpoints::default() };
-        let checkpointer = Checkpointer::start(&settings, store.clone(), "run", None).unwrap();
+        let checkpointer = Checkpointer::start(&settings, store.clone(), 1, None, None).unwrap();
         store.faults().order(Fault { folder: "checkpoints".to_owned(), at: 0, then });
         (dir, store, checkpointer)
     }

@@ -8,7 +8,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use cutwater_core::{
     BlockId, Time, limits,
-    progress::{Claim, Entry, History, News, Outcome, Writer},
+    progress::{Checkpoint, Claim, Entry, History, News, Outcome, Writer},
 };
 
 use super::{clock, worker};
@@ -29,7 +29,7 @@ const BLOCKS: Kind = Kind::new(b"in", 1, "input of an interval");
 /// - once another master has claimed the log, this one writes nothing any more, and says so;
 /// - entries and inputs that no restart needs are removed.
 ///
-/// The driver's thread hands entries over and waits; a thread of its own writes. If the process dies, the log says
+/// The threads of the driver and of checkpoints hand entries over and wait; a thread of its own writes. If the process dies, the log says
 /// all that outputs can depend on.
 pub(super) struct Journal {
     to_writer: Option<Sender<ToWriter>>,
@@ -45,6 +45,9 @@ struct State {
     /// How many intervals are over, as far as the writer was told, and as far as the log says.
     over: u64,
     said: u64,
+    /// How often it was to be said which checkpoints are held, and how often it was.
+    holds: u64,
+    holds_said: u64,
     failure: Option<Error>,
 }
 
@@ -60,6 +63,10 @@ enum ToWriter {
     },
     Completed {
         number: u64,
+    },
+    /// These checkpoints are held from now on, and no others.
+    Held {
+        checkpoints: Vec<Checkpoint>,
     },
     /// No restart needs anything from before this interval.
     NeededFrom {
@@ -168,6 +175,19 @@ impl Journal {
         state.failure.clone().map_or(Ok(()), Err)
     }
 
+    /// Has it written down that these checkpoints are held from now on, the oldest first, and no others, and waits until
+    /// it is: what none of them needs may go then. Only one thread says so.
+    ///
+    /// # Errors
+    /// Those of [`wait_for`](Self::wait_for).
+    pub fn hold(&self, checkpoints: Vec<Checkpoint>) -> Result<(), Error> {
+        self.lock().holds += 1;
+        self.tell(ToWriter::Held { checkpoints });
+        let not_said = |state: &mut State| state.holds_said < state.holds && state.failure.is_none();
+        let state = self.state.1.wait_while(self.lock(), not_said).unwrap_or_else(PoisonError::into_inner);
+        state.failure.clone().map_or(Ok(()), Err)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,6 +292,12 @@ impl Thread {
                 Ok(())
             }
             ToWriter::SayCompleted => self.say_completed(),
+            ToWriter::Held { checkpoints } => {
+                self.append(News::Held { checkpoints })?;
+                self.state().holds_said += 1;
+                self.state.1.notify_all();
+                Ok(())
+            }
             ToWriter::NeededFrom { number } => {
                 // It stays for longer, and is tried again with what comes after it.
                 let removed = self.remove_before(number);
@@ -344,7 +370,7 @@ fn input_name(number: u64, epoch: u64) -> String {
 fn number_of(entry: &Entry) -> Option<u64> {
     match entry.news {
         News::Interval { number, .. } | News::SetAside { number } => Some(number),
-        News::Claimed | News::Completed => None,
+        News::Claimed | News::Completed | News::Held { .. } => None,
     }
 }
 

@@ -15,23 +15,39 @@ use crate::{
     error::Error,
 };
 
-const LEASE: Kind = Kind::new(b"ls", 1, "lease of a master");
-const NAME: &str = "lease";
+const LEASE: Kind = Kind::new(b"ls", 2, "lease of a master");
+const FOLDER: &str = "leases";
+
+/// Each master has a name of its own, in the order of the epochs: one that was overtaken may still write its own.
+fn name(epoch: u64) -> String {
+    format!("{FOLDER}/{epoch:020}")
+}
 
 /// Which master runs the program, written anew every now and then while it does.
 ///
 /// It decides nothing: who may write is decided by the progress log. It tells a standby when to try, and whoever
-/// takes over where the workers are.
+/// takes over where the workers are. The newest is never removed, so whoever was overtaken finds one that is newer than its
+/// own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lease {
     pub epoch: u64,
     /// Counts how often it was written.
     beat: u64,
     process: Process,
-    /// The program has ended in good order.
-    over: bool,
+    stands: Stands,
     /// Where the master's workers serve their blocks.
     pub workers: Vec<(WorkerId, String)>,
+}
+
+/// How a master stands to its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Stands {
+    /// It runs it.
+    Runs,
+    /// It has ended, and the program has not: nobody has to wait for anything.
+    Left,
+    /// The program has ended in good order.
+    Over,
 }
 
 /// A process, among all that ever ran where it runs.
@@ -71,9 +87,19 @@ fn started(id: u32) -> Option<String> {
 }
 
 impl Lease {
+    /// That of the last master. A damaged one tells nothing.
     fn read(store: &Store) -> Result<Option<Self>, Error> {
-        // A damaged one tells nothing, and is written over.
-        Ok(store.get(NAME)?.and_then(|file| LEASE.open_value(&file).ok()))
+        for name in store.list(FOLDER)?.iter().rev() {
+            let lease = store.get(name)?.and_then(|file| LEASE.open_value(&file).ok());
+            if lease.is_some() {
+                return Ok(lease);
+            }
+        }
+        Ok(None)
+    }
+
+    fn write(&self, store: &Store) -> Result<(), Error> {
+        store.put(&name(self.epoch), LEASE.seal_value(self).map_err(Error::internal)?)
     }
 
     /// Waits until no master runs the program; unless it `may_wait`, says that one does as soon as that is known.
@@ -84,12 +110,13 @@ impl Lease {
         let (mut seen, mut since, mut waited) = (Self::read(store)?, Instant::now(), false);
         loop {
             let Some(lease) = &seen else { return Ok(None) };
-            if lease.over && waited {
-                tracing::info!(store = store.url(), "the program has ended, and so does its standby");
-                std::process::exit(0);
-            }
-            if lease.over {
-                return Ok(None);
+            match lease.stands {
+                Stands::Over if waited => {
+                    tracing::info!(store = store.url(), "the program has ended, and so does its standby");
+                    std::process::exit(0);
+                }
+                Stands::Over | Stands::Left => return Ok(None),
+                Stands::Runs => {}
             }
             if lease.process.has_ended() || since.elapsed() >= lost {
                 return Ok(seen);
@@ -134,14 +161,16 @@ struct State {
 }
 
 impl Keeper {
-    /// Writes the first. `workers` are those of the master before, which this one is about to call: if it dies before they
+    /// Writes the first, and removes those of the masters before. `workers` are those of the master before, which this one is about to call: if it dies before they
     /// have come, whoever takes over next has to find them.
     pub fn start(store: &Store, epoch: u64, workers: Vec<(WorkerId, String)>) -> Result<Self, Error> {
         let (news, over, program_over, master) = Default::default();
         let state = State { workers: workers.clone(), news, over, program_over, master };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
-        let mut lease = Lease { epoch, beat: 0, process: Process::own(), over: false, workers };
-        store.put(NAME, LEASE.seal_value(&lease).map_err(Error::internal)?)?;
+        let mut lease = Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers };
+        lease.write(store)?;
+        let older = store.list(FOLDER)?.into_iter().filter(|other| *other < name(epoch));
+        older.into_iter().try_for_each(|older| store.delete(&older))?;
         let (to, shared) = (store.clone(), state.clone());
         let thread = worker::spawn("cutwater-lease", move || while keep(&to, &mut lease, &shared) {})?;
         Ok(Self { store: store.clone(), epoch, state, thread: Some(thread) })
@@ -178,7 +207,11 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
     let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
     state.news = false;
     let over = state.over;
-    lease.over = state.program_over;
+    lease.stands = match (over, state.program_over) {
+        (_, true) => Stands::Over,
+        (true, false) => Stands::Left,
+        (false, false) => Stands::Runs,
+    };
     lease.workers.clone_from(&state.workers);
     drop(state);
     match Lease::read(store) {
@@ -194,15 +227,17 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
         Err(error) => tracing::warn!(%error, "the lease cannot be read"),
     }
     lease.beat += 1;
-    let written = match over {
-        // Nobody has to wait for anything.
-        true if !lease.over => store.delete(NAME),
-        _ => LEASE.seal_value(lease).map_err(Error::internal).and_then(|file| store.put(NAME, file)),
-    };
-    if let Err(error) = written {
+    if let Err(error) = lease.write(store) {
         tracing::warn!(%error, "the lease cannot be written; a standby may take over");
     }
     !over
+}
+
+/// The epoch of the master that runs the program, as far as the lease says, for tests of what becomes of it.
+#[cfg(test)]
+pub(crate) fn runs(store: &Store) -> Option<u64> {
+    let lease = Lease::read(store).ok()??;
+    (lease.stands == Stands::Runs).then_some(lease.epoch)
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -243,13 +278,13 @@ mod tests {
             epoch: 1,
             beat: 1,
             process,
-            over: false,
+            stands: Stands::Runs,
             workers: vec![(WorkerId(3), "there".to_owned())],
         };
         assert!(!lease.process.has_ended());
         child.kill().unwrap();
         child.wait().unwrap();
-        store.put(NAME, LEASE.seal_value(&lease).unwrap()).unwrap();
+        lease.write(&store).unwrap();
         assert_eq!(Lease::await_free(&store, false).unwrap(), Some(lease));
     }
 
@@ -268,8 +303,23 @@ mod tests {
         let old = Keeper::start(&store, 1, Vec::new()).unwrap();
         let new = Keeper::start(&store, 2, Vec::new()).unwrap();
         drop(old);
-        assert_eq!(Lease::read(&store).unwrap().unwrap().epoch, 2);
+        let newest = || Lease::read(&store).unwrap().unwrap();
+        assert_eq!((newest().epoch, newest().stands), (2, Stands::Runs));
         drop(new);
-        assert_eq!(Lease::read(&store).unwrap(), None);
+        assert_eq!((newest().epoch, newest().stands), (2, Stands::Left));
+    }
+
+    /// It had read that it was the newest, and was stopped before it wrote: also after the other has ended.
+    #[test]
+    fn who_writes_its_lease_late_is_taken_for_nobody() {
+        let (_dir, store) = Store::temporary();
+        let old = Keeper::start(&store, 1, Vec::new()).unwrap();
+        let lease = Lease::read(&store).unwrap().unwrap();
+        drop(Keeper::start(&store, 2, vec![(WorkerId(3), "there".to_owned())]).unwrap());
+        lease.write(&store).unwrap();
+        assert_eq!(Lease::read(&store).unwrap().unwrap().epoch, 2);
+        assert!(old.is_overtaken());
+        drop(Keeper::start(&store, 3, Vec::new()).unwrap());
+        assert_eq!(store.list(FOLDER).unwrap(), [name(3)], "what it left goes");
     }
 }

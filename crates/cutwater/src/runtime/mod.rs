@@ -37,6 +37,8 @@ pub use engine::ClientAccess;
 pub(crate) use engine::{Described, Engine, Urgency};
 #[cfg(test)]
 pub(crate) use journal::entries;
+#[cfg(test)]
+pub(crate) use lease::runs;
 pub(crate) use reception::Received;
 use resume::Begins;
 pub(crate) use resume::Durable;

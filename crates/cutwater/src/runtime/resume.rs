@@ -2,7 +2,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cutwater_core::{
     BlockId, DatasetId, Time, WorkerId,
-    progress::{History, Interval},
+    progress::{Checkpoint, History, Interval},
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ use crate::{
 ///
 /// The driver's thread has it. If the process dies, the next one begins here.
 pub(crate) struct Durable {
-    pub(super) journal: Journal,
+    pub(super) journal: Arc<Journal>,
     pub(super) checkpointer: Checkpointer,
     pub(super) keeper: Arc<Keeper>,
     /// Larger than that of any process that has run the program before.
@@ -45,10 +45,10 @@ pub(crate) struct Durable {
     parallelism: Option<u32>,
     /// The moment of which the states are used; zero if there is none.
     from: (u64, Time),
-    /// The manifests that are used or held in case that one cannot be, the newest first, with their names.
-    usable: Vec<(String, Manifest)>,
+    /// The manifests that are used or held in case that one cannot be, the newest first.
+    usable: Vec<Manifest>,
     /// Those that cannot be used.
-    spoilt: Vec<String>,
+    spoilt: Vec<Checkpoint>,
     /// Up to which interval it is written down what its kept datasets are called.
     pub(super) named_until: Option<Time>,
     /// By the numbers of their intervals, the manifests that are held.
@@ -125,8 +125,14 @@ impl Durable {
         let workers = before.as_ref().map(|lease| lease.workers.clone()).unwrap_or_default();
         let parallelism = ProgramRecord::read(&store)?.map(|record| record.parallelism);
         let keeper = Arc::new(Keeper::start(&store, epoch, workers)?);
-        let run = format!("{epoch:06}");
-        let checkpointer = Checkpointer::start(&settings.checkpoints, store.clone(), &run, None)?;
+        let (journal, settings) = (Arc::new(journal), &settings.checkpoints);
+        let checkpointer = Checkpointer::start(settings, store.clone(), epoch, Some(journal.clone()), None)?;
+        let held: Vec<String> = history.held.iter().map(Manifest::name_of).collect();
+        // A master that was overtaken may have left them, or one that died before they counted.
+        Manifest::names(&store)?
+            .into_iter()
+            .filter(|name| !held.contains(name))
+            .for_each(|name| checkpointer.is_spoiled(name));
         Ok(Some(Self {
             journal,
             checkpointer,
@@ -148,7 +154,7 @@ impl Durable {
     /// Compares the program with the one that has written here.
     pub fn compare(&self, ctx: &Context, graph: &Graph) -> Result<(), Error> {
         operators::check(graph, &self.store, &ctx.settings().checkpoints.droppable)?;
-        operators::write(graph, &self.store)
+        operators::write(graph, &self.store, self.epoch)
     }
 
     /// What a master needs to know that begins.
@@ -197,27 +203,27 @@ impl Durable {
     pub fn restore(&mut self, ctx: &Context, graph: &Graph, zero: Time) -> Result<(), Error> {
         self.from = (0, zero);
         self.usable.clear();
-        for name in Manifest::names(&self.store)? {
-            if self.spoilt.contains(&name) {
+        for checkpoint in self.history.held.clone().into_iter().rev() {
+            if self.spoilt.contains(&checkpoint) {
                 continue;
             }
-            let used = Manifest::read(&self.store, &name)?.and_then(|manifest| {
+            let used = Manifest::read(&self.store, &checkpoint)?.and_then(|manifest| {
                 // One is enough; those before it are held as long as they would have been.
                 let used =
                     if self.usable.is_empty() { self.use_states(ctx, graph, &manifest) } else { Ok(()) };
                 used.map(|()| manifest).map_err(|error| error.to_string())
             });
             match used {
-                Ok(manifest) => self.usable.push((name, manifest)),
+                Ok(manifest) => self.usable.push(manifest),
                 Err(why) => {
                     if self.usable.is_empty() {
                         graph.streams.iter().for_each(|stream| stream.begin_anew());
                     }
-                    self.spoil(name, &why);
+                    self.spoil(checkpoint, &why);
                 }
             }
         }
-        if let Some((_, newest)) = self.usable.first() {
+        if let Some(newest) = self.usable.first() {
             self.from = (newest.number, newest.time);
             tracing::info!(interval = %newest.time, store = self.store.url(), "goes on with the states that were written");
             return Ok(());
@@ -236,8 +242,8 @@ impl Durable {
     /// The states that were given cannot be read after all, and streams have let go of them.
     pub fn give_up(&mut self, why: &Error) {
         if !self.usable.is_empty() {
-            let (name, _) = self.usable.remove(0);
-            self.spoil(name, &why.to_string());
+            let checkpoint = self.usable.remove(0).checkpoint();
+            self.spoil(checkpoint, &why.to_string());
         }
     }
 
@@ -246,15 +252,16 @@ impl Durable {
         !self.usable.is_empty()
     }
 
-    fn spoil(&mut self, name: String, why: &str) {
+    fn spoil(&mut self, checkpoint: Checkpoint, why: &str) {
+        let name = Manifest::name_of(&checkpoint);
         tracing::error!(name, store = self.store.url(), %why, "a checkpoint cannot be used; an older one is tried");
-        self.checkpointer.is_spoiled(name.clone());
-        self.spoilt.push(name);
+        self.checkpointer.is_spoiled(name);
+        self.spoilt.push(checkpoint);
     }
 
     /// Holds what is used, and what may be if that cannot be.
     pub fn hold(&mut self) {
-        for (_, manifest) in self.usable.drain(..).rev() {
+        for manifest in self.usable.drain(..).rev() {
             self.checkpointer.holds(manifest);
         }
     }

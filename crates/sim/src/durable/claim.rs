@@ -158,6 +158,6 @@ fn epoch_of(name: &Name) -> Option<u64> {
 pub(super) fn number_of(entry: &Entry) -> Option<u64> {
     match entry.news {
         News::Interval { number, .. } | News::SetAside { number } => Some(number),
-        News::Claimed | News::Completed => None,
+        News::Claimed | News::Completed | News::Held { .. } => None,
     }
 }
