@@ -16,7 +16,8 @@ use tempfile::TempDir;
 
 use super::{
     Tallies,
-    program::{Folder, Program, SLOW},
+    drag::SLOW,
+    program::{Folder, Program},
 };
 use crate::error::BenchError;
 

@@ -6,13 +6,14 @@
 //!   └── what was acknowledged ──▶ verdict ◀── outputs: intervals and their times ─┘
 //! ```
 //!
-//! - [`program`]: what masters and workers run;
+//! - [`program`]: what masters and workers run, and [`drag`]: a worker whose tasks take longer;
 //! - [`cluster`]: their processes;
 //! - [`load`]: the clients;
 //! - [`outputs`]: what the program gave out, and when.
 //! - [`trial`]: all of it together.
 
 pub mod cluster;
+pub mod drag;
 pub mod load;
 pub mod outputs;
 pub mod program;

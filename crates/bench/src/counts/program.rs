@@ -1,7 +1,6 @@
 //! What masters and workers run: the same executable, led here by a sub-command that help does not show.
 
 use std::{
-    env,
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
@@ -12,14 +11,12 @@ use std::{
 use cutwater::{Context, Error};
 use serde::{Deserialize, Serialize};
 
-use super::{KEYS, Tallies, Tally, mixed, read_record};
+use super::{KEYS, Tallies, Tally, drag, mixed, read_record};
 use crate::{
     error::BenchError,
     jobs::{Answer, lock},
 };
 
-/// The variable by which a worker is told to be slow: how many times longer its tasks take.
-pub const SLOW: &str = "CUTWATER_BENCH_SLOW";
 /// The source that clients send to.
 pub const SOURCE: &str = "records";
 
@@ -93,7 +90,10 @@ pub fn run(folder: &Path) -> Result<(), BenchError> {
         builder = builder.checkpoint(folder.0.join("checkpoints").to_string_lossy());
     }
     let ctx = builder.build()?;
-    let counts = ctx.source(SOURCE).client_lines().map(|record| read_record(&record));
+    let counts = ctx.source(SOURCE).client_lines().map(|record| {
+        drag::record();
+        read_record(&record)
+    });
     let counts = counts.running_reduce(Tally::plus);
     let counts = counts.with(program.task_ms).map_partitions(|task_ms, records| {
         work(*task_ms);
@@ -126,9 +126,9 @@ pub fn run(folder: &Path) -> Result<(), BenchError> {
 /// Takes so long in each task, or longer in a worker that is to be slow. It sleeps: workers that share the cores of
 /// one machine are to be like workers that have their own.
 fn work(task_ms: f64) {
+    drag::partition();
     if task_ms > 0.0 {
-        let slow = env::var(SLOW).ok().and_then(|factor| factor.parse().ok()).unwrap_or(1.0);
-        thread::sleep(Duration::from_secs_f64(task_ms * slow / 1e3));
+        thread::sleep(Duration::from_secs_f64(task_ms * drag::factor() / 1e3));
     }
 }
 
