@@ -312,7 +312,7 @@ pub const HISTORY_RUNS: usize = 8;
 /// each interval must not pile up.
 pub const HISTORY_KINDS_MAX: usize = 512;
 
-/// Stages in which a worker has lost against copies of its tasks until it is avoided. Once is chance.
+/// Runs of stages in which a worker is slow, and in none between as fast as others, until it is avoided. Once is chance.
 pub const STRIKES_MAX: u32 = 2;
 
 /// How long a slow worker gets no tasks at first, in milliseconds; it doubles each time that it turns out to
@@ -323,7 +323,7 @@ pub const AVOIDED_MS_MIN: u64 = 5_000;
 /// of what it is given, and that a minute apart is nothing.
 pub const AVOIDED_MS_MAX: u64 = 60_000;
 
-/// After so long without losing against a copy a worker counts as if it never had, in milliseconds. Longer
+/// After so long without being slow a worker counts as if it never was, in milliseconds. Longer
 /// than the longest time for which it is avoided, in which it cannot lose.
 pub const STRIKES_FORGOTTEN_MS: u64 = 120_000;
 

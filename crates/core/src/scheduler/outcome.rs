@@ -27,7 +27,10 @@ impl Scheduler {
         }
         let partition = attempt.partition;
         let beaten = run.succeed(partition);
-        run.took.extend(ms.map(|ms| (partition, Took { ms, read })));
+        if let Some(ms) = ms {
+            run.took.push((partition, Took { ms, read }));
+            run.shares.took(worker, ms, false);
+        }
         match run.job {
             Some(job) => self.commands.push(Command::AcceptResult { job, partition, attempt }),
             None => {

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::slowness::Slowness;
+use super::slowness::{Slowness, Verdict};
 use crate::{Attempt, WorkerId, limits};
 
 /// How much of a task's input a worker holds. The greater, the better.
@@ -191,13 +191,20 @@ impl Workers {
         self.workers.get(&id).is_none_or(|worker| worker.running.is_empty())
     }
 
-    /// A copy of a task of this worker was faster. If that is so again and again it is avoided, but never
-    /// more than half of all: then it is not they who are slow.
-    pub(super) fn strike(&mut self, id: WorkerId) {
+    /// What a run says of a worker. One that is slow again and again is avoided, but never more than half of all: then
+    /// it is not they who are slow.
+    pub(super) fn judge(&mut self, id: WorkerId, verdict: Verdict) {
         let of = |class| self.workers.values().filter(|w| w.slots > 0 && w.class == class).count();
         let (usual, slow) = (of(Class::Usual), of(Class::Slow));
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.slowness.strike(self.now_ms) && worker.class == Class::Usual && slow < (usual + slow) / 2 {
+        let is_slow = match verdict {
+            Verdict::Slow => worker.slowness.strike(self.now_ms),
+            Verdict::AsFastAsOthers => {
+                worker.slowness.clear();
+                false
+            }
+        };
+        if is_slow && worker.class == Class::Usual && slow < (usual + slow) / 2 {
             worker.class = Class::Slow;
             self.any_slow = true;
             self.classify();

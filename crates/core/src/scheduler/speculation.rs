@@ -90,25 +90,27 @@ impl Scheduler {
         }
     }
 
-    /// One attempt has won: the others are cancelled, and a worker that had a copy of its task made and
-    /// finished first was slow.
+    /// One attempt has won: the others are cancelled. Who had a copy of its task made that ended first was beaten.
     pub(super) fn give_up(&mut self, winner: Attempt, beaten: &[Running]) {
         for Running { attempt, worker, .. } in beaten.iter().copied() {
-            let had_slot = self.has_run_ms(worker, attempt).is_some();
-            let run = self.runs.get_mut(&attempt.stage);
-            if had_slot && attempt.number < winner.number && run.is_some_and(|run| run.strike(worker)) {
-                self.workers.strike(worker);
+            let had_ms = self.has_run_ms(worker, attempt).filter(|_| attempt.number < winner.number);
+            if let (Some(ms), Some(run)) = (had_ms, self.runs.get_mut(&attempt.stage)) {
+                run.shares.took(worker, ms, true);
             }
             self.commands.push(Command::CancelAttempt { worker, attempt });
         }
     }
 
-    /// Remembers what the tasks of a run took, once all of it is done.
+    /// Remembers what the tasks of a run took and who was slow, once all of it is done.
     pub(super) fn note_history(&mut self, id: StageId) {
-        if let Some(run) = self.runs.get(&id).filter(|run| run.is_done())
-            && let Some(kind) = kind(run)
-        {
+        let Some(run) = self.runs.get(&id).filter(|run| run.is_done()) else { return };
+        if let Some(kind) = kind(run) {
             self.history.note(kind, &run.took);
+        }
+        if let Some(usual) = median(run.took.iter().map(|(_, took)| *took)) {
+            for (worker, verdict) in run.shares.verdicts(usual.ms) {
+                self.workers.judge(worker, verdict);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{ahead::Homes, balance::Moves, history::Took};
+use super::{ahead::Homes, balance::Moves, history::Took, slowness::Shares};
 use crate::{Attempt, BlockId, JobId, Stage, StageId, WorkerId};
 
 /// A stage and the partitions of its target that are wanted now.
@@ -17,7 +17,8 @@ use crate::{Attempt, BlockId, JobId, Stage, StageId, WorkerId};
 /// - `urgency`, the lowest job that needs it;
 /// - `todo`, the partitions of which nothing runs and nothing is done;
 /// - `waits_for`, the runs that have to end first, and `dependents`, the runs that wait for this;
-/// - `tasks`, what became of each wanted partition so far, and `took`, how long those took that are done;
+/// - `tasks`, what became of each wanted partition so far, `took`, how long those took that are done, and `shares`, who
+///   did them;
 /// - `moves`, whose state other workers are given so that all have their share;
 /// - `launched_ms`, when its first task was launched, `told_ahead`, how many of its partitions were there when
 ///   readers were last told of them ahead, and `homes`, where its own tasks are expected.
@@ -32,12 +33,11 @@ pub(super) struct StageRun {
     pub(super) waits_for: BTreeSet<StageId>,
     pub(super) dependents: BTreeSet<StageId>,
     pub(super) took: Vec<(u32, Took)>,
+    pub(super) shares: Shares,
     pub(super) moves: Moves,
     pub(super) launched_ms: Option<u64>,
     pub(super) told_ahead: usize,
     pub(super) homes: Option<Homes>,
-    /// Workers that have lost against a copy here, which counts once.
-    struck: BTreeSet<WorkerId>,
     tasks: BTreeMap<u32, TaskRun>,
     unfinished: usize,
 }
@@ -85,11 +85,11 @@ impl StageRun {
             waits_for: BTreeSet::new(),
             dependents: BTreeSet::new(),
             took: Vec::new(),
+            shares: Shares::default(),
             moves: Moves::default(),
             launched_ms: None,
             told_ahead: 0,
             homes: None,
-            struck: BTreeSet::new(),
             tasks: BTreeMap::new(),
             unfinished: 0,
         }
@@ -156,11 +156,6 @@ impl StageRun {
         task.done = true;
         self.unfinished -= 1;
         std::mem::take(&mut task.running)
-    }
-
-    /// The worker was slower than a copy. Says whether this is the first time in this run.
-    pub(super) fn strike(&mut self, worker: WorkerId) -> bool {
-        self.struck.insert(worker)
     }
 
     /// A task of which an attempt has ended is to be done once more, unless another attempt of it runs.

@@ -173,6 +173,35 @@ fn who_is_slow_again_and_again_gets_no_work_for_a_while() {
 }
 
 #[test]
+fn who_was_as_fast_as_others_in_between_was_late_by_chance() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (3, 1)]);
+    for (stage, is_late) in [(0, true), (1, false), (2, true), (3, false)] {
+        let (job, dataset) = (stage + 1, stage + 1);
+        let [define, first, second, third] = [
+            format!("define s{stage} for d{dataset}"),
+            format!("w1 runs s{stage}.0#0"),
+            format!("w2 runs s{stage}.1#0"),
+            format!("w3 runs s{stage}.2#0"),
+        ];
+        s.submit(job, &[interval(dataset, 3)], dataset, &[&define, &first, &second, &third]);
+        s.passes(200, &[]);
+        let done =
+            |partition: u32, attempt: u32| format!("j{job}[{partition}] is s{stage}.{partition}#{attempt}");
+        s.finishes(1, (stage, 0, 0), &[], &[&done(0, 0)]);
+        s.finishes(2, (stage, 1, 0), &[], &[&done(1, 0)]);
+        let (finished, retired) = (format!("j{job} finished"), format!("retire s{stage}"));
+        if is_late {
+            s.passes(81, &[&format!("w1 runs s{stage}.2#1")]);
+            let cancelled = format!("w3 cancels s{stage}.2#0");
+            s.finishes(1, (stage, 2, 1), &[], &[&done(2, 1), &cancelled, &finished, &retired]);
+            s.fails(3, (stage, 2, 0), TaskError::Cancelled, &[]);
+        } else {
+            s.finishes(3, (stage, 2, 0), &[], &[&done(2, 0), &finished, &retired]);
+        }
+    }
+}
+
+#[test]
 fn without_speculation_nothing_is_copied() {
     let mut s = Script::without_speculation(&[(1, 1), (2, 1)]);
     s.submit(1, &[interval(1, 2)], 1, &["define s0 for d1", "w1 runs s0.0#0", "w2 runs s0.1#0"]);
