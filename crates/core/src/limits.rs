@@ -335,6 +335,14 @@ pub const DRAIN_MS_MAX: u64 = 25_000;
 /// Copies are behind, and must not take the network from the intervals.
 pub const COPIES_MAX: usize = 256;
 
+/// What a task has written for the shuffle of a state is held by a second worker if the task took so long, in milliseconds.
+/// What takes less is made again sooner than it is copied.
+pub const DEAR_MS_MIN: u64 = 10;
+
+/// And if combining has left at most one of so many records: then holding it twice costs little beside the input, which
+/// is held twice too.
+pub const DEAR_PARTS: u64 = 4;
+
 /// How many times as long as a copy took its worker waits before the next, so that copies take a fraction of the network
 /// and of the cores that serve it.
 pub const COPY_PAUSE: u32 = 2;

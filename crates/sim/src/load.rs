@@ -150,7 +150,13 @@ impl Cluster {
                 vec![BlockId::Partition { dataset: state_id, partition }]
             };
             stored.insert(task.attempt, worker);
-            self.step(Event::TaskFinished { attempt: task.attempt, worker, stored: made, read: 100 });
+            self.step(Event::TaskFinished {
+                attempt: task.attempt,
+                worker,
+                stored: made,
+                read: 100,
+                combined: 0,
+            });
             tasks += 1;
         }
         assert_eq!(stored.len() as u64, tasks, "each attempt ran once");

@@ -263,7 +263,7 @@ impl Simulation {
                     self.master.holders.entry(*block).or_default().insert(id);
                 }
                 self.master.results.insert(attempt, value);
-                self.step(Event::TaskFinished { attempt, worker: id, stored, read });
+                self.step(Event::TaskFinished { attempt, worker: id, stored, read, combined: 0 });
                 self.master.results.remove(&attempt);
             }
             ToMaster::Ran { attempt, result: Err(error) } => {

@@ -178,6 +178,8 @@ pub struct Ran {
     pub findings: Vec<u8>,
     /// How many records it read, as far as that is counted.
     pub read: u64,
+    /// How many were left of them when they were combined for a shuffle.
+    pub combined: u64,
     /// How many bytes of blocks were brought from other processes for it.
     pub fetched_bytes: u64,
 }

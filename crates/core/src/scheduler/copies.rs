@@ -1,26 +1,35 @@
 //! Blocks that more workers are to hold.
+//!
+//! - Received blocks cannot be made again: two workers hold them.
+//! - What combining has left of many records, for the shuffle of a state, is dear to make again and cheap to hold: two
+//!   workers hold it. Otherwise a loss would have a part of the input since the last checkpoint read again, and the
+//!   interval that runs would wait for that.
+//! - What a worker holds that leaves is held by one that stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{BlockId, WorkerId, limits};
+use crate::{Attempt, BlockId, WorkerId, limits};
 
 use super::{
     Command, Scheduler,
     blocks::{Blocks, Unit},
+    outcome::Did,
     placement::Workers,
     retention,
+    stage_run::StageRun,
 };
 
 /// Units of which there are too few copies, and those that are being copied.
 ///
-/// A received block cannot be made again and is held by two workers who stay. Whatever else a worker holds
-/// that wants to leave is held by one who stays.
+/// It says nothing of what is held by enough: that is known from the blocks.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     /// To be looked at: there may be too few.
     considered: BTreeSet<Unit>,
     /// To whom it is being copied.
     underway: BTreeMap<Unit, Underway>,
+    /// To be held by two, though it can be made again.
+    dear: BTreeSet<Unit>,
     /// How often it could not be had.
     failures: BTreeMap<Unit, u32>,
     /// Something has changed since all considered were looked at.
@@ -37,6 +46,19 @@ struct Underway {
 impl Copies {
     pub(super) fn consider(&mut self, unit: Unit) {
         self.changed |= self.considered.insert(unit);
+    }
+
+    /// It is dear to make again, and is to be held by two.
+    fn hold_twice(&mut self, unit: Unit) {
+        self.dear.insert(unit);
+        self.consider(unit);
+    }
+
+    /// It is held by enough, or is not to be copied any longer.
+    fn settle(&mut self, unit: Unit) {
+        self.considered.remove(&unit);
+        self.failures.remove(&unit);
+        self.dear.remove(&unit);
     }
 
     /// No interval needs them again, nor the copies that are on their way.
@@ -67,7 +89,9 @@ impl Copies {
                     Unit::Input { .. } => {
                         self.considered.insert(unit);
                     }
-                    Unit::Made { .. } => {}
+                    Unit::Made { .. } => {
+                        self.dear.remove(&unit);
+                    }
                 }
             }
         }
@@ -80,14 +104,14 @@ impl Copies {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.considered.len() + self.underway.len() + self.failures.len()
+        self.considered.len() + self.underway.len() + self.dear.len() + self.failures.len()
     }
 
     /// How many workers that stay are to hold it.
-    fn wanted(unit: Unit, workers: &Workers) -> usize {
+    fn wanted(&self, unit: Unit, workers: &Workers) -> usize {
         match unit {
-            Unit::Input { .. } => limits::REPLICAS.min(workers.staying().count()),
-            Unit::Made { .. } => 1,
+            Unit::Made { .. } if !self.dear.contains(&unit) => 1,
+            _ => limits::REPLICAS.min(workers.staying().count()),
         }
     }
 
@@ -98,7 +122,7 @@ impl Copies {
         let is_worker = |holder: &&WorkerId| **holder != WorkerId::MASTER && workers.stays(**holder);
         let staying = holders.iter().filter(is_worker).count();
         let from = *holders.first().ok_or(true)?;
-        if staying >= Self::wanted(unit, workers).max(1) {
+        if staying >= self.wanted(unit, workers).max(1) {
             return Err(true);
         }
         let of_same = |worker: &WorkerId| match unit {
@@ -153,14 +177,26 @@ impl Scheduler {
                 }
                 Err(settled) => {
                     if settled {
-                        self.copies.considered.remove(&unit);
-                        self.copies.failures.remove(&unit);
+                        self.copies.settle(unit);
                     }
                 }
             }
         }
         for ((from, to), blocks) in begun {
             self.commands.push(Command::CopyBlocks { from, to, blocks });
+        }
+    }
+
+    /// What an attempt has stored for a shuffle is held by two workers if a state is made from it, if it took a while, and
+    /// if it is little beside what was read for it.
+    pub(super) fn hold_twice_if_worth(&mut self, attempt: Attempt, took_ms: Option<u64>, did: Did) {
+        let is_dear = took_ms.is_some_and(|ms| ms >= limits::DEAR_MS_MIN);
+        let is_little = did.combined > 0 && did.combined <= did.read / limits::DEAR_PARTS;
+        let Some(run) = self.runs.get(&attempt.stage).filter(|_| is_dear && is_little) else { return };
+        let keeps = |run: &StageRun| run.stage.datasets.iter().any(|dataset| dataset.keep);
+        if run.dependents.iter().filter_map(|id| self.runs.get(id)).any(keeps) {
+            let unit = Unit::Made { dataset: run.stage.target, partition: attempt.partition };
+            self.copies.hold_twice(unit);
         }
     }
 

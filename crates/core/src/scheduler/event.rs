@@ -95,6 +95,8 @@ pub enum Event {
         /// Records that it read, so that who takes long is not mistaken for who has much to do. 0 if that is
         /// not known.
         read: u64,
+        /// How many records were left of them when they were combined by key for a shuffle. 0 if they were not.
+        combined: u64,
     },
     /// An attempt failed.
     TaskFailed {

@@ -46,6 +46,7 @@ use blocks::Blocks;
 use copies::Copies;
 use datasets::Datasets;
 use history::History;
+use outcome::Did;
 use placement::Workers;
 use stage_run::StageRun;
 
@@ -180,8 +181,8 @@ impl Scheduler {
             Event::Described { datasets } => self.described(datasets),
             Event::Expected { urgency, targets } => self.expected(urgency, &targets),
             Event::JobCancelled { job } => self.job_cancelled(job),
-            Event::TaskFinished { attempt, worker, stored, read } => {
-                self.task_finished(attempt, worker, stored, read);
+            Event::TaskFinished { attempt, worker, stored, read, combined } => {
+                self.task_finished(attempt, worker, stored, Did { read, combined });
             }
             Event::TaskFailed { attempt, worker, error } => self.task_failed(attempt, worker, error),
             Event::Forgotten { datasets } => self.forgotten(datasets),

@@ -6,13 +6,20 @@ use crate::{Attempt, BlockId, DatasetId, Stage, StageId, TaskError, WorkerId, li
 
 use super::{Command, Scheduler, blocks::Unit, history::Took, inputs::Inputs};
 
+/// What a task has done, counted in records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Did {
+    pub(super) read: u64,
+    pub(super) combined: u64,
+}
+
 impl Scheduler {
     pub(super) fn task_finished(
         &mut self,
         attempt: Attempt,
         worker: WorkerId,
         stored: Vec<BlockId>,
-        read: u64,
+        did: Did,
     ) {
         if !self.workers.contains(worker) {
             return; // What it stored is gone with it.
@@ -28,7 +35,7 @@ impl Scheduler {
         let partition = attempt.partition;
         let beaten = run.succeed(partition);
         if let Some(ms) = ms {
-            run.took.push((partition, Took { ms, read }));
+            run.took.push((partition, Took { ms, read: did.read }));
             run.shares.took(worker, ms, false);
         }
         match run.job {
@@ -37,6 +44,7 @@ impl Scheduler {
                 // Whether or not it named a piece: it may have none to name.
                 let unit = Unit::Made { dataset: run.stage.target, partition };
                 self.store(unit, worker);
+                self.hold_twice_if_worth(attempt, ms, did);
             }
         }
         self.give_up(attempt, &beaten);

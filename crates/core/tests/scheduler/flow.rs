@@ -243,6 +243,7 @@ fn pieces_are_located_once_for_all_tasks_of_a_stage() {
         worker: WorkerId(1),
         stored: stored.to_vec(),
         read: 0,
+        combined: 0,
     };
     let running: Vec<_> = submitted
         .iter()

@@ -123,7 +123,7 @@ impl Script {
     #[track_caller]
     pub fn finishes(&mut self, worker: u32, attempt: (u64, u32, u32), stored: &[BlockId], commands: &[&str]) {
         let (worker, stored) = (WorkerId(worker), stored.to_vec());
-        let event = Event::TaskFinished { attempt: named(attempt), worker, stored, read: 0 };
+        let event = Event::TaskFinished { attempt: named(attempt), worker, stored, read: 0, combined: 0 };
         self.expect(event, commands);
     }
 
@@ -135,14 +135,23 @@ impl Script {
             worker: WorkerId(worker),
             stored: Vec::new(),
             read,
+            combined: 0,
         };
+        self.expect(event, commands);
+    }
+
+    /// The same for one that has combined what it read for a shuffle, and left a tenth of it.
+    #[track_caller]
+    pub fn combines(&mut self, worker: u32, attempt: (u64, u32, u32), stored: &[BlockId], commands: &[&str]) {
+        let (worker, stored) = (WorkerId(worker), stored.to_vec());
+        let event = Event::TaskFinished { attempt: named(attempt), worker, stored, read: 100, combined: 10 };
         self.expect(event, commands);
     }
 
     /// The same, and answers with what is to be done then.
     pub fn said(&mut self, worker: u32, attempt: (u64, u32, u32), stored: &[BlockId]) -> Vec<String> {
         let (worker, stored) = (WorkerId(worker), stored.to_vec());
-        let event = Event::TaskFinished { attempt: named(attempt), worker, stored, read: 0 };
+        let event = Event::TaskFinished { attempt: named(attempt), worker, stored, read: 0, combined: 0 };
         let commands = self.scheduler.step(event);
         commands.iter().filter_map(|command| self.show(command)).collect()
     }

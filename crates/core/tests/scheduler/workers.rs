@@ -225,3 +225,48 @@ fn who_has_copied_a_block_twice_and_is_counted_on_keeps_it() {
     // And what nobody counts on goes.
     s.copied(2, &[input(0)], &["w2 drops input0/0"]);
 }
+
+/// A state is made from what one task writes, which runs on the first worker.
+fn a_state_is_asked_for(s: &mut Script) {
+    s.submit(
+        1,
+        &[source(1, 1), split(2, 1, 1, 1), kept(reduced(3, 1, 2))],
+        3,
+        &["define s1 for d2", "w1 runs s1.0#0"],
+    );
+}
+
+#[test]
+fn what_is_dear_and_little_is_held_by_two_and_not_made_again() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (3, 1)]);
+    a_state_is_asked_for(&mut s);
+    s.passes(10, &[]);
+    let reduces = ["retire s1", "define s0 for d3", "w1 runs s0.0#0", "w2 copies from w1 d2[0→0]"];
+    s.combines(1, (1, 0, 0), &[piece(2, 0, 0)], &reduces);
+    s.copied(2, &[piece(2, 0, 0)], &[]);
+    s.finishes(1, (0, 0, 0), &[part(3, 0)], &["j1[0] is s0.0#0", "j1 finished", "retire s0"]);
+    // The state is lost, and is made from what another holds.
+    s.is_lost(1, &[]);
+    s.submit(2, &[mapped(4, 1, 3)], 4, &["define s2 for d4", "w2 runs s2.0#0"]);
+    s.finishes(2, (2, 0, 0), &[part(3, 0)], &["j2[0] is s2.0#0", "j2 finished", "retire s2"]);
+    s.forget(&[1, 2], &["w2 drops d2[0→0]"]);
+}
+
+#[test]
+fn what_is_soon_made_again_or_much_or_no_part_of_a_state_is_held_once() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    a_state_is_asked_for(&mut s);
+    s.passes(9, &[]);
+    let reduces = ["retire s1", "define s0 for d3", "w1 runs s0.0#0"];
+    s.combines(1, (1, 0, 0), &[piece(2, 0, 0)], &reduces);
+
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    a_state_is_asked_for(&mut s);
+    s.passes(10, &[]);
+    s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &reduces);
+
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.submit(1, &two_stages(1, 1), 3, &["define s1 for d2", "w1 runs s1.0#0"]);
+    s.passes(10, &[]);
+    s.combines(1, (1, 0, 0), &[piece(2, 0, 0)], &reduces);
+}

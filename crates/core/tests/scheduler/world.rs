@@ -190,7 +190,7 @@ impl World {
                 if let Some(at) = self.workers.get_mut(&worker) {
                     at.blocks.extend(computed.stored);
                 }
-                Event::TaskFinished { attempt: task.attempt, worker, stored, read: 0 }
+                Event::TaskFinished { attempt: task.attempt, worker, stored, read: 100, combined: 10 }
             }
             Err(error) => Event::TaskFailed { attempt: task.attempt, worker, error },
         };

@@ -25,12 +25,14 @@ fn each_record(
     node.received_block(partition, |Batches(batches): &Batches| {
         for (_, batch) in (0u32..).zip(batches).filter(|(at, _)| left_out.binary_search(at).is_err()) {
             let mut records = records(batch.content());
+            let mut count = 0;
             loop {
                 let offset = records.offset();
                 let (bytes, error) = match records.next() {
                     None => break,
                     Some(Ok(record)) => match each(record) {
                         Ok(flow) => {
+                            count += 1;
                             flow?;
                             continue;
                         }
@@ -44,6 +46,7 @@ fn each_record(
                     OnMalformed::Report => node.report(partition, Finding::Malformed(malformed)),
                 }
             }
+            node.go_on(count)?;
         }
         Flow::Continue(())
     })

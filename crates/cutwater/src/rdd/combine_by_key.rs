@@ -134,6 +134,7 @@ impl<K: Key, G: Aggregate> Operator for CombineAndSplit<K, G> {
         for (hash, key, acc) in combine::<K, G>(&self.aggregate, node, partition)? {
             pieces[placement::partition(hash, self.groups, self.partitions) as usize].push((key, acc));
         }
+        node.combined(pieces.iter().map(Vec::len).sum());
         pieces.into_iter().try_for_each(emit)
     }
 }

@@ -418,13 +418,13 @@ impl Master {
 
     fn ran(&mut self, worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError>) {
         match result {
-            Ok(Outcome { stored, result, findings, read, fetched_bytes }) => {
+            Ok(Outcome { stored, result, findings, read, combined, fetched_bytes }) => {
                 let target = self.stages.get(&attempt.stage).map(|defined| defined.stage.target);
                 self.shared.moved(target, Moved { partitions: 0, bytes: fetched_bytes });
                 self.note_stored(&stored);
                 self.note_findings(findings);
                 self.results.extend(result.map(|block| (attempt, block)));
-                self.step(Event::TaskFinished { attempt, worker, stored, read });
+                self.step(Event::TaskFinished { attempt, worker, stored, read, combined });
                 // Whatever was not accepted now never will be.
                 self.results.remove(&attempt);
             }

@@ -178,6 +178,11 @@ impl<'a> Node<'a> {
         Flow::Continue(())
     }
 
+    /// So many records were left of those that were read, for a shuffle.
+    pub fn combined(&self, records: usize) {
+        self.run.note_combined(records as u64);
+    }
+
     /// The block of a kept partition: the stored one, or else computed now and stored.
     pub(super) fn kept(&self, partition: u32) -> Result<Block, TaskError> {
         let id = BlockId::Partition { dataset: self.dataset().id, partition };

@@ -180,6 +180,8 @@ pub(crate) struct TaskRun<'a> {
     cancel: &'a Cancel,
     /// Records that were read so far, as far as anybody counts them.
     read: Cell<u64>,
+    /// How many were left of them when they were combined for a shuffle.
+    combined: Cell<u64>,
     stored: RefCell<Vec<BlockId>>,
     /// Those of them that nobody had stored before.
     first: RefCell<Vec<BlockId>>,
@@ -199,6 +201,8 @@ pub(crate) struct Outcome {
     pub findings: Findings,
     /// Records that it read.
     pub read: u64,
+    /// How many were left of them when they were combined for a shuffle.
+    pub combined: u64,
     /// Bytes of what was brought from other processes for it.
     pub fetched_bytes: u64,
 }
@@ -261,7 +265,8 @@ impl<'a> TaskRun<'a> {
         let result = result?;
         let (stored, findings) = (run.stored.into_inner(), run.findings.into_inner());
         let fetched_bytes = fetched.values().map(Block::arrived_bytes).sum();
-        Ok(Outcome { stored, result, findings, read: run.read.get(), fetched_bytes })
+        let (read, combined) = (run.read.get(), run.combined.get());
+        Ok(Outcome { stored, result, findings, read, combined, fetched_bytes })
     }
 
     fn new(
@@ -273,8 +278,8 @@ impl<'a> TaskRun<'a> {
         cancel: &'a Cancel,
         watch: Option<Watch>,
     ) -> Self {
-        let (read, stored, first, findings) = Default::default();
-        Self { plan, blocks, fetched, me, task, cancel, read, stored, first, findings, watch }
+        let (read, combined, stored, first, findings) = Default::default();
+        Self { plan, blocks, fetched, me, task, cancel, read, combined, stored, first, findings, watch }
     }
 
     /// Whether the result does not matter any longer.
@@ -286,6 +291,11 @@ impl<'a> TaskRun<'a> {
     /// Counts records that were read.
     pub(super) fn note_read(&self, records: u64) {
         self.read.set(self.read.get() + records);
+    }
+
+    /// Combining has left so many records of those that were read.
+    pub(super) fn note_combined(&self, records: u64) {
+        self.combined.set(self.combined.get() + records);
     }
 
     fn once(&self) -> Result<Option<Block>, TaskError> {

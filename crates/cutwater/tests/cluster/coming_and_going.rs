@@ -6,22 +6,12 @@ use std::{
     io::Write,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cutwater::testing::Harness;
 
-use crate::{builder, sorted};
-
-/// Waits until something is so, for as long as a slow machine may take.
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}, even after a minute");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::{builder, sorted, wait_until};
 
 /// A program that more workers can join, which are started as this test once more.
 struct Open {
@@ -160,8 +150,12 @@ fn a_newcomer_gets_its_share_of_state_and_then_nothing_moves() {
     harness.advance(6).unwrap();
     let third = program.one_more();
     let id = third.0.id();
-    let moved: u64 = (0..8).map(|_| harness.step().unwrap().moved_partitions).sum();
-    assert!((1..=6).contains(&moved), "{moved} partitions moved to the newcomer");
+    // It is given a partition when it has a free slot, which on a busy machine may be some intervals later.
+    let mut moved = 0;
+    wait_until("the newcomer has not got two of six partitions", || {
+        moved += harness.step().unwrap().moved_partitions;
+        moved >= 2
+    });
     let still: u64 = (0..8).map(|_| harness.step().unwrap().moved_partitions).sum();
     assert_eq!(still, 0, "what has moved stays");
 
@@ -174,7 +168,8 @@ fn a_newcomer_gets_its_share_of_state_and_then_nothing_moves() {
         answers[t].clone().unwrap().into_iter().map(|(.., process)| process).collect()
     };
     assert!(!processes(5).contains(&id));
-    assert!(processes(21).contains(&id) && processes(21).len() == 3, "all three have some of it");
+    let last = processes(answers.len() - 1);
+    assert!(last.contains(&id) && last.len() == 3, "all three have some of it");
 }
 
 /// Two losses, one after the other, of the two workers that held a block: in between it was held twice again.

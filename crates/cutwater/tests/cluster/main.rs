@@ -22,7 +22,7 @@ mod sending;
 mod stragglers;
 mod waiting;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutwater::{Builder, Context, testing::Harness};
 
@@ -39,6 +39,17 @@ fn harness(workers: usize) -> Harness {
 fn sorted<T: Ord>(mut records: Vec<T>) -> Vec<T> {
     records.sort();
     records
+}
+
+/// Waits until something is so, for as long as a slow machine may take; what nobody ever makes so is an error of the
+/// program, not a test that hangs.
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}, even after a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Ends a process as a crash does.

@@ -3,7 +3,7 @@
 use cutwater::testing::{Harness, Watched};
 use every_state::{clicks, states};
 
-use crate::{builder, kill, sorted};
+use crate::{builder, kill, sorted, wait_until};
 
 #[path = "../support/every_state.rs"]
 mod every_state;
@@ -102,4 +102,33 @@ fn a_worker_that_dies_in_the_midst_of_a_stage_changes_nothing() {
         seen.all().into_iter().map(|records| sorted(records.unwrap_or_default())).collect::<Vec<_>>()
     };
     assert_eq!(run(3), run(0));
+}
+
+/// What combining has left for the shuffle of a state is held by two workers, so after a loss little of the input is read
+/// again, however long ago states were written.
+#[test]
+fn what_was_combined_before_a_worker_died_is_not_combined_again() {
+    const INTERVALS: u64 = 20;
+    const PARTITIONS: u64 = 6;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("combined");
+    let harness = Harness::with(builder(3).parallelism(PARTITIONS as u32), PARTITIONS as u32);
+    let numbers: Vec<Vec<(u32, u64)>> = vec![(0..600).map(|n| (n % 6, 1)).collect(); INTERVALS as usize + 1];
+    let counts = harness.input(numbers).with(file.clone()).map_partitions(|file, records| {
+        // A task that is dear to repeat.
+        std::thread::sleep(std::time::Duration::from_millis(15));
+        let file = std::fs::File::options().create(true).append(true).open(file);
+        std::io::Write::write_all(&mut file.unwrap(), b".").unwrap();
+        records
+    });
+    let seen = harness.watch(&counts.running_reduce(|a, b| a + b));
+    harness.advance(INTERVALS).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), INTERVALS * PARTITIONS);
+    wait_until("copies are not made", || harness.copies() == 0);
+    kill(harness.workers()[0]);
+    harness.advance(1).unwrap();
+    // Without the copies a third of all: what the one that died had made.
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), (INTERVALS + 1) * PARTITIONS);
+    let all = (INTERVALS + 1) * 100;
+    assert_eq!(sorted(seen.all().pop().unwrap().unwrap()), (0..6).map(|key| (key, all)).collect::<Vec<_>>());
 }

@@ -3,19 +3,10 @@
 use std::{
     fs::{self, File},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::harness;
-
-/// Waits until something is so; what nobody ever makes so is an error of the program, not a test that hangs.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::{harness, wait_until};
 
 /// The first process to come here is slow, whenever it comes: so slow that it would give up.
 fn be_slow_if_first(dir: &str) {

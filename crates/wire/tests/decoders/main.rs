@@ -61,6 +61,7 @@ fn right() -> Vec<Vec<u8>> {
         result: Some(Bytes::from_static(b"result")),
         findings: vec![1],
         read: 5,
+        combined: 1,
         fetched_bytes: 6,
     };
     let failed = TaskError::User { operator: "map".into(), message: "no".to_owned() };

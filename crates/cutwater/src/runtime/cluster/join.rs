@@ -340,7 +340,7 @@ async fn tell_time(to_master: UnboundedSender<ToMaster>) {
 }
 
 fn ran(attempt: Attempt, result: Result<Outcome, TaskError>) -> ToMaster {
-    let told = result.and_then(|Outcome { stored, result, findings, read, fetched_bytes }| {
+    let told = result.and_then(|Outcome { stored, result, findings, read, combined, fetched_bytes }| {
         let findings = postcard::to_allocvec(&findings)
             .map_err(|error| TaskError::Internal(format!("what was found cannot be sent: {error}")))?;
         Ok(Ran {
@@ -348,6 +348,7 @@ fn ran(attempt: Attempt, result: Result<Outcome, TaskError>) -> ToMaster {
             result: result.map(|block| block.to_bytes()).transpose()?,
             findings,
             read,
+            combined,
             fetched_bytes,
         })
     });

@@ -381,10 +381,18 @@ fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
         message::ToMaster::Ran(attempt, Err(error)) => {
             Some(ToMaster::Ran { worker, attempt, result: Err(error) })
         }
-        message::ToMaster::Ran(attempt, Ok(Ran { stored, result, findings, read, fetched_bytes })) => {
+        message::ToMaster::Ran(attempt, Ok(ran)) => {
             let understood = || -> Result<Outcome, WireError> {
-                let (stored, findings) = (Blocks::long(&stored)?, postcard::from_bytes(&findings)?);
-                Ok(Outcome { stored, result: result.map(Block::arrived), findings, read, fetched_bytes })
+                let Ran { read, combined, fetched_bytes, .. } = ran;
+                let (stored, findings) = (Blocks::long(&ran.stored)?, postcard::from_bytes(&ran.findings)?);
+                Ok(Outcome {
+                    stored,
+                    result: ran.result.map(Block::arrived),
+                    findings,
+                    read,
+                    combined,
+                    fetched_bytes,
+                })
             };
             let result = understood().map_err(|error| {
                 TaskError::Internal(format!("what {worker} says of {attempt} cannot be understood: {error}"))
