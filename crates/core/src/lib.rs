@@ -13,7 +13,9 @@
 //! - [`scheduler`]: events in, commands out.
 //! - [`progress`]: which input each interval had, and which master may say so.
 //! - [`rate`]: how much an interval may take. [`allocation`]: how many workers there are.
-//!   [`receivers`]: on which of them receivers run. [`counted`]: which batches of clients were counted.
+//!   [`receivers`]: on which of them receivers run.
+//! - [`clients`]: what workers receive, who holds it, and in which interval it is. [`counted`]: which batches were
+//!   counted.
 //! - [`operators`]: what a changed program makes of the states that were written.
 //! - [`text`]: times as people read them.
 //! - [`limits`]: every bound of the engine, with its reason.
@@ -22,6 +24,7 @@
 //! Types of records, closures, sockets, files, threads, clocks, `async`.
 
 pub mod allocation;
+pub mod clients;
 pub mod counted;
 pub mod id;
 pub mod limits;

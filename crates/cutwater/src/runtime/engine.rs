@@ -11,8 +11,11 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use cutwater_core::{BlockId, DatasetId, Event, JobId, TaskError, WorkerId, limits};
-use cutwater_wire::client::Receive;
+use cutwater_core::{
+    BlockId, DatasetId, Event, JobId, TaskError, WorkerId,
+    clients::{Receive, Received},
+    limits,
+};
 
 use super::{
     Begins,
@@ -22,7 +25,6 @@ use super::{
     link::Link,
     master::{Master, ToMaster},
     receive::{Door, Inbox},
-    reception::Received,
     worker::{self, Worker},
 };
 use crate::{

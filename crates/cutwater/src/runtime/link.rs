@@ -6,10 +6,10 @@ use std::{
 
 use crossbeam_channel::Sender;
 use cutwater_core::{
-    Attempt, BlockId, Dataset, DatasetId, Located, OpId, Stage, StageId, Task, TaskError, WorkerId, limits,
+    Attempt, BlockId, Dataset, DatasetId, Located, OpId, Stage, StageId, Task, TaskError, WorkerId,
+    clients::Say, limits,
 };
 use cutwater_wire::{
-    client::Receive,
     message::ToWorker,
     names::Blocks,
     plan::{StageDef, Template},
@@ -126,30 +126,24 @@ impl Link {
         }
     }
 
-    /// Has it take records from clients.
-    pub fn receive(&self, receive: Receive) {
-        match self {
-            Self::Here { inbox, .. } => inbox.receive(receive),
-            Self::Away(away) => away.tell(ToWorker::Receive(receive)),
-            Self::Holder(_) => {}
-        }
-    }
-
-    /// Asks for the blocks it has received for a source.
-    pub fn report_blocks(&self, request: u64, source: u32) {
-        match self {
-            Self::Here { inbox, .. } => inbox.report(request, source),
-            Self::Away(away) => away.tell(ToWorker::ReportBlocks(request, source)),
-            Self::Holder(_) => {}
-        }
-    }
-
-    /// Asks for the blocks that a lost worker has received, as far as it holds replicas of them.
-    pub fn report_replicas(&self, request: u64, lost: WorkerId) {
-        match self {
-            Self::Here { inbox, .. } => inbox.report_replicas(request, lost),
-            Self::Away(away) => away.tell(ToWorker::ReportReplicas(request, lost)),
-            Self::Holder(_) => {}
+    /// Says what concerns records of clients.
+    pub fn say(&self, what: Say) {
+        match (self, what) {
+            (Self::Here { inbox, .. }, Say::Receive(receive)) => inbox.receive(receive),
+            (Self::Here { inbox, .. }, Say::ReportBlocks { request, source }) => {
+                inbox.report(request, source);
+            }
+            (Self::Here { inbox, .. }, Say::ReportReplicas { request, lost }) => {
+                inbox.report_replicas(request, lost);
+            }
+            (Self::Away(away), what) => away.tell(match what {
+                Say::Receive(receive) => ToWorker::Receive(receive),
+                Say::ReportBlocks { request, source } => ToWorker::ReportBlocks(request, source),
+                Say::ReportReplicas { request, lost } => ToWorker::ReportReplicas(request, lost),
+                Say::Settled { source, through, keep } => ToWorker::Settled { source, through, keep },
+            }),
+            // Who is alone holds no replicas.
+            (Self::Here { .. }, Say::Settled { .. }) | (Self::Holder(_), _) => {}
         }
     }
 

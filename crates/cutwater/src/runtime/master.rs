@@ -8,13 +8,10 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use cutwater_core::{
     Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId,
+    clients::{BlocksReport, Consequences, Receive, Received, Reception, Say},
     limits,
 };
-use cutwater_wire::{
-    client::{BlocksReport, Receive},
-    message::ToWorker,
-    names::Blocks,
-};
+use cutwater_wire::{message::ToWorker, names::Blocks};
 
 use super::{
     Begins,
@@ -23,7 +20,6 @@ use super::{
     holding::Holding,
     lease::Keeper,
     link::{Addresses, Defined, Link, LocatedShuffles},
-    reception::{Consequences, Received, Reception},
 };
 use crate::{
     block::Block,
@@ -92,7 +88,7 @@ pub(super) struct Master {
     links: BTreeMap<WorkerId, Link>,
     addresses: Addresses,
     holding: Holding,
-    reception: Reception,
+    reception: Reception<Sender<Received>>,
     shared: Arc<Shared>,
     steps: HashMap<DatasetId, Step>,
     stages: HashMap<StageId, Defined>,
@@ -200,8 +196,15 @@ impl Master {
                     self.shared.moved_bytes.fetch_add(bytes, Ordering::Relaxed);
                     self.drain_ready();
                 }
-                ToMaster::Receive(receive) => self.reception.receive(receive, &self.links),
-                ToMaster::Cut { source, reply } => self.reception.cut(source, reply, &self.links),
+                ToMaster::Receive(receive) => {
+                    let said = self.reception.receive(receive, &self.receivers());
+                    self.say(said);
+                }
+                ToMaster::Cut { source, reply } => {
+                    let said = self.reception.cut(source, reply, &self.receivers());
+                    self.say(said);
+                    answer(self.reception.answered());
+                }
                 ToMaster::Reported { worker, request, report } => self.reported(worker, request, report),
                 ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
                 ToMaster::Joined { worker, slots, link, address } => {
@@ -244,10 +247,13 @@ impl Master {
 
     /// What they had received and not reported is reported by whoever holds replicas.
     fn not_coming(&mut self, workers: &[WorkerId]) {
-        for worker in workers.iter().filter(|worker| !self.links.contains_key(worker)) {
+        for worker in workers {
+            if self.links.contains_key(worker) {
+                continue;
+            }
             tracing::warn!(%worker, "a worker of the master before has not come, and counts as lost");
             self.not_coming.insert(*worker);
-            self.reception.lost(*worker, &self.links);
+            self.receiver_is_lost(*worker);
         }
         self.awaited.clear();
         self.tell_keeper();
@@ -287,7 +293,8 @@ impl Master {
         }
         self.links.insert(worker, link);
         self.holding.joined(&self.links);
-        self.reception.joined(&self.links);
+        let shares = self.reception.joined(&self.receivers());
+        self.say(shares);
         self.step(Event::WorkerJoined { worker, slots });
     }
 
@@ -304,7 +311,7 @@ impl Master {
             self.tell_keeper();
             self.holding.lost(worker, &self.links);
             self.step(Event::WorkerLost { worker });
-            self.reception.lost(worker, &self.links);
+            self.receiver_is_lost(worker);
             // Whoever sees that it is gone sees what follows from it.
             self.count(worker, None);
         }
@@ -312,20 +319,36 @@ impl Master {
 
     fn reported(&mut self, worker: WorkerId, request: u64, report: BlocksReport) {
         let Consequences { events, say, drop } =
-            self.reception.reported(worker, request, report, &self.links);
+            self.reception.reported(worker, request, report, &self.receivers());
         // The scheduler first: who waits for the blocks may submit a job the next moment.
         events.into_iter().for_each(|event| self.step(event));
-        for (worker, message) in say {
-            if let Some(link) = self.links.get(&worker) {
-                link.tell_away(message);
-            }
-        }
+        self.say(say);
         if let Some((worker, blocks)) = drop.filter(|(_, blocks)| !blocks.is_empty())
             && let Some(link) = self.links.get_mut(&worker)
         {
             link.drop_blocks(blocks);
         }
-        self.reception.is_answered(request);
+        answer(self.reception.is_answered(request));
+    }
+
+    /// What it had received and not reported is reported by whoever holds replicas.
+    fn receiver_is_lost(&mut self, worker: WorkerId) {
+        let said = self.reception.lost(worker, &self.receivers());
+        self.say(said);
+        answer(self.reception.answered());
+    }
+
+    /// Those that clients can reach.
+    fn receivers(&self) -> BTreeSet<WorkerId> {
+        self.links.iter().filter(|(_, link)| link.is_worker()).map(|(worker, _)| *worker).collect()
+    }
+
+    fn say(&self, said: Vec<(WorkerId, Say)>) {
+        for (worker, what) in said {
+            if let Some(link) = self.links.get(&worker) {
+                link.say(what);
+            }
+        }
     }
 
     fn tell_keeper(&self) {
@@ -590,6 +613,13 @@ impl Master {
         if !shuffles.is_empty() {
             self.links.values_mut().for_each(|link| link.forget_shuffles(&shuffles));
         }
+    }
+}
+
+fn answer(answered: Vec<(Sender<Received>, Received)>) {
+    for (reply, received) in answered {
+        // Whoever waited may have given up.
+        let _ = reply.send(received);
     }
 }
 

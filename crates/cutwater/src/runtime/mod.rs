@@ -4,7 +4,7 @@
 //! - [`ahead`]: what is found in datasets that nobody has needed yet;
 //! - [`master`]: the loop that feeds the scheduler and carries out its commands; [`link`]: how it
 //!   reaches a worker, in this process or another; [`holding`]: received blocks on their way to workers;
-//! - [`receive`]: what workers receive from clients; [`reception`]: how the master makes intervals of it;
+//! - [`receive`]: what workers receive from clients;
 //! - [`worker`]: compute threads that run tasks;
 //! - [`cluster`]: workers in other processes;
 //! - [`driver`]: the loop over intervals; [`event_times`]: what it tells of event time;
@@ -28,7 +28,6 @@ mod link;
 mod master;
 mod progress;
 mod receive;
-mod reception;
 mod resume;
 mod signals;
 mod worker;
@@ -39,6 +38,5 @@ pub(crate) use engine::{Described, Engine, Urgency};
 pub(crate) use journal::entries;
 #[cfg(test)]
 pub(crate) use lease::runs;
-pub(crate) use reception::Received;
 use resume::Begins;
 pub(crate) use resume::Durable;

@@ -1,7 +1,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use cutwater_core::{BlockId, DatasetId, Event, Split, Time, counted::Counted, id::count_of, limits};
-use cutwater_wire::client::Receive;
+use cutwater_core::{
+    BlockId, DatasetId, Event, Split, Time,
+    clients::{Receive, Received, cut},
+    counted::Counted,
+    id::count_of,
+    limits,
+};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -13,7 +18,6 @@ use super::{
 use crate::{
     DStream, Error, Record,
     rdd::{ClientJson, ClientLines},
-    runtime::Received,
     task::{Finding, OperatorSpec},
 };
 
@@ -62,27 +66,16 @@ impl<T: Record> Clients<T> {
 
     /// What is new of the blocks that workers report, a partition each.
     fn splits(&mut self, received: &Received, taken: &mut Taken) -> Result<Vec<Split>, Error> {
-        let (mut splits, mut useless) = (Vec::new(), Vec::new());
-        for block in received.blocks.iter().filter(|block| !self.known.contains(&block.sequence)) {
-            let id = BlockId::Input { source: block.source, sequence: block.sequence };
-            let mut left_out: Vec<u32> = Vec::new();
-            for (at, batch) in (0..).zip(&block.batches) {
-                if self.counted.count(batch.client, batch.sequence) {
-                    taken.records += u64::from(batch.records);
-                    taken.bytes += u64::from(batch.bytes);
-                } else {
-                    left_out.push(at);
-                }
-            }
-            if left_out.len() == block.batches.len() {
-                useless.push(id);
-            } else {
-                let place = postcard::to_allocvec(&left_out).map_err(Error::internal)?.into();
-                splits.push(Split { blocks: vec![id], place });
-            }
+        let cut = cut::take(&received.blocks, &self.known, &mut self.counted);
+        taken.records += cut.records;
+        taken.bytes += cut.bytes;
+        let mut splits = Vec::with_capacity(cut.parts.len());
+        for part in cut.parts {
+            let place = postcard::to_allocvec(&part.left_out).map_err(Error::internal)?.into();
+            splits.push(Split { blocks: vec![part.block], place });
         }
-        if !useless.is_empty() {
-            self.records.engine().tell(Event::InputsReleased { blocks: useless });
+        if !cut.useless.is_empty() {
+            self.records.engine().tell(Event::InputsReleased { blocks: cut.useless });
         }
         Ok(splits)
     }

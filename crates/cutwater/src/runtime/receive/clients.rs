@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, future::pending, io, time::Duration};
 
-use cutwater_core::{ClientId, limits};
+use cutwater_core::{ClientId, clients::Refused, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
@@ -15,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Inbox, inbox::Peers, own::Refused};
+use super::{Inbox, inbox::Peers};
 
 /// Takes the batches of a client that has introduced itself, until it is gone.
 pub(crate) async fn serve_client(
@@ -89,11 +89,7 @@ async fn take(
 
 /// Has the writing half say so and end.
 async fn close(taken: &UnboundedSender<Taken>, refused: &Refused) -> Result<(), WireError> {
-    let why = match refused {
-        Refused::Unknown => "the source is not there any more",
-        Refused::Closed => "the program takes no more records",
-    };
-    let _ = taken.send(Taken::Closed(why.to_owned()));
+    let _ = taken.send(Taken::Closed(refused.to_string()));
     pending().await
 }
 

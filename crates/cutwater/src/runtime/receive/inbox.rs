@@ -6,16 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use cutwater_core::{ClientId, WorkerId};
-use cutwater_wire::client::{BatchReport, BlocksReport, Receive, ReplicaHead, new_client};
+use cutwater_core::{
+    BlockId, ClientId, WorkerId,
+    clients::{BatchReport, BlocksReport, Entry, Holder, Own, OwnerLost, Ready, Receive, Refused, Replicas},
+};
+use cutwater_wire::client::{ReplicaHead, new_client};
 use tokio::sync::{Notify, watch};
 
-use super::{
-    buffers::Buffers,
-    own::{Entry, Holder, Own, Refused},
-    replicas::{OwnerLost, Replicas},
-};
-use crate::block::{Block, BlockStore};
+use super::buffers::Buffers;
+use crate::block::{Batch, Batches, Block, BlockStore};
 
 /// What a worker has received from clients, and replicas of what others have.
 ///
@@ -31,8 +30,8 @@ pub(crate) struct Inbox {
     blocks: Arc<BlockStore>,
     /// What batches are read into.
     pub(super) buffers: Arc<Buffers>,
-    own: Mutex<Own>,
-    replicas: Mutex<Replicas>,
+    own: Mutex<Own<Bytes>>,
+    replicas: Mutex<Replicas<Bytes>>,
     /// Reports to the master.
     answer: Box<Answer>,
     /// The ticket up to which batches are safe.
@@ -115,7 +114,8 @@ impl Inbox {
 
     /// That worker is lost; the master asks for the replicas of its blocks.
     pub fn report_replicas(&self, request: u64, owner: WorkerId) {
-        let report = self.replicas().report(owner, &self.blocks);
+        let (report, sealed) = self.replicas().report(owner);
+        sealed.into_iter().for_each(|(id, batches)| self.store(id, batches));
         self.peers.send_modify(|peers| {
             Arc::make_mut(peers).remove(&owner);
         });
@@ -123,7 +123,8 @@ impl Inbox {
     }
 
     pub fn settled(&self, source: u32, through: u64, keep: &[u64]) {
-        self.replicas().settled(source, through, keep, &self.blocks);
+        let useless = self.replicas().settled(source, through, keep);
+        self.blocks.remove(&useless);
     }
 
     pub fn note_peers(&self, addresses: &[(WorkerId, String)]) {
@@ -214,7 +215,7 @@ impl Inbox {
         self.settle(own);
     }
 
-    pub(super) fn entry(&self, sent: u64) -> Option<Entry> {
+    pub(super) fn entry(&self, sent: u64) -> Option<Entry<Bytes>> {
         self.own().entry(sent)
     }
 
@@ -235,23 +236,25 @@ impl Inbox {
             ReplicaHead::Batch { source, block, batch } => {
                 self.replicas().put(owner, source, block, (batch, content))
             }
-            ReplicaHead::Sealed { source, block } => self.replicas().seal(owner, source, block, &self.blocks),
+            ReplicaHead::Sealed { source, block } => {
+                let sealed = self.replicas().seal(owner, source, block)?;
+                sealed.into_iter().for_each(|(id, batches)| self.store(id, batches));
+                Ok(())
+            }
             ReplicaHead::Ping => Ok(()),
         }
     }
 
     /// Says whatever there is to say after something has changed.
-    fn settle(&self, mut own: MutexGuard<'_, Own>) {
+    fn settle(&self, mut own: MutexGuard<'_, Own<Bytes>>) {
         let (ready, acknowledged) = (own.ready(), own.acknowledged());
         drop(own);
         if !ready.is_empty() {
             self.room.send_replace(());
         }
-        for ready in ready {
-            for (id, batches) in ready.blocks {
-                self.blocks.put(id, Block::new(batches));
-            }
-            (self.answer)(ready.request, ready.report);
+        for Ready { request, report, blocks } in ready {
+            blocks.into_iter().for_each(|(id, batches)| self.store(id, batches));
+            (self.answer)(request, report);
         }
         self.acknowledged.send_if_modified(|before| {
             let more = acknowledged > *before;
@@ -260,16 +263,23 @@ impl Inbox {
         });
     }
 
+    /// The block can be read from now on.
+    fn store(&self, id: BlockId, batches: Vec<(BatchReport, Bytes)>) {
+        let batch =
+            |(report, content): (BatchReport, Bytes)| Batch::new(report.client, report.sequence, content);
+        self.blocks.put(id, Block::new(Batches(batches.into_iter().map(batch).collect())));
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn own(&self) -> MutexGuard<'_, Own> {
+    fn own(&self) -> MutexGuard<'_, Own<Bytes>> {
         // Every change is complete before the lock is let go, so a panic elsewhere spoils nothing.
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn replicas(&self) -> MutexGuard<'_, Replicas> {
+    fn replicas(&self) -> MutexGuard<'_, Replicas<Bytes>> {
         self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,8 @@
 //!                    master: report your blocks ──▶ the interval's input
 //! ```
 //!
-//! - [`own`]: the blocks that this worker fills, and who holds them too; [`replicas`]: what it holds of others;
+//! What is decided here is in [`cutwater_core::clients`]: the blocks that this worker fills, and what it holds of others.
+//!
 //! - [`inbox`]: both, shared by the connections and by whoever hears the master;
 //! - [`buffers`]: memory for batches, used again and again;
 //! - [`clients`]: connections of clients; [`http`]: the same for other languages;
@@ -21,8 +22,6 @@ mod clients;
 mod door;
 mod http;
 mod inbox;
-mod own;
-mod replicas;
 mod replicate;
 
 pub(crate) use clients::serve_client;

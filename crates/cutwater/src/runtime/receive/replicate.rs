@@ -1,6 +1,10 @@
 use std::{io, sync::Arc, time::Duration};
 
-use cutwater_core::{WorkerId, limits};
+use cutwater_core::{
+    WorkerId,
+    clients::{Entry, Holder},
+    limits,
+};
 use cutwater_wire::{
     WireError,
     channel::Channel,
@@ -17,11 +21,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    Inbox,
-    inbox::Peers,
-    own::{Entry, Holder},
-};
+use super::{Inbox, inbox::Peers};
 use crate::runtime::cluster::{host_of, identity};
 
 type Connection = Channel<TcpStream>;

@@ -1,7 +1,7 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use cutwater_core::{ClientId, limits};
+use cutwater_core::{ClientId, clients::Refused, limits};
 use cutwater_wire::{
     channel::Channel,
     client::{Batch, BatchReport},
@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode, body::Incoming};
 use tokio::net::TcpStream;
 
 use super::{Access, Answer, hear_out, later, said, serve};
-use crate::runtime::receive::{Inbox, own::Refused};
+use crate::runtime::receive::Inbox;
 
 /// Names the client, so that what it sends again counts once: any text.
 const CLIENT: &str = "cutwater-client";

@@ -1,10 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
-use cutwater_core::{BlockId, WorkerId, id::input_sequence, limits};
-use cutwater_wire::client::{BatchReport, BlocksReport, InputBlock, Receive};
+use crate::{BlockId, WorkerId, id::input_sequence, limits};
 
-use crate::block::{Batch, Batches};
+use super::{BatchReport, BlocksReport, InputBlock, Receive};
 
 /// The blocks that this worker fills with what clients send, until they are reported.
 ///
@@ -17,11 +15,25 @@ use crate::block::{Batch, Batches};
 /// - blocks are reported once, whole, when the other worker holds all of them. Whatever is not reported is reported
 ///   by that worker if this one is lost.
 ///
-/// It knows no sockets and no clock. The lock of the inbox is around it. If the process dies, all that was
-/// acknowledged is held by the other worker.
-pub(super) struct Own {
+/// If the process dies, all that was acknowledged is held by the other worker.
+///
+/// ```
+/// use cutwater_core::{ClientId, WorkerId, clients::{BatchReport, Holder, Own, Receive}};
+///
+/// let mut own = Own::new(WorkerId(1));
+/// let (name, records_max, bytes_max) = ("clicks".to_owned(), 100, 1_000);
+/// own.receive(Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 });
+/// own.hand_to(Holder::Peer(WorkerId(2)));
+/// let batch = BatchReport { client: ClientId(7), sequence: 0, records: 10, bytes: 4 };
+/// let ticket = own.put(0, batch, "data", 0)?;
+/// assert!(own.acknowledged() < ticket, "the other worker does not hold it yet");
+/// own.held(1);
+/// assert_eq!(own.acknowledged(), ticket);
+/// # Ok::<(), cutwater_core::clients::Refused>(())
+/// ```
+pub struct Own<C> {
     me: WorkerId,
-    sources: BTreeMap<u32, Source>,
+    sources: BTreeMap<u32, Source<C>>,
     /// The last ticket.
     last: u64,
     /// Everything up to this ticket is held by whoever has to hold it now.
@@ -31,7 +43,7 @@ pub(super) struct Own {
     blocks_named: u64,
     holder: Holder,
     /// What the holder of replicas does not hold, in the order of the tickets.
-    queue: VecDeque<(u64, Entry)>,
+    queue: VecDeque<(u64, Entry<C>)>,
     /// How many entries have left the queue since it was begun.
     gone: u64,
     requests: VecDeque<Request>,
@@ -39,7 +51,7 @@ pub(super) struct Own {
 
 /// Who else holds what this worker receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holder {
+pub enum Holder {
     /// There is no other worker.
     Alone,
     /// There is one, and it is yet to be reached.
@@ -50,14 +62,30 @@ pub(super) enum Holder {
 
 /// What the holder of replicas is told.
 #[derive(Clone, Debug)]
-pub(super) enum Entry {
-    Batch { source: u32, block: u64, report: BatchReport, content: Bytes },
-    Sealed { source: u32, block: u64 },
+pub enum Entry<C> {
+    /// A batch that is in a block now.
+    Batch {
+        /// The source.
+        source: u32,
+        /// The block's number.
+        block: u64,
+        /// What will be reported of the batch.
+        report: BatchReport,
+        /// Its records.
+        content: C,
+    },
+    /// The block takes no more.
+    Sealed {
+        /// The source.
+        source: u32,
+        /// The block's number.
+        block: u64,
+    },
 }
 
-struct Source {
+struct Source<C> {
     receive: Receive,
-    blocks: Vec<Block>,
+    blocks: Vec<Block<C>>,
     records: u64,
     bytes: u64,
     deferred: u64,
@@ -73,10 +101,10 @@ struct Source {
 /// the last is enough; one more for a report of a replica holder that came in between.
 const REPORTS_REMEMBERED: usize = 2;
 
-struct Block {
+struct Block<C> {
     sequence: u64,
     opened_ms: u64,
-    batches: Vec<(u64, BatchReport, Bytes)>,
+    batches: Vec<(u64, BatchReport, C)>,
     bytes: usize,
     sealed: Option<u64>,
 }
@@ -88,20 +116,28 @@ struct Request {
 }
 
 /// Blocks that may be reported now.
-pub(super) struct Ready {
+pub struct Ready<C> {
+    /// The number of the request.
     pub request: u64,
+    /// The answer.
     pub report: BlocksReport,
-    pub blocks: Vec<(BlockId, Batches)>,
+    /// Blocks that can be read from now on, and their batches.
+    pub blocks: Vec<(BlockId, Vec<(BatchReport, C)>)>,
 }
 
 /// Why a batch was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no such source.
+    #[error("the source is not there any more")]
     Unknown,
+    /// The source takes no more.
+    #[error("the program takes no more records")]
     Closed,
 }
 
-impl Own {
+impl<C: Clone> Own<C> {
+    /// Nothing yet, of that worker.
     pub fn new(me: WorkerId) -> Self {
         Self {
             me,
@@ -131,17 +167,22 @@ impl Own {
         }
     }
 
+    /// The source that clients mean by that name.
     pub fn source_named(&self, name: &str) -> Option<u32> {
         // Of two programs' worth of sources by one name, clients mean the newest.
         let mut named = self.sources.iter().rev().filter(|(_, source)| source.receive.name == name);
         named.next().map(|(id, _)| *id)
     }
 
+    /// What sources are called.
     pub fn names(&self) -> Vec<String> {
         self.sources.values().map(|source| source.receive.name.clone()).collect()
     }
 
     /// Whether there is room for another batch.
+    ///
+    /// # Errors
+    /// The source takes none at all.
     pub fn has_room(&self, source: u32) -> Result<bool, Refused> {
         let source = self.sources.get(&source).ok_or(Refused::Unknown)?;
         let Receive { open, records_max, bytes_max, .. } = source.receive;
@@ -159,11 +200,14 @@ impl Own {
     }
 
     /// Puts a batch into the open block of its source; answers with its ticket.
+    ///
+    /// # Errors
+    /// The source takes none.
     pub fn put(
         &mut self,
         source_id: u32,
         report: BatchReport,
-        content: Bytes,
+        content: C,
         now_ms: u64,
     ) -> Result<u64, Refused> {
         let source = self.sources.get(&source_id).ok_or(Refused::Unknown)?;
@@ -186,9 +230,9 @@ impl Own {
             source.blocks.push(Block { sequence, opened_ms: now_ms, batches, bytes: 0, sealed: None });
         }
         source.records += u64::from(report.records);
-        source.bytes += content.len() as u64;
+        source.bytes += u64::from(report.bytes);
         if let Some(block) = source.blocks.last_mut() {
-            block.bytes += content.len();
+            block.bytes += report.bytes as usize;
             block.batches.push((ticket, report, content.clone()));
             let entry = Entry::Batch { source: source_id, block: block.sequence, report, content };
             self.enqueue(ticket, entry);
@@ -209,7 +253,7 @@ impl Own {
     }
 
     /// What can be reported now.
-    pub fn ready(&mut self) -> Vec<Ready> {
+    pub fn ready(&mut self) -> Vec<Ready<C>> {
         let mut ready = Vec::new();
         while let Some(request) = self.requests.pop_front_if(|request| request.ticket <= self.held) {
             ready.push(self.report(&request));
@@ -217,7 +261,7 @@ impl Own {
         ready
     }
 
-    fn report(&mut self, request: &Request) -> Ready {
+    fn report(&mut self, request: &Request) -> Ready<C> {
         let replica = match self.holder {
             Holder::Peer(worker) => Some(worker),
             Holder::Alone | Holder::Sought => None,
@@ -227,17 +271,18 @@ impl Own {
         if let Some(source) = self.sources.get_mut(&request.source) {
             report.left = std::mem::take(&mut source.left).into_iter().collect();
             report.deferred = std::mem::take(&mut source.deferred);
-            let done = |block: &mut Block| block.sealed.is_some_and(|ticket| ticket <= request.ticket);
+            let done = |block: &mut Block<C>| block.sealed.is_some_and(|ticket| ticket <= request.ticket);
             for Block { sequence, batches, .. } in source.blocks.extract_if(.., done) {
                 let (mut reports, mut contents) = (Vec::new(), Vec::new());
                 for (_, batch, content) in batches {
                     source.records -= u64::from(batch.records);
-                    source.bytes -= content.len() as u64;
+                    source.bytes -= u64::from(batch.bytes);
                     reports.push(batch);
-                    contents.push(as_block(&batch, content));
+                    contents.push((batch, content));
                 }
-                report.blocks.push(InputBlock { source: request.source, sequence, batches: reports });
-                blocks.push((BlockId::Input { source: request.source, sequence }, Batches(contents)));
+                let block = InputBlock { source: request.source, sequence, batches: reports };
+                blocks.push((block.id(), contents));
+                report.blocks.push(block);
             }
             if std::mem::take(&mut source.again) {
                 let before = source.reported.iter().flatten().cloned();
@@ -292,12 +337,19 @@ impl Own {
         }
     }
 
+    /// Who holds replicas.
     pub fn holder(&self) -> Holder {
         self.holder
     }
 
+    /// What is not reported.
+    pub fn batches(&self) -> impl Iterator<Item = &BatchReport> {
+        let blocks = self.sources.values().flat_map(|source| &source.blocks);
+        blocks.flat_map(|block| block.batches.iter().map(|(_, report, _)| report))
+    }
+
     /// The entry that follows the first `sent` ones since the holder was handed the replicas.
-    pub fn entry(&self, sent: u64) -> Option<Entry> {
+    pub fn entry(&self, sent: u64) -> Option<Entry<C>> {
         let at = usize::try_from(sent.checked_sub(self.gone)?).ok()?;
         self.queue.get(at).map(|(_, entry)| entry.clone())
     }
@@ -328,7 +380,7 @@ impl Own {
         }
     }
 
-    fn enqueue(&mut self, ticket: u64, entry: Entry) {
+    fn enqueue(&mut self, ticket: u64, entry: Entry<C>) {
         match self.holder {
             Holder::Alone => self.note_held(ticket),
             // Whoever is found is told of everything.
@@ -349,21 +401,16 @@ impl Own {
     }
 }
 
-pub(super) fn as_block(report: &BatchReport, content: Bytes) -> Batch {
-    Batch::new(report.client, report.sequence, content)
-}
-
 #[cfg(test)]
 mod tests {
-    use cutwater_core::{ClientId, id::receiver_of};
-
     use super::*;
+    use crate::{ClientId, id::receiver_of};
 
     const ME: WorkerId = WorkerId(1);
     const PEER: WorkerId = WorkerId(2);
     const OTHER: WorkerId = WorkerId(3);
 
-    fn own() -> Own {
+    fn own() -> Own<&'static str> {
         let mut own = Own::new(ME);
         own.receive(receive(true, 100));
         own
@@ -374,12 +421,12 @@ mod tests {
         Receive { source: 0, name, open, records_max, bytes_max, blocks_from, block_ms: 200 }
     }
 
-    fn put(own: &mut Own, sequence: u64, now_ms: u64) -> u64 {
+    fn put(own: &mut Own<&'static str>, sequence: u64, now_ms: u64) -> u64 {
         let report = BatchReport { client: ClientId(9), sequence, records: 10, bytes: 4 };
-        own.put(0, report, Bytes::from_static(b"data"), now_ms).unwrap()
+        own.put(0, report, "data", now_ms).unwrap()
     }
 
-    fn sequences(ready: &Ready) -> Vec<Vec<u64>> {
+    fn sequences(ready: &Ready<&'static str>) -> Vec<Vec<u64>> {
         let of = |block: &InputBlock| block.batches.iter().map(|batch| batch.sequence).collect();
         ready.report.blocks.iter().map(of).collect()
     }

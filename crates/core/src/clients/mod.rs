@@ -1,0 +1,94 @@
+//! What workers receive from clients: who holds it, who hears of it, and in which interval it is.
+//!
+//! ```text
+//! client ── batches ──▶ Own ── entries ──▶ Replicas of another worker
+//!        ◀─ acknowledged ┘ ◀──── held ────────┘
+//!                          │
+//!         Reception: report your blocks ──▶ the interval's input, without what was counted before
+//! ```
+//!
+//! - [`Own`]: the blocks that a worker fills, and who holds them too; [`Replicas`]: what it holds of others;
+//! - [`Reception`]: what the master hears of both, on its way into intervals;
+//! - [`cut`](cut::take): what of it is new.
+//!
+//! Records are whatever the runtime has for them: a type of which nothing is asked but that it can be cloned. Who sends
+//! and reads, keeps time and holds locks is the runtime.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlockId, ClientId, WorkerId};
+
+pub mod cut;
+mod own;
+mod reception;
+mod replicas;
+
+pub use own::{Entry, Holder, Own, Ready, Refused};
+pub use reception::{Consequences, Received, Reception, Say};
+pub use replicas::{OwnerLost, Replicas};
+
+/// What a worker reports of a batch that is in one of its blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchReport {
+    /// Who sent it.
+    pub client: ClientId,
+    /// Its number with that client.
+    pub sequence: u64,
+    /// How many records the client says there are.
+    pub records: u32,
+    /// Their bytes.
+    pub bytes: u32,
+}
+
+/// What a worker reports of a block of received records, once it takes no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputBlock {
+    /// The source whose records they are.
+    pub source: u32,
+    /// The block's number, in which is [who received it](crate::id::receiver_of).
+    pub sequence: u64,
+    /// What it consists of, in order.
+    pub batches: Vec<BatchReport>,
+}
+
+impl InputBlock {
+    /// Its name.
+    pub fn id(&self) -> BlockId {
+        BlockId::Input { source: self.source, sequence: self.sequence }
+    }
+}
+
+/// A worker's answer when it is asked for its blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlocksReport {
+    /// Blocks in the order of their numbers. The worker holds them.
+    pub blocks: Vec<InputBlock>,
+    /// How many of them, the first ones, were reported before, to a master that may not have written them down.
+    pub again: u64,
+    /// Who else holds all of the others. Of those that were reported before it may have been somebody else, who
+    /// says so itself.
+    pub replica: Option<WorkerId>,
+    /// Who may have beginnings of them, of no use to anybody.
+    pub left: Vec<WorkerId>,
+    /// Connections that had to wait, since their source was full.
+    pub deferred: u64,
+}
+
+/// How a receiver is to take records for a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receive {
+    /// The source.
+    pub source: u32,
+    /// Its name, by which clients ask for it.
+    pub name: String,
+    /// Whether records are taken at all; at the end of a program they are not.
+    pub open: bool,
+    /// The most records that this worker may take until they are reported.
+    pub records_max: u64,
+    /// The same in bytes.
+    pub bytes_max: u64,
+    /// Blocks are numbered from here on at least, since those before have names that are known.
+    pub blocks_from: u64,
+    /// How long a block takes records, in milliseconds.
+    pub block_ms: u64,
+}
