@@ -412,6 +412,10 @@ pub const INPUT_BLOCK_BYTES: usize = 16 << 20;
 /// of an interval, so that it has a block for each of some tasks.
 pub const INPUT_BLOCK_MS: u64 = 200;
 
+/// Blocks of which a source remembers that they are of an interval: more than there are between checkpoints, after which
+/// nobody tells of them again.
+pub const BLOCKS_KNOWN_MAX: usize = 1 << 16;
+
 /// Clients of which a source remembers what it has counted. Beyond, those that were not heard of for longest are
 /// forgotten: what they send again then would count again.
 pub const CLIENTS_REMEMBERED_MAX: usize = 65_536;

@@ -1,8 +1,8 @@
 //! What of the blocks that workers report an interval consists of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use crate::{BlockId, counted::Counted};
+use crate::{BlockId, counted::Counted, limits};
 
 use super::InputBlock;
 
@@ -28,29 +28,58 @@ pub struct Cut {
     pub bytes: u64,
 }
 
-/// Counts what is new of the `blocks`. Those whose numbers are `known` are of intervals before: workers tell another
-/// master of their last ones again.
+/// The numbers of blocks that are of an interval already: workers tell another master of their last ones again, and not
+/// all at the same time.
+///
+/// So many are remembered as there are in any interval that may be needed
+/// ([`BLOCKS_KNOWN_MAX`](limits::BLOCKS_KNOWN_MAX)).
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    sequences: BTreeSet<u64>,
+    /// The oldest first.
+    order: VecDeque<u64>,
+}
+
+impl Known {
+    /// The block of that number is of an interval.
+    pub fn insert(&mut self, sequence: u64) {
+        if self.sequences.insert(sequence) {
+            self.order.push_back(sequence);
+        }
+        if self.order.len() > limits::BLOCKS_KNOWN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.sequences.remove(&oldest);
+        }
+    }
+}
+
+/// Counts what is new of the `blocks`, and leaves those alone that are known. Those in which something is new are known
+/// from then on.
 ///
 /// ```
-/// use std::collections::BTreeSet;
-///
-/// use cutwater_core::{ClientId, clients::{BatchReport, InputBlock, cut::take}, counted::Counted};
+/// use cutwater_core::{ClientId, clients::{BatchReport, InputBlock, cut::{Known, take}}, counted::Counted};
 ///
 /// let batch = |sequence| BatchReport { client: ClientId(1), sequence, records: 10, bytes: 4 };
 /// let block = |sequence, batches: &[u64]| {
 ///     let batches = batches.iter().map(|sequence| batch(*sequence)).collect();
 ///     InputBlock { source: 0, sequence, batches }
 /// };
-/// let mut counted = Counted::default();
+/// let (mut known, mut counted) = (Known::default(), Counted::default());
+/// known.insert(4);
 /// let blocks = [block(1, &[0, 1]), block(2, &[1]), block(3, &[1, 2]), block(4, &[3])];
-/// let cut = take(&blocks, &BTreeSet::from([4]), &mut counted);
+/// let cut = take(&blocks, &mut known, &mut counted);
 /// let parts: Vec<_> = cut.parts.into_iter().map(|part| (part.block, part.left_out)).collect();
 /// assert_eq!(parts, [(blocks[0].id(), vec![]), (blocks[2].id(), vec![0])]);
 /// assert_eq!((cut.useless, cut.records), (vec![blocks[1].id()], 30));
+/// assert!(take(&blocks[..1], &mut known, &mut counted).useless.is_empty(), "it is needed, whoever reports it again");
 /// ```
-pub fn take(blocks: &[InputBlock], known: &BTreeSet<u64>, counted: &mut Counted) -> Cut {
+pub fn take(blocks: &[InputBlock], known: &mut Known, counted: &mut Counted) -> Cut {
     let mut cut = Cut::default();
-    for block in blocks.iter().filter(|block| !known.contains(&block.sequence)) {
+    for block in blocks {
+        if known.sequences.contains(&block.sequence) {
+            continue;
+        }
         let mut left_out: Vec<u32> = Vec::new();
         for (at, batch) in (0..).zip(&block.batches) {
             if counted.count(batch.client, batch.sequence) {
@@ -63,6 +92,7 @@ pub fn take(blocks: &[InputBlock], known: &BTreeSet<u64>, counted: &mut Counted)
         if left_out.len() == block.batches.len() {
             cut.useless.push(block.id());
         } else {
+            known.insert(block.sequence);
             cut.parts.push(Part { block: block.id(), left_out });
         }
     }

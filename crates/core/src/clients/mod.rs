@@ -63,7 +63,8 @@ impl InputBlock {
 pub struct BlocksReport {
     /// Blocks in the order of their numbers. The worker holds them.
     pub blocks: Vec<InputBlock>,
-    /// How many of them, the first ones, were reported before, to a master that may not have written them down.
+    /// How many of them, the first ones, were reported before, to a master that may not have written them down. Blocks of
+    /// workers that are lost may be among these.
     pub again: u64,
     /// Who else holds all of the others. Of those that were reported before it may have been somebody else, who
     /// says so itself.

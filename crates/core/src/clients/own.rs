@@ -93,13 +93,15 @@ struct Source<C> {
     /// The last reports that had blocks, the newest last. A master may die before it has written down what it
     /// heard.
     reported: VecDeque<Vec<InputBlock>>,
+    /// Replicas of blocks of lost workers that were reported after the last of these, here or by others.
+    beside: Vec<InputBlock>,
     /// Another master is to hear them.
     again: bool,
 }
 
 /// How many reports are remembered. A master cuts an interval when the input of the one before is written, so that
-/// the last is enough; one more for a report of a replica holder that came in between.
-const REPORTS_REMEMBERED: usize = 2;
+/// the last is enough; one more for what came in between.
+pub(super) const REPORTS_REMEMBERED: usize = 2;
 
 struct Block<C> {
     sequence: u64,
@@ -159,9 +161,10 @@ impl<C: Clone> Own<C> {
         match self.sources.get_mut(&receive.source) {
             Some(source) => source.receive = receive,
             None => {
-                let (blocks, left, reported) = Default::default();
+                let (blocks, left, reported, beside) = Default::default();
                 let (records, bytes, deferred, again) = Default::default();
-                let source = Source { receive, blocks, records, bytes, deferred, left, reported, again };
+                let source =
+                    Source { receive, blocks, records, bytes, deferred, left, reported, beside, again };
                 self.sources.insert(source.receive.source, source);
             }
         }
@@ -252,6 +255,16 @@ impl<C: Clone> Own<C> {
         self.sources.values_mut().for_each(|source| source.again = true);
     }
 
+    /// These were reported for workers that are lost. The master may die before it has written that down; then another one
+    /// hears of it with our own.
+    pub fn remember(&mut self, blocks: &[InputBlock]) {
+        for block in blocks {
+            if let Some(source) = self.sources.get_mut(&block.source) {
+                source.beside.push(block.clone());
+            }
+        }
+    }
+
     /// What can be reported now.
     pub fn ready(&mut self) -> Vec<Ready<C>> {
         let mut ready = Vec::new();
@@ -284,13 +297,17 @@ impl<C: Clone> Own<C> {
                 blocks.push((block.id(), contents));
                 report.blocks.push(block);
             }
+            let mut told = std::mem::take(&mut source.beside);
             if std::mem::take(&mut source.again) {
                 let before = source.reported.iter().flatten().cloned();
-                report.again = before.clone().count() as u64;
-                report.blocks = before.chain(std::mem::take(&mut report.blocks)).collect();
+                told = before.chain(told).collect();
+                report.again = told.len() as u64;
+                report.blocks.splice(..0, told.iter().cloned());
+                told.clear();
             }
-            if !report.blocks.is_empty() {
-                source.reported.push_back(report.blocks.clone());
+            told.extend(report.blocks.iter().cloned());
+            if !told.is_empty() {
+                source.reported.push_back(told);
                 source.reported.drain(..source.reported.len().saturating_sub(REPORTS_REMEMBERED));
             }
         }
@@ -521,6 +538,21 @@ mod tests {
         assert_eq!(ready[0].report.again, 1, "who held replicas of that one may be another");
         own.request(2, 0);
         assert!(own.ready()[0].report.blocks.is_empty(), "it has heard it");
+    }
+
+    /// The master died before it had written down what it heard of a worker that was lost.
+    #[test]
+    fn another_master_hears_again_what_was_reported_for_those_who_are_lost() {
+        let mut own = own();
+        let lost = InputBlock { source: 0, sequence: input_sequence(OTHER, 5), batches: Vec::new() };
+        own.remember(std::slice::from_ref(&lost));
+        put(&mut own, 0, 0);
+        own.request(1, 0);
+        assert_eq!(own.ready()[0].report.blocks.len(), 1, "this master was told already");
+        own.begin_anew();
+        own.request(1, 0);
+        let ready = own.ready();
+        assert_eq!((ready[0].report.again, &ready[0].report.blocks[0]), (2, &lost));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::{BlocksReport, InputBlock, Receive};
 ///   answered or are lost;
 /// - blocks of a worker that is lost are reported by whoever holds replicas of them: they are waited for too, and
 ///   are in the interval that is cut next;
-/// - what was reported is in exactly one interval.
+/// - what was reported is in exactly one interval, unless all that hold it are lost before that is cut: what is in it may
+///   be in another block, too.
 ///
 /// `R` is how whoever cuts an interval is answered. If the process dies, what was reported and is in no interval is still
 /// held by workers.
@@ -39,8 +40,10 @@ pub struct Reception<R> {
     /// Requests that were not answered.
     asked: BTreeMap<u64, Asked>,
     cuts: Vec<Cut<R>>,
-    /// Reported, and in no interval.
-    fresh: BTreeMap<u32, Received>,
+    /// Reported, and in no interval, by source.
+    fresh: BTreeMap<u32, Fresh>,
+    /// Workers that want to leave, and what they have not answered since.
+    leaving: BTreeMap<WorkerId, BTreeSet<u64>>,
     /// The last block of each worker that it has reported itself.
     reported: BTreeMap<(u32, WorkerId), u64>,
 }
@@ -52,6 +55,13 @@ pub struct Received {
     pub blocks: Vec<InputBlock>,
     /// Connections that had to wait.
     pub deferred: u64,
+}
+
+#[derive(Debug, Default)]
+struct Fresh {
+    /// With those that hold them.
+    blocks: Vec<(InputBlock, Workers)>,
+    deferred: u64,
 }
 
 #[derive(Debug)]
@@ -113,8 +123,8 @@ type Workers = BTreeSet<WorkerId>;
 
 impl<R> Default for Reception<R> {
     fn default() -> Self {
-        let (sources, requests, asked, cuts, fresh, reported) = Default::default();
-        Self { sources, requests, asked, cuts, fresh, reported }
+        let (sources, requests, asked, cuts, fresh, leaving, reported) = Default::default();
+        Self { sources, requests, asked, cuts, fresh, leaving, reported }
     }
 }
 
@@ -123,9 +133,9 @@ impl<R> Default for Reception<R> {
 impl<R> Reception<R> {
     /// A source takes records, or takes them otherwise than before.
     pub fn receive(&mut self, receive: Receive, workers: &Workers) -> Vec<(WorkerId, Say)> {
-        let share = share(&receive, workers.len());
-        self.sources.insert(receive.source, receive);
-        workers.iter().map(|worker| (*worker, Say::Receive(share.clone()))).collect()
+        let source = receive.source;
+        self.sources.insert(source, receive);
+        workers.iter().filter_map(|worker| self.share(source, *worker, workers)).collect()
     }
 
     /// An interval is to have what there is of a source.
@@ -144,15 +154,36 @@ impl<R> Reception<R> {
 
     /// There are other workers than before, each of which has another share now.
     pub fn joined(&self, workers: &Workers) -> Vec<(WorkerId, Say)> {
-        let shares = self.sources.values().map(|receive| share(receive, workers.len()));
-        shares
-            .flat_map(|share| workers.iter().map(move |worker| (*worker, Say::Receive(share.clone()))))
-            .collect()
+        let shares = |source: &u32| {
+            let source = *source;
+            workers.iter().filter_map(move |worker| self.share(source, *worker, workers))
+        };
+        self.sources.keys().flat_map(shares).collect()
+    }
+
+    /// A worker wants to leave: it takes nothing more from clients, and is asked for its blocks, so that it is known what
+    /// others are to hold first.
+    pub fn leaves(&mut self, worker: WorkerId, workers: &Workers) -> Vec<(WorkerId, Say)> {
+        self.leaving.entry(worker).or_default();
+        let mut said = Vec::new();
+        for source in self.sources.keys().copied().collect::<Vec<_>>() {
+            said.extend(self.share(source, worker, workers));
+            let request = self.ask(worker, Some(source));
+            self.leaving.entry(worker).or_default().insert(request);
+            said.push((worker, Say::ReportBlocks { request, source }));
+        }
+        said
+    }
+
+    /// Whether a worker that wants to leave has said what it holds.
+    pub fn may_leave(&self, worker: WorkerId) -> bool {
+        self.leaving.get(&worker).is_none_or(BTreeSet::is_empty)
     }
 
     /// A worker is gone, and is in `workers` no longer.
     pub fn lost(&mut self, lost: WorkerId, workers: &Workers) -> Vec<(WorkerId, Say)> {
         let mut said = self.joined(workers);
+        self.leaving.remove(&lost);
         let unanswered = self.asked.extract_if(.., |_, asked| asked.whom == lost);
         let unanswered: Vec<u64> = unanswered.map(|(request, _)| request).collect();
         for worker in workers {
@@ -165,7 +196,22 @@ impl<R> Reception<R> {
         for cut in &mut self.cuts {
             cut.waits_for.retain(|request| !unanswered.contains(request));
         }
+        for fresh in self.fresh.values_mut() {
+            fresh.blocks.retain_mut(|(_, holders)| {
+                holders.remove(&lost);
+                !holders.is_empty()
+            });
+        }
         said
+    }
+
+    /// A worker holds these from now on, too.
+    pub fn copied(&mut self, worker: WorkerId, blocks: &[BlockId]) {
+        for (block, holders) in self.fresh.values_mut().flat_map(|fresh| &mut fresh.blocks) {
+            if blocks.contains(&block.id()) {
+                holders.insert(worker);
+            }
+        }
     }
 
     /// What a worker answers.
@@ -182,7 +228,7 @@ impl<R> Reception<R> {
         };
         match asked.source {
             Some(source) => self.own(worker, source, report, workers),
-            None => self.replicas(worker, report.blocks),
+            None => self.replicas(worker, report),
         }
     }
 
@@ -196,43 +242,55 @@ impl<R> Reception<R> {
         let BlocksReport { blocks, again, replica, left, deferred } = report;
         let mut consequences = Consequences::default();
         let replica = replica.filter(|replica| workers.contains(replica));
-        if let Some(through) = blocks.last().map(|block| block.sequence) {
+        let again = usize::try_from(again).unwrap_or(usize::MAX).min(blocks.len());
+        let own = |block: &&InputBlock| receiver_of(block.sequence) == worker;
+        if let Some(through) = blocks.iter().rfind(own).map(|block| block.sequence) {
             self.reported.insert((source, worker), through);
             let settled = |keep| Say::Settled { source, through, keep };
-            let keep = blocks.iter().map(|block| block.sequence).collect();
+            let keep = blocks.iter().filter(own).map(|block| block.sequence).collect();
             consequences.say.extend(replica.map(|replica| (replica, settled(keep))));
             consequences.say.extend(left.into_iter().map(|left| (left, settled(Vec::new()))));
+        }
+        if !blocks.is_empty() {
             let held = |worker, blocks: &[InputBlock]| Event::BlocksHeld {
                 worker,
                 blocks: blocks.iter().map(InputBlock::id).collect(),
             };
-            let again = usize::try_from(again).unwrap_or(usize::MAX).min(blocks.len());
             consequences.events.push(held(worker, &blocks));
             consequences.events.extend(replica.map(|replica| held(replica, &blocks[again..])));
-            if again > 0 {
+            // There may be others by now who can hold what only the worker does.
+            if again > 0 || replica.is_none() {
                 consequences.events.push(Event::HoldersKnown);
             }
         }
         let fresh = self.fresh.entry(source).or_default();
         fresh.deferred += deferred;
-        fresh.blocks.extend(blocks);
+        for (at, block) in blocks.into_iter().enumerate() {
+            let holders = replica.filter(|_| at >= again).into_iter().chain([worker]).collect();
+            fresh.take(block, holders);
+        }
         consequences
     }
 
-    /// Replicas of blocks of a worker that is lost, and that has not reported them.
-    fn replicas(&mut self, worker: WorkerId, blocks: Vec<InputBlock>) -> Consequences {
-        let (old, new): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| {
-            let owner = receiver_of(block.sequence);
-            self.reported.get(&(block.source, owner)).is_some_and(|through| block.sequence <= *through)
-        });
-        // Of those that the lost worker had reported, the worker was told which to keep, or is a holder that the
-        // lost one had left.
-        let useless = old.iter().map(InputBlock::id).collect();
+    /// Replicas of blocks of a worker that is lost. Those that it had reported itself come first; of the others it had
+    /// told this master nothing, or has left them.
+    fn replicas(&mut self, worker: WorkerId, report: BlocksReport) -> Consequences {
+        let again = usize::try_from(report.again).unwrap_or(usize::MAX);
+        let (mut new, mut useless) = (Vec::new(), Vec::new());
+        for (at, block) in report.blocks.into_iter().enumerate() {
+            let through = self.reported.get(&(block.source, receiver_of(block.sequence)));
+            match through.is_some_and(|through| block.sequence <= *through) {
+                // The worker was right to hold it.
+                true if at < again => {}
+                true => useless.push(block.id()),
+                false => new.push(block),
+            }
+        }
         let held = Event::BlocksHeld { worker, blocks: new.iter().map(InputBlock::id).collect() };
         // The other holder was the one that is lost.
         let known = (!new.is_empty()).then_some(Event::HoldersKnown);
         for block in new {
-            self.fresh.entry(block.source).or_default().blocks.push(block);
+            self.fresh.entry(block.source).or_default().take(block, Workers::from([worker]));
         }
         Consequences {
             events: [Some(held), known].into_iter().flatten().collect(),
@@ -243,9 +301,9 @@ impl<R> Reception<R> {
 
     /// To be called after the consequences were carried out: who is answered may use the blocks at once.
     pub fn is_answered(&mut self, request: u64) -> Vec<(R, Received)> {
-        self.cuts.iter_mut().for_each(|cut| {
-            cut.waits_for.remove(&request);
-        });
+        for waits_for in self.leaving.values_mut().chain(self.cuts.iter_mut().map(|cut| &mut cut.waits_for)) {
+            waits_for.remove(&request);
+        }
         self.answered()
     }
 
@@ -253,11 +311,21 @@ impl<R> Reception<R> {
     pub fn answered(&mut self) -> Vec<(R, Received)> {
         let answered: Vec<_> = self.cuts.extract_if(.., |cut| cut.waits_for.is_empty()).collect();
         let answer = |Cut { source, reply, .. }| {
-            let mut received = self.fresh.remove(&source).unwrap_or_default();
-            received.blocks.sort_unstable_by_key(|block| block.sequence);
-            (reply, received)
+            let Fresh { blocks, deferred } = self.fresh.remove(&source).unwrap_or_default();
+            let mut blocks: Vec<InputBlock> = blocks.into_iter().map(|(block, _)| block).collect();
+            blocks.sort_unstable_by_key(|block| block.sequence);
+            (reply, Received { blocks, deferred })
         };
         answered.into_iter().map(answer).collect()
+    }
+
+    /// What one of the workers may take of a source.
+    fn share(&self, source: u32, worker: WorkerId, workers: &Workers) -> Option<(WorkerId, Say)> {
+        let all = self.sources.get(&source)?;
+        let part = |all: u64| all.div_ceil(workers.len().max(1) as u64);
+        let open = all.open && !self.leaving.contains_key(&worker);
+        let (records_max, bytes_max) = (part(all.records_max), part(all.bytes_max));
+        Some((worker, Say::Receive(Receive { open, records_max, bytes_max, ..all.clone() })))
     }
 
     fn ask(&mut self, whom: WorkerId, source: Option<u32>) -> u64 {
@@ -267,10 +335,14 @@ impl<R> Reception<R> {
     }
 }
 
-/// What one of `workers` workers may take.
-fn share(all: &Receive, workers: usize) -> Receive {
-    let part = |all: u64| all.div_ceil(workers.max(1) as u64);
-    Receive { records_max: part(all.records_max), bytes_max: part(all.bytes_max), ..all.clone() }
+impl Fresh {
+    /// A block was reported: for a master that takes over by more than one, perhaps.
+    fn take(&mut self, block: InputBlock, holders: Workers) {
+        match self.blocks.iter_mut().find(|(known, _)| known.sequence == block.sequence) {
+            Some((_, known)) => known.extend(holders),
+            None => self.blocks.push((block, holders)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -307,5 +379,46 @@ mod tests {
         assert!(reception.is_answered(1).is_empty(), "the other is still to answer");
         reception.reported(OTHER, 2, BlocksReport::default(), &workers);
         assert_eq!(reception.is_answered(2), [((), Received { blocks, deferred: 0 })]);
+    }
+
+    /// Of two that held replicas of a lost worker one is lost, too, before the interval is cut.
+    #[test]
+    fn what_nobody_holds_any_more_is_in_no_interval() {
+        let third = WorkerId(6);
+        let mut workers = Workers::from([OTHER, third]);
+        let mut reception = Reception::default();
+        reception.lost(OWNER, &workers);
+        for (request, worker) in [(1, OTHER), (2, third)] {
+            let report = BlocksReport { blocks: vec![block(request)], ..BlocksReport::default() };
+            reception.reported(worker, request, report, &workers);
+        }
+        workers.remove(&OTHER);
+        reception.lost(OTHER, &workers);
+        reception.reported(third, 3, BlocksReport::default(), &workers);
+        reception.cut(0, (), &workers);
+        reception.reported(third, 4, BlocksReport::default(), &workers);
+        let received = Received { blocks: vec![block(2)], deferred: 0 };
+        assert_eq!(reception.is_answered(4), [((), received)]);
+    }
+
+    /// Those whose clients it would have acknowledged next are told to go elsewhere before it says what it holds.
+    #[test]
+    fn who_wants_to_leave_says_what_it_holds_and_takes_nothing_more() {
+        let workers = Workers::from([OWNER, OTHER]);
+        let mut reception = Reception::<()>::default();
+        let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
+        let receive =
+            Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 };
+        reception.receive(receive.clone(), &workers);
+        let share = |open| Say::Receive(Receive { open, records_max: 5, bytes_max: 5, ..receive.clone() });
+        let asked = Say::ReportBlocks { request: 1, source: 0 };
+        assert_eq!(reception.leaves(OWNER, &workers), [(OWNER, share(false)), (OWNER, asked)]);
+        assert!(!reception.may_leave(OWNER) && reception.may_leave(OTHER));
+        let report = BlocksReport { blocks: vec![block(1)], ..BlocksReport::default() };
+        let events = reception.reported(OWNER, 1, report, &workers).events;
+        assert!(events.contains(&Event::HoldersKnown), "nobody else holds it: {events:?}");
+        reception.is_answered(1);
+        assert!(reception.may_leave(OWNER));
+        assert_eq!(reception.joined(&workers), [(OWNER, share(false)), (OTHER, share(true))]);
     }
 }

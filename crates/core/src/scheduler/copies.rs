@@ -84,7 +84,11 @@ impl Copies {
                 }
                 match unit {
                     _ if released => {}
-                    _ if again => self.consider(unit),
+                    // It may have been considered meanwhile, and passed over since it was being copied.
+                    _ if again => {
+                        self.considered.insert(unit);
+                        self.changed = true;
+                    }
                     // It cannot be made again, and is tried once more whenever something else has changed.
                     Unit::Input { .. } => {
                         self.considered.insert(unit);

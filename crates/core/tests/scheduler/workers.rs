@@ -187,6 +187,18 @@ fn who_holds_a_block_already_may_be_about_to_copy_it_all_the_same() {
     s.copied(3, &[input(0)], &["w3 drops input0/0"]);
 }
 
+/// The simulator found it: the block was looked at again when somebody joined, and passed over since it was being copied; when
+/// that failed nobody noticed that there was anything to do.
+#[test]
+fn a_copy_that_fails_after_somebody_has_joined_is_tried_again() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 0), (3, 0)]);
+    s.holds(1, &[input(0)], &[]);
+    s.holds(2, &[input(0)], &[]);
+    s.is_lost(1, &["w3 copies from w2 input0/0"]);
+    s.joins(4, 1, &[]);
+    s.cannot_copy(3, &[input(0)], &["w3 copies from w2 input0/0"]);
+}
+
 /// The master holds what it has received itself, but is no worker: it may die too, and copies nothing.
 #[test]
 fn what_the_master_holds_is_held_by_two_workers_besides() {

@@ -85,11 +85,11 @@ impl Holding {
     }
 
     /// Workers that want to leave and have said of all blocks that they were sent that they hold them. Others
-    /// have to, and cannot know of a block that is on its way.
-    pub fn ready_to_leave(&mut self) -> Vec<WorkerId> {
+    /// have to, and cannot know of a block that is on its way. There may be other reasons why one may not yet.
+    pub fn ready_to_leave(&mut self, may_leave: impl Fn(WorkerId) -> bool) -> Vec<WorkerId> {
         let waits = |worker: &WorkerId| self.blocks.values().any(|block| block.asked.contains(worker));
-        let ready =
-            self.leaving.iter().filter(|worker| !self.asked_to_drain.contains(worker) && !waits(worker));
+        let ready = self.leaving.iter().filter(|worker| !self.asked_to_drain.contains(worker));
+        let ready = ready.filter(|worker| !waits(worker) && may_leave(**worker));
         let ready: Vec<WorkerId> = ready.copied().collect();
         self.asked_to_drain.extend(&ready);
         ready

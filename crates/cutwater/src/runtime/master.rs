@@ -180,6 +180,9 @@ impl Master {
                             used.retain(|dataset| !datasets.contains(dataset));
                         }
                     }
+                    if let Event::BlocksCopied { worker, blocks } = &event {
+                        self.reception.copied(*worker, blocks);
+                    }
                     self.step(event);
                 }
                 ToMaster::Submit { job, target, steps, reply } => self.submit(job, target, steps, reply),
@@ -213,6 +216,8 @@ impl Master {
                 ToMaster::Draining { worker } => {
                     tracing::info!(%worker, "a worker wants to leave");
                     self.holding.leaves(worker);
+                    let said = self.reception.leaves(worker, &self.receivers());
+                    self.say(said);
                     self.drain_ready();
                 }
                 ToMaster::Holds { worker, blocks } => self.holds(worker, blocks),
@@ -300,7 +305,7 @@ impl Master {
 
     /// The scheduler hears that a worker wants to leave when it knows all that the worker holds.
     fn drain_ready(&mut self) {
-        for worker in self.holding.ready_to_leave() {
+        for worker in self.holding.ready_to_leave(|worker| self.reception.may_leave(worker)) {
             self.step(Event::WorkerDraining { worker });
         }
     }
@@ -329,6 +334,8 @@ impl Master {
             link.drop_blocks(blocks);
         }
         answer(self.reception.is_answered(request));
+        // It may be what one has said who wants to leave.
+        self.drain_ready();
     }
 
     /// What it had received and not reported is reported by whoever holds replicas.

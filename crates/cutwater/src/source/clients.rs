@@ -1,8 +1,11 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use cutwater_core::{
     BlockId, DatasetId, Event, Split, Time,
-    clients::{Receive, Received, cut},
+    clients::{
+        Receive, Received,
+        cut::{self, Known},
+    },
     counted::Counted,
     id::count_of,
     limits,
@@ -38,8 +41,8 @@ struct Clients<T> {
     pace: Pace,
     interval: Duration,
     counted: Counted,
-    /// Blocks of intervals that were before: workers tell another master of their last ones again.
-    known: BTreeSet<u64>,
+    /// Blocks that are of intervals already: workers tell another master of their last ones again.
+    known: Known,
     /// Receivers number blocks from here on, since those before have names that are known.
     blocks_from: u64,
     started: bool,
@@ -66,7 +69,7 @@ impl<T: Record> Clients<T> {
 
     /// What is new of the blocks that workers report, a partition each.
     fn splits(&mut self, received: &Received, taken: &mut Taken) -> Result<Vec<Split>, Error> {
-        let cut = cut::take(&received.blocks, &self.known, &mut self.counted);
+        let cut = cut::take(&received.blocks, &mut self.known, &mut self.counted);
         taken.records += cut.records;
         taken.bytes += cut.bytes;
         let mut splits = Vec::with_capacity(cut.parts.len());
@@ -240,7 +243,7 @@ impl SourceBuilder<'_> {
                 pace,
                 interval: ctx.interval(),
                 counted: Counted::default(),
-                known: BTreeSet::new(),
+                known: Known::default(),
                 blocks_from: 0,
                 started: false,
                 stopped: false,

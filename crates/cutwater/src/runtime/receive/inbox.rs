@@ -116,6 +116,7 @@ impl Inbox {
     pub fn report_replicas(&self, request: u64, owner: WorkerId) {
         let (report, sealed) = self.replicas().report(owner);
         sealed.into_iter().for_each(|(id, batches)| self.store(id, batches));
+        self.own().remember(&report.blocks);
         self.peers.send_modify(|peers| {
             Arc::make_mut(peers).remove(&owner);
         });
