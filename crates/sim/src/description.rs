@@ -61,7 +61,7 @@ impl Description {
 
     /// The datasets of interval `t` that can be described, parents first, given the blocks that were received. Of
     /// intervals before all that the program begins with some cannot be, and nobody asks for them.
-    pub fn describe(&mut self, program: &Program, t: u64, received: &[Vec<BlockId>]) -> Vec<Arc<Dataset>> {
+    pub fn describe(&mut self, program: &Program, t: u64, received: &[Vec<Split>]) -> Vec<Arc<Dataset>> {
         let mut datasets = Vec::new();
         for at in 0..program.streams.len() {
             let what = Made::of(t, at);
@@ -93,12 +93,9 @@ impl Description {
             }
             match program.streams[at] {
                 Stream::Received { source } => {
-                    let blocks = &received[source as usize];
-                    dataset.partitions = blocks.len() as u32;
-                    dataset.splits = blocks
-                        .iter()
-                        .map(|block| Split { blocks: vec![*block], ..Split::default() })
-                        .collect();
+                    let splits = &received[source as usize];
+                    dataset.partitions = splits.len() as u32;
+                    dataset.splits = splits.as_slice().into();
                 }
                 Stream::Mapped { of } => {
                     dataset.partitions = self.partitions(Made::of(t, of));
@@ -228,6 +225,11 @@ impl Description {
     }
 }
 
+/// The blocks that sources gave.
+pub fn blocks_of(input: &[Vec<Split>]) -> impl Iterator<Item = &BlockId> {
+    input.iter().flatten().flat_map(|split| &split.blocks)
+}
+
 /// What the partitions of a dataset read that was written under the name `file`.
 pub fn reading(file: File, partitions: u32) -> Arc<[Split]> {
     let place = [file.epoch.to_le_bytes(), file.dataset.0.to_le_bytes()].concat();
@@ -251,7 +253,7 @@ fn same(dataset: DatasetId) -> Parent {
 #[derive(Debug, Default)]
 pub struct Reference {
     described: Description,
-    /// What the blocks hold that intervals consist of.
+    /// What the blocks hold that intervals consist of, as far as it is of the interval.
     blocks: HashMap<BlockId, u64>,
     values: HashMap<(Made, u32), u64>,
     intervals: u64,
@@ -259,8 +261,8 @@ pub struct Reference {
 
 impl Reference {
     /// The next interval consists of these blocks, source by source.
-    pub fn take(&mut self, program: &Program, input: &[Vec<BlockId>], holding: impl Fn(&BlockId) -> u64) {
-        self.blocks.extend(input.iter().flatten().map(|block| (*block, holding(block))));
+    pub fn take(&mut self, program: &Program, input: &[Vec<Split>], holding: impl Fn(&BlockId) -> u64) {
+        self.blocks.extend(blocks_of(input).map(|block| (*block, holding(block))));
         self.described.describe(program, self.intervals, input);
         self.intervals += 1;
     }

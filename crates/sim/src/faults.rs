@@ -4,9 +4,11 @@ use cutwater_core::{BlockId, Event, WorkerId, limits};
 
 use crate::{
     dice::Dice,
+    master::Master,
     message::ToMaster,
     network::{MasterId, Node},
-    simulation::{Simulation, What},
+    simulation::{Setting, Simulation, What},
+    worker::Worker,
 };
 
 /// One thing that goes wrong.
@@ -40,11 +42,18 @@ pub(crate) enum Fault {
     NoStore { there: bool, back: bool },
     /// Whatever is asked of the store may fail, or seem to.
     StoreFails,
+    /// Nothing gets from a client to its receiver, or back, or both.
+    ClientApart,
+    /// Nothing gets from one worker to another, until they think that the other is gone.
+    ReceiversApart,
 }
 
 impl Fault {
-    pub(crate) fn draw(dice: &mut Dice, of_masters: bool) -> Self {
-        if of_masters && dice.one_in(4) {
+    pub(crate) fn draw(dice: &mut Dice, setting: Setting) -> Self {
+        if setting.clients && dice.one_in(5) {
+            return if dice.one_in(2) { Self::ClientApart } else { Self::ReceiversApart };
+        }
+        if setting.takeovers && dice.one_in(4) {
             return match dice.below(10) {
                 0..4 => Self::KillMaster { machine: dice.one_in(2) },
                 4..7 => Self::Pause,
@@ -104,6 +113,19 @@ impl Simulation {
                     self.close(&[(worker, Node::Worker(other), true)], ms);
                 }
             }
+            Fault::ReceiversApart => {
+                if let Some(other) = self.dice.pick(&ids).filter(|other| *other != id) {
+                    let ms = self.dice.between(limits::SILENCE_MS_MAX..limits::SILENCE_MS_MAX + 3_000);
+                    self.close(&[(worker, Node::Worker(other), true)], ms);
+                }
+            }
+            Fault::ClientApart => {
+                let client = Node::Client(self.dice.below(self.clients.all.len() as u64) as u32);
+                let (there, ms) =
+                    (self.dice.one_in(2), self.dice.between(100..limits::SILENCE_MS_MAX + 3_000));
+                let back = !there || self.dice.one_in(2);
+                self.close(&[(client, worker, there), (worker, client, back)], ms);
+            }
             Fault::Delay => {
                 let to = self.dice.pick(&ids).filter(|to| *to != id).map_or(master, Node::Worker);
                 let (ms, for_ms) = (self.dice.between(20..400), self.dice.between(100..3_000));
@@ -119,7 +141,9 @@ impl Simulation {
             }
             // Who is lost by now, or will be, is no one to hand anything over to.
             Fault::Drain
-                if self.setting.takeovers || self.master.links.keys().all(|other| self.will_last(*other)) =>
+                if self.clients_may_lose(id, |other| self.stays(other))
+                    && (self.setting.takeovers
+                        || self.master.links.keys().all(|other| self.will_last(*other))) =>
             {
                 self.tell_master(id, ToMaster::Draining);
             }
@@ -184,8 +208,11 @@ impl Simulation {
 
     /// Whether every received block that is needed is left to somebody else.
     fn may_lose(&self, id: WorkerId) -> bool {
+        if !self.clients_may_lose(id, |other| self.stays(other)) {
+            return false;
+        }
         if self.setting.takeovers {
-            // What counts is written down.
+            // What the master received is written down.
             return true;
         }
         let is_left = |other: &WorkerId| {
@@ -197,6 +224,15 @@ impl Simulation {
 
     fn will_last(&self, id: WorkerId) -> bool {
         self.workers.contains_key(&id) && !self.doomed.contains(&id)
+    }
+
+    /// It will last, and wants to.
+    fn stays(&self, id: WorkerId) -> bool {
+        let leaves = |master: &Master| master.links.get(&id).is_some_and(|link| link.leaving);
+        // Without a master, who is found by none ends in time.
+        let has_master = |worker: &Worker| worker.master.is_some() || self.store.lease_names(id);
+        let is_found = self.workers.get(&id).is_some_and(has_master);
+        self.will_last(id) && is_found && !self.masters.values().chain([&self.master]).any(leaves)
     }
 
     fn close(&mut self, ways: &[(Node, Node, bool)], for_ms: u64) {

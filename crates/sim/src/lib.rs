@@ -9,24 +9,32 @@
 //! - `message`, `network`, `store`: what is between processes. `worker`, `master`: the processes.
 //! - `durable`: what a master does beside running intervals where another may take over: lease, epoch, progress log,
 //!   manifests, outputs. What decides in it is `cutwater_core::progress`; the rest does what `cutwater`'s runtime does.
+//! - `clients`: what sends records, how workers take them in, and how they come into intervals. What decides in it is
+//!   `cutwater_core::clients`.
 //! - `faults`: what goes wrong. `invariants`: what must hold all the same.
 //! - `simulation`: the clock, and everything that will happen.
 //! - `load`: how much of a core the scheduler takes when there are a thousand workers.
 //!
 //! # What is simulated
-//! A cluster is set up in one of three [ways](Setting). In two there is one master that never fails. In the third there
+//! A cluster is set up in one of some [ways](Setting). In two there is one master that never fails. In the third there
 //! are two processes that want to be master, and others started in their places when they end: they die, alone or with
 //! their machines; they are stopped and go on; they are cut off from workers, from the store, or from both, one way or
 //! both ways; the store fails, answers that it failed when it did not, and is left with torn objects. Workers outlive
 //! their masters, join the next, and say what they hold. Each master keeps what it has received itself and writes it down
 //! with the interval; outputs go to a sink in the store, which is fenced by epochs.
 //!
+//! There may be clients, too: they send batches to workers, which hand them to a second one, and acknowledge. They send
+//! again what was not acknowledged, to another worker, when one dies, is cut off or is silent. Of what was acknowledged one
+//! holder is left by whatever goes wrong; then it must be in one interval, once. Where masters take over from each other,
+//! clients send to workers that the lease names, so that the next master finds them, and what is lost with workers that no
+//! master has found is counted apart; this does not hold for all seeds yet.
+//!
 //! Every [plant](Plant) is something done wrong on purpose, so that an invariant can be seen to object.
 //!
 //! # What is not
-//! Records of clients, which workers receive and replicate among themselves: what that takes is in `cutwater`'s runtime,
-//! not in `core`. Intervals that fail and are set aside. Names of workers are given by the simulation, not by masters.
+//! Intervals that fail and are set aside. Names of workers are given by the simulation, not by masters.
 
+mod clients;
 mod description;
 mod dice;
 mod durable;

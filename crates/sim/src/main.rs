@@ -37,14 +37,26 @@ enum Cluster {
     MasterHolds,
     /// Masters that die, are stopped and are cut off from their workers and from the store, where others take over.
     Standby,
+    /// One master that never fails, and clients that send records to workers.
+    Clients,
+    /// Clients where masters take over from each other. It finds what is not mended yet (`ARCHITECTURE`), and is run if it
+    /// is chosen only.
+    StandbyClients,
 }
 
 impl Cluster {
+    /// Whether all that it finds is mended.
+    fn is_usual(self) -> bool {
+        self != Self::StandbyClients
+    }
+
     fn setting(self) -> Setting {
         match self {
             Self::OneMaster => Setting::default(),
             Self::MasterHolds => Setting { master_holds: true, ..Setting::default() },
             Self::Standby => Setting { takeovers: true, ..Setting::default() },
+            Self::Clients => Setting { clients: true, ..Setting::default() },
+            Self::StandbyClients => Setting { takeovers: true, clients: true, ..Setting::default() },
         }
     }
 }
@@ -55,7 +67,8 @@ fn main() -> ExitCode {
         println!("{}", load::measure(&load::Shape::default()));
         return ExitCode::SUCCESS;
     }
-    let clusters = cluster.map_or_else(|| Cluster::value_variants().to_vec(), |cluster| vec![cluster]);
+    let usual = || Cluster::value_variants().iter().copied().filter(|cluster| cluster.is_usual()).collect();
+    let clusters: Vec<Cluster> = cluster.map_or_else(usual, |cluster| vec![cluster]);
     let mut all_hold = true;
     for cluster in clusters {
         let name = cluster.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -67,12 +80,13 @@ fn main() -> ExitCode {
             continue;
         }
         let mut failed = 0u64;
-        let (mut intervals, mut events, mut masters) = (0u64, 0u64, 0u64);
+        let (mut intervals, mut events, mut masters, mut given_up) = (0u64, 0u64, 0u64, 0u64);
         for seed in seed..seed.saturating_add(seeds) {
             let outcome = run(seed, false);
             intervals += outcome.intervals;
             events += outcome.events;
             masters += outcome.masters;
+            given_up += outcome.given_up;
             let again = meta.then(|| run(seed, false));
             if let Some(why) = fault(&outcome, again.as_ref()) {
                 failed += 1;
@@ -82,7 +96,7 @@ fn main() -> ExitCode {
             }
         }
         println!(
-            "{name}: {seeds} seeds, {intervals} intervals, {events} events, {masters} masters: {failed} seeds failed"
+            "{name}: {seeds} seeds, {intervals} intervals, {events} events, {masters} masters, {given_up} batches lost with workers that no master found: {failed} seeds failed"
         );
         all_hold &= failed == 0;
     }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use cutwater_core::{
-    Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Scheduler, StageId, Task, TaskError,
+    Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Scheduler, Split, StageId, Task, TaskError,
     Whereabouts, WorkerId, limits,
 };
 
 use crate::{
-    description::{Description, Plan, reading},
+    clients::FromClients,
+    description::{Description, Plan, blocks_of, reading},
     durable::{Durable, Phase},
     message::{Ran, ToMaster, ToWorker},
     network::{MasterId, Node},
@@ -40,7 +41,9 @@ pub struct Master {
     pub holding: BTreeMap<BlockId, Holding>,
     turn: usize,
     /// What was received of each interval that is not over, source by source.
-    pub received: BTreeMap<u64, Vec<Vec<BlockId>>>,
+    pub received: BTreeMap<u64, Vec<Vec<Split>>>,
+    /// What it has of clients.
+    pub clients: FromClients,
     /// What this process has received itself and holds.
     pub own: BTreeMap<BlockId, u64>,
     /// The next interval to run, and the first that is not over.
@@ -83,7 +86,8 @@ pub struct Wanted {
 }
 
 impl Master {
-    pub fn new(id: MasterId, durable: Durable) -> Self {
+    pub fn new(id: MasterId, durable: Durable, clients: Option<u32>) -> Self {
+        let clients = FromClients::new(clients);
         let (described, untold, scheduler, links, holding) = Default::default();
         let (turn, received, own, next, first_open, recorded, recording) = Default::default();
         let (jobs, accepted, results, stages, located, holders) = Default::default();
@@ -98,6 +102,7 @@ impl Master {
             holding,
             turn,
             received,
+            clients,
             own,
             next,
             first_open,
@@ -196,7 +201,8 @@ impl Simulation {
                         && (self.master.durable.phase < Phase::Running
                             || holders.any(|holder| *holder != worker));
                     if self.reference.knows(block) && !is_held {
-                        let checked = self.invariants.needed.dropped(block, self.master.horizon);
+                        let interval = self.master.clients.interval_of(block);
+                        let checked = self.invariants.needed.dropped(block, interval, self.master.horizon);
                         self.check(checked);
                     }
                 }
@@ -208,6 +214,7 @@ impl Simulation {
             Command::CopyBlocks { to: WorkerId::MASTER, .. } => {
                 self.check(Err("the master is to copy blocks, and is no worker".to_owned()));
             }
+            Command::CopyBlocks { .. } if self.setting.plant == Some(Plant::CopiesNothing) => {}
             Command::CopyBlocks { from, to, blocks } => self.tell_worker(to, ToWorker::Copy { from, blocks }),
             Command::ReleaseWorker { worker } => {
                 // What it has not said that it holds is waited for, and is given to another.
@@ -248,10 +255,16 @@ impl Simulation {
                 return;
             }
             self.log.say(now_ms, format_args!("{id} joins {}", self.master.id));
+            self.meets_peers(id);
             self.master.links.insert(id, Link { heard_ms: now_ms, ..Link::default() });
+            self.share_receiving();
             self.step(Event::WorkerJoined { worker: id, slots });
             self.hold_more();
             return self.have_come();
+        }
+        if let ToMaster::Copied(blocks) | ToMaster::NotCopied(blocks) = &message {
+            let what = if matches!(message, ToMaster::Copied(_)) { "has copied" } else { "has not copied" };
+            self.log.say(now_ms, format_args!("{id} {what} {blocks:?}"));
         }
         // Whoever is lost is not heard any more, whatever is still on its way.
         let Some(link) = self.master.links.get_mut(&id) else { return };
@@ -289,24 +302,30 @@ impl Simulation {
             }
             ToMaster::Copied(blocks) => {
                 blocks.iter().for_each(|block| self.holds(id, *block));
+                self.master.clients.reception.copied(id, &blocks);
                 self.step(Event::BlocksCopied { worker: id, blocks });
             }
             ToMaster::NotCopied(blocks) => self.step(Event::CopyFailed { worker: id, blocks }),
             ToMaster::Saved { file, partition } => self.saved(file, partition),
+            ToMaster::Reported(request, report) => self.reported(id, request, report),
             ToMaster::Holds(blocks) => self.still_holds(id, blocks),
             ToMaster::Draining => {
                 link.leaving = true;
+                self.wants_to_leave(id);
                 self.drain_ready();
             }
         }
     }
 
     /// The scheduler hears that a worker wants to leave when it knows all that the worker holds.
-    fn drain_ready(&mut self) {
+    pub(crate) fn drain_ready(&mut self) {
         let waits = |id: &WorkerId| self.master.holding.values().any(|holding| holding.asked.contains(id));
         let leaving = self.master.links.iter().filter(|(_, link)| link.leaving && !link.draining);
         let ready: Vec<WorkerId> = leaving.map(|(id, _)| *id).filter(|id| !waits(id)).collect();
         for id in ready {
+            if !self.master.clients.reception.may_leave(id) {
+                continue;
+            }
             if let Some(link) = self.master.links.get_mut(&id) {
                 link.draining = true;
             }
@@ -317,7 +336,11 @@ impl Simulation {
 
     pub(crate) fn holds(&mut self, id: WorkerId, block: BlockId) {
         // What was let go meanwhile is dropped again.
-        if interval_of_block(&block).is_some_and(|interval| interval >= self.master.horizon) {
+        let is_wanted = match self.master.clients.interval_of(&block) {
+            Some(interval) => interval >= self.master.horizon,
+            None => matches!(block, BlockId::Input { .. }),
+        };
+        if is_wanted {
             self.master.holders.entry(block).or_default().insert(id);
         }
     }
@@ -337,6 +360,7 @@ impl Simulation {
             holding.held.remove(&id);
         }
         self.step(Event::WorkerLost { worker: id });
+        self.receiver_is_lost(id);
         self.hold_more();
         // If it lives, it learns that it is not wanted any more.
         let me = self.master.id;
@@ -347,7 +371,7 @@ impl Simulation {
     /// The master is one more that holds blocks; it is no worker, and nothing that happens to those happens to it.
     pub(crate) fn let_master_hold(&mut self) {
         if !self.setting.is_durable() {
-            self.workers.insert(WorkerId::MASTER, Worker::new(0, self.master.id, 0));
+            self.workers.insert(WorkerId::MASTER, Worker::new(WorkerId::MASTER, 0, self.master.id, 0));
         }
         self.master.links.insert(WorkerId::MASTER, Link::default());
         self.step(Event::WorkerJoined { worker: WorkerId::MASTER, slots: 0 });
@@ -355,21 +379,29 @@ impl Simulation {
 
     /// Records of the next interval have arrived from outside.
     pub(crate) fn receive(&mut self, interval: u64) {
+        if self.cuts_later(interval) {
+            return;
+        }
         let mut received = Vec::new();
         let first =
             if self.setting.plant == Some(Plant::SharesBlockNames) { 0 } else { self.master.first_name() };
         for source in 0..self.program.sources {
+            if Some(source) == self.program.clients {
+                received.push(Vec::new());
+                continue;
+            }
             let blocks = self.dice.below(4);
             let block = |n| BlockId::Input { source, sequence: first + interval * BLOCKS + n };
-            received.push((0..blocks).map(block).collect::<Vec<_>>());
+            let split = |n| Split { blocks: vec![block(n)], ..Split::default() };
+            received.push((0..blocks).map(split).collect::<Vec<_>>());
         }
-        for block in received.iter().flatten() {
+        for block in blocks_of(&received) {
             self.master.holding.insert(*block, Holding::default());
         }
         let by = self.master.id.0;
         let content = |block: &BlockId| (*block, program::received(block, by));
-        let contents: Vec<(BlockId, u64)> = received.iter().flatten().map(content).collect();
-        self.master.received.insert(interval, received);
+        let contents: Vec<(BlockId, u64)> = blocks_of(&received).map(content).collect();
+        self.cut(interval, received);
         self.hold_myself(contents);
         self.hold_more();
     }
@@ -411,9 +443,8 @@ impl Simulation {
             self.tell_worker(id, ToWorker::Hold(block, value));
         }
         self.master.holding.retain(|_, holding| !holding.asked.is_empty() || holding.held.is_empty());
-        let complete = |blocks: &Vec<Vec<BlockId>>| {
-            blocks.iter().flatten().all(|block| !self.master.holding.contains_key(block))
-        };
+        let complete =
+            |input: &Vec<Vec<Split>>| blocks_of(input).all(|block| !self.master.holding.contains_key(block));
         let ready: Vec<u64> = self
             .master
             .received
@@ -446,8 +477,10 @@ impl Simulation {
 
     /// It is, where nothing but the master's own memory could forget it.
     pub(crate) fn recorded(&mut self, interval: u64) {
-        let checked = self.invariants.inputs.recorded(interval, &self.master.received[&interval]);
-        self.check(checked);
+        let received = self.master.received[&interval].clone();
+        let checked = self.invariants.inputs.recorded(interval, &received);
+        let counted = self.is_counted(interval, &received);
+        self.check(checked.and(counted));
         self.may_run(interval);
     }
 
@@ -467,21 +500,26 @@ impl Simulation {
             let received = &self.master.received[&interval];
             let checked = self.invariants.inputs.submitted(interval, received);
             if !self.setting.is_durable() {
-                self.reference.take(&self.program, received, |block| program::received(block, 0));
+                let parts = self.clients.parts(received);
+                let holding = |block: &BlockId| {
+                    parts.get(block).copied().unwrap_or_else(|| program::received(block, 0))
+                };
+                self.reference.take(&self.program, received, holding);
             }
             let mut datasets = std::mem::take(&mut self.master.untold);
             datasets.extend(self.master.described.describe(&self.program, interval, received));
             self.check(checked);
             let wanted: Vec<Made> = self.program.wanted(interval).collect();
-            for (n, what) in (0..).zip(wanted) {
-                let (job, target) = (
-                    JobId(self.master.first_name() + interval * BLOCKS + n),
-                    self.master.described.name(what),
-                );
+            let job = |n| JobId(self.master.first_name() + interval * BLOCKS + n);
+            let jobs: Vec<(JobId, Made)> = (0..).map(job).zip(wanted).collect();
+            // All of them first: one of nothing is finished at once.
+            let horizon = self.master.horizon;
+            let wanted = |what: Made| Wanted { interval, horizon, target: what };
+            self.master.jobs.extend(jobs.iter().map(|(job, what)| (*job, wanted(*what))));
+            for (job, what) in jobs {
+                let target = self.master.described.name(what);
                 self.log.say(self.now_ms, format_args!("{job} wants {target}"));
                 self.invariants.outputs.submitted(self.master.id, job);
-                let horizon = self.master.horizon;
-                self.master.jobs.insert(job, Wanted { interval, horizon, target: what });
                 self.step(Event::JobSubmitted { job, datasets: datasets.clone(), target });
             }
         }
@@ -490,8 +528,8 @@ impl Simulation {
     /// Whether what was received of an interval and of those before is held as it should be. Of those of another master it
     /// may not be yet.
     fn is_held(&self, interval: u64) -> bool {
-        let blocks = self.master.received.range(..=interval).flat_map(|(_, blocks)| blocks.iter().flatten());
-        blocks.into_iter().all(|block| !self.master.holding.contains_key(block))
+        let mut blocks = self.master.received.range(..=interval).flat_map(|(_, input)| blocks_of(input));
+        blocks.all(|block| !self.master.holding.contains_key(block))
     }
 
     fn interval_ends(&mut self, interval: u64) {
@@ -615,14 +653,26 @@ impl Simulation {
         datasets.extend(self.master.described.called_before(intervals.end));
         let mut blocks = Vec::new();
         for interval in intervals.clone() {
-            blocks.extend(self.master.received.remove(&interval).into_iter().flatten().flatten());
+            let received = self.master.received.remove(&interval).unwrap_or_default();
+            blocks.extend(blocks_of(&received).copied());
         }
-        self.master.holders.retain(|block, _| {
-            interval_of_block(block).is_none_or(|interval| !intervals.contains(&interval))
+        let Master { holders, clients, .. } = &mut self.master;
+        holders.retain(|block, _| {
+            clients.interval_of(block).is_none_or(|interval| !intervals.contains(&interval))
         });
+        clients.forget(&intervals);
         self.use_no_longer(&datasets);
         self.step(Event::Forgotten { datasets });
         self.step(Event::InputsReleased { blocks });
+    }
+
+    /// The first interval of which what clients sent may be needed.
+    pub(crate) fn needed_of_clients(&self) -> u64 {
+        let runs = match self.setting.takeovers {
+            true => self.master_to_join().and_then(|master| self.master_of(master)),
+            false => Some(&self.master),
+        };
+        runs.map_or(0, |master| master.horizon)
     }
 
     /// Who is known to hold each of the received blocks that are needed and that this worker holds.
@@ -630,7 +680,7 @@ impl Simulation {
         let blocks = self.workers.get(&id).into_iter().flat_map(|worker| worker.blocks.keys());
         let needed = |block: &&BlockId| {
             matches!(block, BlockId::Input { .. })
-                && interval_of_block(block).is_some_and(|interval| interval >= self.master.horizon)
+                && self.master.clients.interval_of(block).is_some_and(|it| it >= self.master.horizon)
                 // What a master before has received and not written down is in no interval.
                 && (!self.setting.takeovers || self.reference.knows(block))
         };

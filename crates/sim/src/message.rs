@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use cutwater_core::{Attempt, BlockId, DatasetId, Task, TaskError, WorkerId};
+use cutwater_core::{
+    Attempt, BlockId, DatasetId, Task, TaskError, WorkerId,
+    clients::{BlocksReport, Entry, Say},
+};
 
 use crate::{description::Plan, store::File};
 
@@ -21,6 +24,10 @@ pub enum ToWorker {
     Drop(Vec<BlockId>),
     /// A partition of state to write to the store.
     Save { dataset: DatasetId, partition: u32, epoch: u64 },
+    /// What concerns records of clients.
+    Clients(Say),
+    /// Other workers there are.
+    Peers(Vec<WorkerId>),
     /// Nothing.
     Ping,
     /// The worker may leave.
@@ -46,6 +53,8 @@ pub enum ToMaster {
         file: File,
         partition: u32,
     },
+    /// The answer to a request for blocks of clients.
+    Reported(u64, BlocksReport),
     Draining,
     Ping,
 }
@@ -61,6 +70,45 @@ pub struct Ran {
 /// Between workers.
 #[derive(Clone, Debug)]
 pub enum Between {
-    Fetch { request: u64, blocks: Vec<BlockId> },
-    Fetched { request: u64, values: Vec<Option<u64>> },
+    Fetch {
+        request: u64,
+        blocks: Vec<BlockId>,
+    },
+    Fetched {
+        request: u64,
+        values: Vec<Option<u64>>,
+    },
+    /// Over the connection of that number, by which one worker has another hold replicas.
+    Replicas(u64, Replicas),
+}
+
+/// Between a worker that receives and the one that holds replicas.
+#[derive(Clone, Debug)]
+pub enum Replicas {
+    Connect,
+    Connected,
+    Entry(Entry<u64>),
+    Held(u64),
+    Ping,
+    /// The connection has ended.
+    Ended,
+}
+
+/// From a client, over the connection of that number.
+#[derive(Clone, Debug)]
+pub enum FromClient {
+    Connect,
+    Batch(u64),
+    Ping,
+}
+
+/// To a client.
+#[derive(Clone, Debug)]
+pub enum ToClient {
+    Welcome,
+    /// That batch and all before.
+    Acknowledged(u64),
+    Ping,
+    /// The connection has ended.
+    Ended,
 }

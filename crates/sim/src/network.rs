@@ -26,6 +26,8 @@ pub enum Node {
     Worker(WorkerId),
     /// The store.
     Store,
+    /// A client.
+    Client(u32),
 }
 
 /// How long messages take, and which ways are closed.

@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use cutwater_core::{BlockId, DatasetId};
+use cutwater_core::{BlockId, ClientId, DatasetId};
 
 use crate::dice::Dice;
 
@@ -33,6 +33,8 @@ pub struct Program {
     outputs: Vec<usize>,
     /// How many sources receive.
     pub sources: u32,
+    /// The one of them that clients send to.
+    pub clients: Option<u32>,
 }
 
 /// What a dataset is, whatever a master calls it: the stream and the interval that it is of, and whether it is split
@@ -70,7 +72,16 @@ impl Program {
         }
         outputs.sort_unstable();
         outputs.dedup();
-        Self { streams, keeps, outputs, sources }
+        Self { streams, keeps, outputs, sources, clients: None }
+    }
+
+    /// The same, and of what clients send there is a state.
+    pub fn with_clients(mut self) -> Self {
+        let (source, of) = (self.sources, self.streams.len());
+        self.streams.extend([Stream::Received { source }, Stream::State { of, partitions: 2 }]);
+        self.keeps.extend([false, true]);
+        self.outputs.push(of + 1);
+        Self { sources: source + 1, clients: Some(source), ..self }
     }
 
     /// How many intervals before an interval it may still look at, besides its state.
@@ -135,6 +146,16 @@ pub fn interval_of(id: DatasetId) -> u64 {
 /// What a received block holds. Two masters may have received different things under one name.
 pub fn received(block: &BlockId, by: u32) -> u64 {
     if by == 0 { hash(block) } else { hash(&(block, by)) }
+}
+
+/// What a batch holds.
+pub fn batch(client: ClientId, sequence: u64) -> u64 {
+    hash(&(client, sequence))
+}
+
+/// What batches are together.
+pub fn batches(of: &[u64]) -> u64 {
+    hash(&of)
 }
 
 /// What a partition holds that is made from those.

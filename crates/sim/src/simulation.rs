@@ -7,14 +7,15 @@ use std::{
 use cutwater_core::{Attempt, BlockId, Event, JobId, WorkerId, limits};
 
 use crate::{
-    description::Reference,
+    clients::Clients,
+    description::{Reference, blocks_of},
     dice::Dice,
     durable::{Durable, Phase},
     faults::Fault,
     invariants::Invariants,
     log::Log,
     master::{Master, Wanted},
-    message::{Between, ToMaster, ToWorker},
+    message::{Between, FromClient, ToClient, ToMaster, ToWorker},
     network::{MasterId, Network, Node},
     program::{Made, Program},
     store::{Answer, Careless, File, Request, Store},
@@ -45,6 +46,7 @@ pub struct Simulation {
     pub(crate) store: Store,
     pub(crate) program: Program,
     pub(crate) reference: Reference,
+    pub(crate) clients: Clients,
     /// The master whose turn it is. The others are among `masters`.
     pub(crate) master: Master,
     pub(crate) masters: BTreeMap<MasterId, Master>,
@@ -75,6 +77,9 @@ pub struct Simulation {
     violation: Option<String>,
 }
 
+/// Intervals that what clients hold back fills at most, a batch for each if need be.
+const INTERVALS_OF_THE_REST_MAX: u64 = 40;
+
 /// How many masters there are, or would-be ones, where there may be more than one.
 const MASTERS: u32 = 2;
 
@@ -84,6 +89,14 @@ pub(crate) enum What {
     ToWorker(MasterId, WorkerId, ToWorker),
     ToMaster(WorkerId, MasterId, ToMaster),
     Between(WorkerId, WorkerId, Between),
+    /// Over the connection of that number.
+    ToReceiver(u32, WorkerId, u64, FromClient),
+    ToClient(WorkerId, u32, u64, ToClient),
+    ClientSends(u32),
+    ClientConnects(u32),
+    /// A worker that was to hold replicas has not answered.
+    ConnectLate(WorkerId, u64),
+    SeekHolder(WorkerId),
     /// The master hears that a connection has ended.
     Closed(WorkerId, MasterId),
     /// A worker hears it.
@@ -161,6 +174,8 @@ pub struct Setting {
     /// What the program does is written down, and another master takes over when one is gone. It holds what it has
     /// received, too.
     pub takeovers: bool,
+    /// Clients send records to workers.
+    pub clients: bool,
     /// Something that is done wrong on purpose.
     pub plant: Option<Plant>,
 }
@@ -199,6 +214,16 @@ pub enum Plant {
     KeepsAttempts,
     /// Received blocks that workers hold from the time with another master stay.
     KeepsWhatNobodyReads,
+    /// A worker tells a client that a batch is safe as soon as it has it itself.
+    AcknowledgesAtOnce,
+    /// What clients send again counts again.
+    ForgetsWhatItCounted,
+    /// Received blocks that too few hold are not copied to others.
+    CopiesNothing,
+    /// A worker that wants to leave is not asked what it has received.
+    LetsGoUnasked,
+    /// A worker does not tell another master what it has reported for workers that were lost.
+    ForgetsReports,
 }
 
 impl Setting {
@@ -229,6 +254,8 @@ pub struct Outcome {
     pub events: u64,
     /// How many masters there were, one after the other or thinking so.
     pub masters: u64,
+    /// How many batches were acknowledged, and lost with workers that no master has found.
+    pub given_up: u64,
 }
 
 impl fmt::Display for Outcome {
@@ -252,6 +279,7 @@ impl Simulation {
     pub fn run_in(setting: Setting, seed: u64, print: bool) -> Outcome {
         let mut dice = Dice::new(seed);
         let program = Program::draw(&mut dice);
+        let program = if setting.clients { program.with_clients() } else { program };
         let (ahead, intervals) = (dice.between(1..4), dice.between(8..20));
         let log = Log::new(print);
         let mut simulation = Self {
@@ -263,9 +291,10 @@ impl Simulation {
             network: Network::default(),
             held_back: BTreeMap::new(),
             store: Store::default(),
-            program,
             reference: Reference::default(),
-            master: Master::new(MasterId(0), Durable::default()),
+            master: Master::new(MasterId(0), Durable::default(), program.clients),
+            clients: Clients::default(),
+            program,
             masters: BTreeMap::new(),
             next_master: 1,
             claims: 0,
@@ -294,6 +323,7 @@ impl Simulation {
             intervals,
             events: simulation.scheduled,
             masters: simulation.claims.max(1),
+            given_up: simulation.invariants.records.given_up(),
         }
     }
 
@@ -304,6 +334,10 @@ impl Simulation {
         if self.setting.master_holds {
             self.let_master_hold();
         }
+        if !self.setting.takeovers {
+            self.take_from_clients();
+        }
+        self.start_clients();
         for _ in 0..self.dice.between(2..5) {
             self.start_worker();
         }
@@ -320,9 +354,11 @@ impl Simulation {
         self.pass(|sim| sim.now_ms >= faults_end_ms);
         self.end_faults();
         self.pass(Self::is_done);
+        self.take_the_rest();
         // Then all is quiet: whoever was slow is forgiven, whoever wants to leave has left.
         let quiet_ms = self.now_ms + limits::AVOIDED_MS_MAX + limits::DRAIN_MS_MAX;
         self.pass(|sim| sim.now_ms >= quiet_ms);
+        self.all_is_held();
         if self.setting.takeovers {
             self.turn_to_the_last();
         }
@@ -347,6 +383,59 @@ impl Simulation {
             return self.store.committed() >= self.intervals;
         }
         self.master.first_open >= self.intervals
+    }
+
+    /// What clients have sent after the last interval is in one more, once whoever was cut off is back.
+    fn take_the_rest(&mut self) {
+        if self.program.clients.is_none() || self.violation.is_some() {
+            return;
+        }
+        let back_ms = self.now_ms + limits::DRAIN_MS_MAX + 2 * limits::SILENCE_MS_MAX;
+        self.pass(|sim| sim.now_ms >= back_ms);
+        // Clients may wait for room, which there is once what came before is in an interval.
+        for _ in 0..INTERVALS_OF_THE_REST_MAX {
+            let is_sent = self.clients.all.iter().all(|client| client.pending.is_empty());
+            self.one_more_interval();
+            if is_sent || self.violation.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn one_more_interval(&mut self) {
+        self.intervals += 1;
+        self.invariants.progress.interval_ended(self.now_ms);
+        match (self.setting.takeovers, self.master_to_join()) {
+            (true, Some(master)) => self.at(self.now_ms, What::Due(master)),
+            _ => self.at(self.now_ms, What::Receive(self.intervals - 1)),
+        }
+        self.pass(Self::is_done);
+    }
+
+    /// All that was acknowledged is in an interval, and what may be needed of it is held by two.
+    fn all_is_held(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        if let Some(client) = self.clients.all.iter().find(|client| !client.pending.is_empty()) {
+            self.check(Err(format!("{} waits for ever", client.id())));
+        }
+        let checked = self.invariants.records.all_counted();
+        self.check(checked);
+        let runs = if self.setting.takeovers { self.master_to_join() } else { Some(self.master.id) };
+        let Some(master) = runs.and_then(|id| self.master_of(id)) else { return };
+        let workers: Vec<&Worker> =
+            self.workers.iter().filter(|(id, _)| **id != WorkerId::MASTER).map(|it| it.1).collect();
+        let blocks: BTreeSet<BlockId> =
+            master.received.values().flat_map(|input| blocks_of(input)).copied().collect();
+        let mut held = blocks.iter().map(|block| {
+            let holders = workers.iter().filter(|worker| worker.blocks.contains_key(block)).count();
+            self.invariants.two_hold_it.is_held(block, holders, workers.len())
+        });
+        let checked = held.find(Result::is_err).filter(|_| !self.invariants.needed.may_be_lost());
+        let checked = checked.unwrap_or(Ok(()));
+        drop(held);
+        self.check(checked);
     }
 
     /// It is the turn of the master that runs the program in the end.
@@ -422,6 +511,12 @@ impl Simulation {
             What::ToWorker(from, id, message) => self.worker_hears(from, id, message),
             What::ToMaster(id, _, message) => self.master_hears(id, message),
             What::Between(from, to, message) => self.hears_between(from, to, message),
+            What::ToReceiver(client, id, nth, message) => self.receiver_hears(client, id, nth, message),
+            What::ToClient(_, client, nth, message) => self.client_hears(client, nth, message),
+            What::ClientSends(client) => self.client_sends(client),
+            What::ClientConnects(client) => self.client_connects(client),
+            What::ConnectLate(id, nth) => self.connect_is_late(id, nth),
+            What::SeekHolder(id) => self.seek_holder(id),
             What::Closed(id, _) => self.lost(id),
             What::Ended(master, id) => self.connection_ends(master, id),
             What::Call(master, id) => self.called(master, id),
@@ -448,7 +543,7 @@ impl Simulation {
             What::Beat => self.beat(),
             What::Fault => {
                 if self.faults_last {
-                    let fault = Fault::draw(&mut self.dice, self.setting.takeovers);
+                    let fault = Fault::draw(&mut self.dice, self.setting);
                     self.strike(fault);
                     let next_ms = self.now_ms + self.dice.between(100..900);
                     self.at(next_ms, What::Fault);
@@ -533,7 +628,12 @@ impl Simulation {
     pub(crate) fn open(&mut self, from: Node, to: Node) {
         self.network.open(from, to);
         for what in self.held_back.remove(&(from, to)).unwrap_or_default() {
-            self.send(from, to, what);
+            match self.setting.clients {
+                // Before whatever was sent later and is on its way.
+                true => self.happens(what),
+                // As it was when seeds were drawn that have found something. Nothing they say depends on it.
+                false => self.send(from, to, what),
+            }
         }
     }
 
@@ -546,7 +646,7 @@ impl Simulation {
         self.next_worker += 1;
         let slots = self.dice.between(1..4) as u32;
         let master = self.master_to_join().unwrap_or(self.master.id);
-        self.workers.insert(id, Worker::new(slots as usize, master, self.now_ms));
+        self.workers.insert(id, Worker::new(id, slots as usize, master, self.now_ms));
         match self.setting.takeovers {
             true => self.joins(id, master),
             false => self.tell_master(id, ToMaster::Joined { slots }),
@@ -557,6 +657,7 @@ impl Simulation {
     pub(crate) fn ends(&mut self, id: WorkerId, why: &str) {
         if let Some(worker) = self.workers.remove(&id) {
             self.log.say(self.now_ms, format_args!("{id} {why}"));
+            self.inbox_ends(id, &worker.inbox);
             if let Some(master) = worker.master {
                 self.send(Node::Worker(id), Node::Master(master), What::Closed(id, master));
             }
@@ -569,7 +670,11 @@ impl Simulation {
         let now_ms = self.now_ms;
         let silent = |heard_ms: u64| now_ms - heard_ms > limits::SILENCE_MS_MAX;
         let ids: Vec<WorkerId> = self.workers.keys().copied().filter(|id| *id != WorkerId::MASTER).collect();
+        self.clients_beat();
         for id in ids {
+            if self.setting.clients {
+                self.inbox_beats(id);
+            }
             let hears = self.workers.get(&id).filter(|worker| worker.master.is_some());
             match hears.map(|worker| silent(worker.heard_ms)) {
                 None => {}
@@ -697,6 +802,8 @@ fn way(what: &What) -> Option<(Node, Node)> {
             Some((Node::Worker(*id), Node::Master(*master)))
         }
         What::Between(from, to, _) => Some((Node::Worker(*from), Node::Worker(*to))),
+        What::ToReceiver(client, id, ..) => Some((Node::Client(*client), Node::Worker(*id))),
+        What::ToClient(id, client, ..) => Some((Node::Worker(*id), Node::Client(*client))),
         What::Asked(master, ..) => Some((Node::Master(*master), Node::Store)),
         What::Answered(master, ..) => Some((Node::Store, Node::Master(*master))),
         _ => None,

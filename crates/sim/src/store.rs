@@ -229,6 +229,16 @@ impl Store {
         self.objects.get(&name)
     }
 
+    /// Whether whoever takes over next finds the worker.
+    pub fn lease_names(&self, id: WorkerId) -> bool {
+        let mut leases = self.objects.range(Name::Lease(0)..=Name::Lease(u64::MAX)).rev();
+        let readable = leases.find_map(|(_, object)| match object {
+            Object::Lease(lease) => Some(lease),
+            _ => None,
+        });
+        readable.is_some_and(|lease| lease.workers.contains(&id))
+    }
+
     /// How many intervals are committed.
     pub fn committed(&self) -> u64 {
         self.sink.committed

@@ -8,6 +8,7 @@ use std::{
 use cutwater_core::{Attempt, BlockId, Dataset, DatasetId, Parent, Shape, Task, TaskError, WorkerId};
 
 use crate::{
+    clients::{Clients, Inbox},
     description::{Plan, file_of},
     message::{Between, Ran, ToMaster, ToWorker},
     network::{MasterId, Node},
@@ -38,6 +39,8 @@ pub struct Worker {
     ready: VecDeque<Attempt>,
     running: BTreeSet<Attempt>,
     requests: BTreeMap<u64, Request>,
+    /// What it receives from clients.
+    pub inbox: Inbox,
 }
 
 struct Order {
@@ -60,7 +63,7 @@ struct Request {
 }
 
 impl Worker {
-    pub fn new(slots: usize, master: MasterId, now_ms: u64) -> Self {
+    pub fn new(id: WorkerId, slots: usize, master: MasterId, now_ms: u64) -> Self {
         Self {
             slots,
             slow: 1,
@@ -74,6 +77,7 @@ impl Worker {
             ready: VecDeque::new(),
             running: BTreeSet::new(),
             requests: BTreeMap::new(),
+            inbox: Inbox::new(id),
         }
     }
 
@@ -83,6 +87,7 @@ impl Worker {
         self.ready.clear();
         self.orders.retain(|attempt, _| self.running.contains(attempt));
         self.orders.values_mut().for_each(|order| order.abandoned = true);
+        self.inbox.own.begin_anew();
     }
 
     /// What runs on it.
@@ -129,6 +134,8 @@ impl Simulation {
                     self.at(now_ms + took_ms, What::Written { worker: id, file, partition, value });
                 }
             }
+            ToWorker::Clients(say) => self.told_of_clients(id, say),
+            ToWorker::Peers(peers) => self.note_peers(id, peers),
             ToWorker::Stop => self.ends(id, "is told that it may leave"),
         }
     }
@@ -186,6 +193,7 @@ impl Simulation {
                     What::Between(id, from, Between::Fetched { request, values }),
                 );
             }
+            Between::Replicas(nth, replicas) => self.hears_of_replicas(from, id, nth, replicas),
             Between::Fetched { request, values } => {
                 let Some(worker) = self.workers.get_mut(&id) else { return };
                 let Some(Request { from, blocks, attempt }) = worker.requests.remove(&request) else {
@@ -301,7 +309,7 @@ impl Simulation {
         } else if fails {
             Err(TaskError::External { operator: "a task".into(), message: "the disk is on fire".into() })
         } else {
-            let run = Run { id, worker, order: &order, store: &self.store };
+            let run = Run { id, worker, order: &order, store: &self.store, clients: &self.clients };
             run.whole().map(|(value, stored, read)| {
                 let names = stored.keys().copied().collect();
                 worker.blocks.extend(stored);
@@ -323,6 +331,7 @@ struct Run<'a> {
     worker: &'a Worker,
     order: &'a Order,
     store: &'a Store,
+    clients: &'a Clients,
 }
 
 type Stored = BTreeMap<BlockId, u64>;
@@ -364,36 +373,40 @@ impl Run<'_> {
             return Err(self.missing(own));
         }
         let split = dataset.splits.get(partition as usize);
-        let value = if let Some(split) = split.filter(|split| !split.place.is_empty()) {
-            let damaged = || TaskError::Internal(format!("the checkpoint of {own} cannot be read"));
-            let file = file_of(&split.place).ok_or_else(damaged)?;
-            self.store.read(file, partition).ok_or_else(damaged)?
-        } else {
-            let mut inputs = Vec::new();
-            for block in split.iter().flat_map(|split| &split.blocks) {
-                inputs.push(self.find(*block).ok_or_else(|| self.missing(*block))?);
-            }
-            for parent in &dataset.parents {
-                let from = parent.dataset();
-                let partitions = known.get(&from).map_or(0, |(_, partitions)| *partitions);
-                match parent {
-                    Parent::Narrow { map, .. } => {
-                        for partition in map.of(partition, partitions) {
-                            inputs.push(self.compute(from, partition, stored, read)?);
-                        }
+        let value =
+            if let Some(split) = split.filter(|split| split.blocks.is_empty() && !split.place.is_empty()) {
+                let damaged = || TaskError::Internal(format!("the checkpoint of {own} cannot be read"));
+                let file = file_of(&split.place).ok_or_else(damaged)?;
+                self.store.read(file, partition).ok_or_else(damaged)?
+            } else {
+                let mut inputs = Vec::new();
+                if let Some(split) = split {
+                    for block in &split.blocks {
+                        let value = self.find(*block).ok_or_else(|| self.missing(*block))?;
+                        inputs.push(self.clients.part(value, &split.place));
                     }
-                    Parent::Shuffle { .. } => {
-                        for map in 0..partitions {
-                            let piece = BlockId::Piece { dataset: from, map, reduce: partition };
-                            inputs.push(self.find(piece).ok_or_else(|| self.missing(piece))?);
+                }
+                for parent in &dataset.parents {
+                    let from = parent.dataset();
+                    let partitions = known.get(&from).map_or(0, |(_, partitions)| *partitions);
+                    match parent {
+                        Parent::Narrow { map, .. } => {
+                            for partition in map.of(partition, partitions) {
+                                inputs.push(self.compute(from, partition, stored, read)?);
+                            }
+                        }
+                        Parent::Shuffle { .. } => {
+                            for map in 0..partitions {
+                                let piece = BlockId::Piece { dataset: from, map, reduce: partition };
+                                inputs.push(self.find(piece).ok_or_else(|| self.missing(piece))?);
+                            }
                         }
                     }
                 }
-            }
-            *read += inputs.len() as u64;
-            let (what, _) = known.get(&id).copied().ok_or_else(defect)?;
-            program::made(what, partition, &inputs)
-        };
+                *read += inputs.len() as u64;
+                let (what, _) = known.get(&id).copied().ok_or_else(defect)?;
+                program::made(what, partition, &inputs)
+            };
         if keep {
             stored.insert(own, value);
         }

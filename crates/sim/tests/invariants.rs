@@ -3,17 +3,24 @@
 
 use cutwater_sim::{Plant, Setting, Simulation};
 
+const STANDBY: Setting = Setting { takeovers: true, master_holds: false, clients: false, plant: None };
+const CLIENTS: Setting = Setting { takeovers: false, clients: true, ..STANDBY };
+
 /// What is found when `plant` is done wrong.
-fn found(plant: Plant, seed: u64) -> String {
-    let setting = Setting { takeovers: true, plant: Some(plant), ..Setting::default() };
-    let right = Setting { plant: None, ..setting };
+fn found(right: Setting, plant: Plant, seed: u64) -> String {
+    let setting = Setting { plant: Some(plant), ..right };
     assert_eq!(Simulation::run_in(right, seed, false).violation, None, "{plant:?}, seed {seed}, done right");
     Simulation::run_in(setting, seed, false).violation.unwrap_or_default()
 }
 
 #[track_caller]
 fn finds(plant: Plant, seed: u64, what: &str) {
-    let found = found(plant, seed);
+    finds_in(STANDBY, plant, seed, what);
+}
+
+#[track_caller]
+fn finds_in(right: Setting, plant: Plant, seed: u64, what: &str) {
+    let found = found(right, plant, seed);
     assert!(found.contains(what), "{plant:?}, seed {seed}: {found:?}");
 }
 
@@ -53,4 +60,16 @@ fn nothing_needed_is_forgotten() {
 #[test]
 fn slots_are_neither_lost_nor_made() {
     finds(Plant::KeepsAttempts, 1, "attempts and room for");
+}
+
+#[test]
+fn each_acknowledged_record_once() {
+    finds_in(CLIENTS, Plant::AcknowledgesAtOnce, 0, "is acknowledged, and 1 workers have held it");
+    finds_in(CLIENTS, Plant::ForgetsWhatItCounted, 6, "is counted in interval 5, and in interval 11");
+    finds_in(CLIENTS, Plant::LetsGoUnasked, 1960, "was acknowledged, and is in no interval");
+}
+
+#[test]
+fn two_hold_it() {
+    finds_in(CLIENTS, Plant::CopiesNothing, 0, "is held by 1 of 2 workers");
 }

@@ -27,7 +27,7 @@ fn where_the_master_holds_what_it_has_received_every_worker_may_be_lost() {
     }
 }
 
-const STANDBY: Setting = Setting { takeovers: true, master_holds: false, plant: None };
+const STANDBY: Setting = Setting { takeovers: true, master_holds: false, clients: false, plant: None };
 
 /// The same where masters die, are stopped and are cut off, and others take over.
 fn must_hold_with_takeovers(seeds: impl IntoIterator<Item = u64>) {
@@ -41,6 +41,22 @@ fn must_hold_with_takeovers(seeds: impl IntoIterator<Item = u64>) {
 #[test]
 fn whatever_happens_to_masters_each_interval_is_committed_once() {
     must_hold_with_takeovers(0..60);
+}
+
+const CLIENTS: Setting = Setting { takeovers: false, clients: true, ..STANDBY };
+
+/// The same where clients send records to workers.
+fn must_hold_with_clients(seeds: impl IntoIterator<Item = u64>) {
+    for seed in seeds {
+        let outcome = Simulation::run_in(CLIENTS, seed, false);
+        let how = format!("`cutwater-sim --cluster clients --seed {seed} --log` tells how it came to it");
+        assert_eq!(outcome.violation, None, "{how}");
+    }
+}
+
+#[test]
+fn whatever_happens_to_workers_each_acknowledged_record_is_counted_once() {
+    must_hold_with_clients(0..80);
 }
 
 #[test]
@@ -57,6 +73,8 @@ fn the_same_seed_gives_the_same_log() {
     }
     for seed in 0..6 {
         let run = || Simulation::run_in(STANDBY, seed, false);
+        assert_eq!(run(), run(), "seed {seed}");
+        let run = || Simulation::run_in(CLIENTS, seed, false);
         assert_eq!(run(), run(), "seed {seed}");
     }
     assert_ne!(Simulation::run(1, false).digest, Simulation::run(2, false).digest);
@@ -160,4 +178,11 @@ fn seed_22_what_was_never_asked_for_is_forgotten_all_the_same() {
 #[test]
 fn seed_197_a_block_that_was_copied_for_two_masters_stays() {
     must_hold_with_takeovers([197, 525]);
+}
+
+/// A received block was being copied when a worker joined: it was looked at again, and passed over. When the copy failed
+/// nobody noticed that there was anything to do, and the block stayed where it was. Now it is tried again.
+#[test]
+fn seed_680_a_copy_that_fails_is_tried_again_whoever_has_joined() {
+    must_hold_with_clients([680, 1040, 1069]);
 }

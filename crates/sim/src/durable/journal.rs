@@ -1,13 +1,16 @@
 //! The progress log, as it is written.
 
 use cutwater_core::{
-    BlockId, DatasetId, Time, limits,
+    BlockId, DatasetId, Split, Time,
+    counted::Counted,
+    limits,
     progress::{Entry, News, Outcome},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Purpose, claim::number_of};
 use crate::{
+    description::blocks_of,
     program::Made,
     simulation::{INTERVAL_MS, Plant, Simulation, What},
     store::{Answer, Name, Object, Request},
@@ -17,10 +20,12 @@ use crate::{
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Input {
     /// What each source gave.
-    pub blocks: Vec<Vec<BlockId>>,
+    pub sources: Vec<Vec<Split>>,
     /// What the kept datasets of the interval before are called: workers may still hold them when another master takes
     /// over.
     pub kept: Vec<(u64, DatasetId)>,
+    /// Which batches of clients are counted by then.
+    pub counted: Counted,
 }
 
 /// What was written down of an interval.
@@ -31,14 +36,15 @@ pub(super) fn understood(input: &[u8]) -> Input {
 impl Simulation {
     /// Has the input of an interval written down.
     pub(crate) fn record(&mut self, interval: u64) {
-        let blocks = self.master.received.get(&interval).cloned().unwrap_or_default();
+        let sources = self.master.received.get(&interval).cloned().unwrap_or_default();
         let named = |what: Made| Some((what.0, self.master.described.get(what)?.id));
         let kept = interval.checked_sub(1).into_iter().flat_map(|before| self.program.kept(before));
         let kept = kept.filter_map(named).collect();
         let content = |block: &BlockId| Some((*block, *self.master.own.get(block)?));
-        let contents = blocks.iter().flatten().filter_map(content).collect();
+        let contents = blocks_of(&sources).filter_map(content).collect();
+        let counted = self.master.clients.counted.clone();
         // What consists of numbers can be encoded.
-        let input = postcard::to_allocvec(&Input { blocks, kept }).unwrap_or_default();
+        let input = postcard::to_allocvec(&Input { sources, kept, counted }).unwrap_or_default();
         let time = Time::from_ms(((interval + 1) * INTERVAL_MS) as i64);
         let news = News::Interval { number: interval + 1, time, input };
         match self.setting.plant {

@@ -185,17 +185,20 @@ impl Simulation {
         };
         let News::Interval { number, input, .. } = news else { return by_whom };
         let interval = number - 1;
-        let blocks = journal::understood(&input).blocks;
-        let known = self.invariants.inputs.recorded(interval, &blocks);
+        let sources = journal::understood(&input).sources;
+        let known = self.invariants.inputs.recorded(interval, &sources);
+        let counted = self.is_counted(interval, &sources);
         if interval == self.reference.intervals() {
             let name = Name::Input { interval, epoch: self.named_by(epoch) };
             let contents: BTreeMap<BlockId, u64> = match self.store.get(name) {
                 Some(Object::Input(contents)) => contents.iter().copied().collect(),
                 _ => BTreeMap::new(),
             };
-            self.reference.take(&self.program, &blocks, |block| contents.get(block).copied().unwrap_or(0));
+            let parts = self.clients.parts(&sources);
+            let holding = |block: &BlockId| contents.get(block).or(parts.get(block)).copied().unwrap_or(0);
+            self.reference.take(&self.program, &sources, holding);
         }
-        by_whom.and(known)
+        by_whom.and(known).and(counted)
     }
 
     /// The epoch that is in the name of an object, unless those of all masters have one name.
@@ -263,7 +266,7 @@ impl Simulation {
         self.next_master += 1;
         self.log.say(self.now_ms, format_args!("{id} is started"));
         let durable = Durable { place, ..Durable::default() };
-        self.masters.insert(id, crate::master::Master::new(id, durable));
+        self.masters.insert(id, crate::master::Master::new(id, durable, self.program.clients));
         self.at(self.now_ms, What::Look(id));
     }
 

@@ -6,6 +6,7 @@ use cutwater_core::{BlockId, DatasetId, Event, progress::Interval};
 
 use super::{Phase, Purpose, journal::understood};
 use crate::{
+    description::blocks_of,
     program::Made,
     simulation::{Simulation, What},
     store::{File, Folder, Manifest, Name, Object, Request},
@@ -96,10 +97,11 @@ impl Simulation {
                 }
             }
             if interval < horizon {
-                old.extend(input.blocks.into_iter().flatten());
+                old.extend(blocks_of(&input.sources).copied());
             } else {
-                known.push((interval, input.blocks));
+                known.push((interval, input.sources));
             }
+            self.master.clients.counted = input.counted;
         }
         let checked =
             self.invariants.inputs.resumes(horizon, start, known.iter().map(|(interval, _)| *interval));
@@ -108,9 +110,10 @@ impl Simulation {
         }
         self.step(Event::InputsReleased { blocks: old });
         let last = known.last().map(|(interval, _)| *interval);
-        for (interval, blocks) in known {
+        for (interval, sources) in known {
             let held: Vec<(BlockId, u64)> =
-                blocks.iter().flatten().filter_map(|block| Some((*block, *contents.get(block)?))).collect();
+                blocks_of(&sources).filter_map(|block| Some((*block, *contents.get(block)?))).collect();
+            self.replay_clients(interval, &sources);
             for (block, _) in &held {
                 self.master.holding.insert(*block, Default::default());
             }
@@ -118,10 +121,10 @@ impl Simulation {
             self.master.recording.insert(interval);
             self.master.recorded.insert(interval);
             if interval < start {
-                let datasets = self.master.described.describe(&self.program, interval, &blocks);
+                let datasets = self.master.described.describe(&self.program, interval, &sources);
                 self.master.untold.extend(datasets);
             }
-            self.master.received.insert(interval, blocks);
+            self.master.received.insert(interval, sources);
         }
         (self.master.next, self.master.first_open) = (start, start);
         self.master.durable.next_cut = last.map_or(start, |last| (last + 1).max(start));
@@ -129,6 +132,7 @@ impl Simulation {
         self.use_only(called);
         self.log.say(self.now_ms, format_args!("{} goes on with interval {start}", self.master.id));
         self.master.durable.phase = Phase::Running;
+        self.take_from_clients();
         self.hold_more();
         self.run_intervals();
         self.at(self.now_ms, What::Due(self.master.id));
@@ -142,7 +146,8 @@ impl Simulation {
             return;
         }
         // Not many before those that run.
-        if self.now_ms >= due_ms && interval < self.master.first_open + self.ahead {
+        // Nor before the one before is written down, where it is asked for.
+        if self.now_ms >= due_ms && interval < self.master.first_open + self.ahead && self.may_cut(interval) {
             self.master.durable.next_cut += 1;
             self.receive(interval);
             return self.at(self.now_ms + 1, What::Due(self.master.id));

@@ -6,6 +6,7 @@ use cutwater_core::{BlockId, DatasetId, Event, WorkerId, limits};
 
 use super::{Phase, Purpose};
 use crate::{
+    description::blocks_of,
     message::{ToMaster, ToWorker},
     network::{MasterId, Node},
     simulation::{Plant, Simulation, What},
@@ -73,6 +74,7 @@ impl Simulation {
         let Some(worker) = self.workers.get(&id).filter(|worker| worker.master.is_none()) else { return };
         let (place, epoch, orphaned_ms) = (worker.place, worker.epoch, worker.orphaned_ms);
         if self.now_ms > orphaned_ms + limits::REJOIN_MS_MAX {
+            self.give_up_batches_of(id);
             return self.ends(id, "has found no other master");
         }
         let masters = self.masters.values().chain([&self.master]);
@@ -129,6 +131,8 @@ impl Simulation {
             if !self.master.links.contains_key(&id) {
                 self.log.say(self.now_ms, format_args!("{id} has not come to {}", self.master.id));
                 self.master.durable.not_coming.insert(id);
+                self.doomed.insert(id);
+                self.receiver_is_lost(id);
             }
         }
         self.step(Event::HoldersKnown);
@@ -165,9 +169,13 @@ impl Simulation {
     fn drop_unused(&mut self) {
         let durable = &mut self.master.durable;
         let Some(used) = &durable.used else { return };
-        let inputs: BTreeSet<BlockId> = self.master.received.values().flatten().flatten().copied().collect();
+        let received = self.master.received.values();
+        let inputs: BTreeSet<BlockId> = received.flat_map(|input| blocks_of(input)).copied().collect();
+        let clients = self.program.clients;
         let keeps_inputs = self.setting.plant == Some(Plant::KeepsWhatNobodyReads);
         let is_unused = |block: &BlockId| match block {
+            // Its receiver may be yet to report it again.
+            BlockId::Input { source, .. } if Some(*source) == clients => false,
             BlockId::Input { .. } => !keeps_inputs && !inputs.contains(block),
             BlockId::Partition { dataset, .. } => !used.contains(dataset),
             BlockId::Piece { .. } => true,

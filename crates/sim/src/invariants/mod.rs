@@ -1,5 +1,6 @@
 //! What must always hold, one thing a file. Each says in words what did not.
 
+mod each_acknowledged_record_once;
 mod memory;
 mod needed;
 mod no_interval_without_its_input;
@@ -7,6 +8,7 @@ mod no_two_masters_commit;
 mod outputs;
 mod progress;
 mod slots;
+mod two_hold_it;
 
 /// All of them, with what they have seen so far.
 #[derive(Default)]
@@ -18,4 +20,6 @@ pub(crate) struct Invariants {
     pub memory: memory::Memory,
     pub progress: progress::Progress,
     pub slots: slots::Slots,
+    pub records: each_acknowledged_record_once::Records,
+    pub two_hold_it: two_hold_it::TwoHoldIt,
 }

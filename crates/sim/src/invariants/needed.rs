@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use cutwater_core::{BlockId, JobId, TaskError, WorkerId, limits};
 
-use crate::{master::interval_of_block, network::MasterId};
+use crate::network::MasterId;
 
 /// Nothing that is needed is forgotten: no job fails, since all faults are fair; what was received is not
 /// dropped before nothing needs it; and who is let go was not the last to hold something that cannot be made
@@ -10,6 +10,8 @@ use crate::{master::interval_of_block, network::MasterId};
 #[derive(Default)]
 pub(crate) struct Needed {
     draining_ms: BTreeMap<(MasterId, WorkerId), u64>,
+    /// Somebody was let go who was the last to hold something.
+    took_too_long: bool,
 }
 
 impl Needed {
@@ -17,13 +19,18 @@ impl Needed {
         Err(format!("{job} fails and need not: {error}"))
     }
 
-    pub fn dropped(&self, block: &BlockId, horizon: u64) -> Result<(), String> {
-        match (block, interval_of_block(block)) {
+    pub fn dropped(&self, block: &BlockId, interval: Option<u64>, horizon: u64) -> Result<(), String> {
+        match (block, interval) {
             (BlockId::Input { .. }, Some(interval)) if interval >= horizon => {
                 Err(format!("{block} is dropped, and interval {interval} may need it"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether what was received may be lost all the same, since nobody was there to take it over.
+    pub fn may_be_lost(&self) -> bool {
+        self.took_too_long
     }
 
     pub fn drains(&mut self, master: MasterId, id: WorkerId, now_ms: u64) {
@@ -43,7 +50,10 @@ impl Needed {
             Some(since_ms) if holds_alone && now_ms < since_ms + limits::DRAIN_MS_MAX => {
                 Err(format!("{id} is let go, and is the last to hold a received block"))
             }
-            Some(_) => Ok(()),
+            Some(_) => {
+                self.took_too_long |= holds_alone;
+                Ok(())
+            }
         }
     }
 }

@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
 
-use cutwater_core::BlockId;
+use cutwater_core::Split;
 
 /// No interval runs before its input is written down, or with another input than is written there: a master that dies
 /// then knows what it was. And what the next one needs of it is there.
 #[derive(Default)]
 pub(crate) struct Inputs {
-    recorded: BTreeMap<u64, Vec<Vec<BlockId>>>,
+    recorded: BTreeMap<u64, Vec<Vec<Split>>>,
 }
 
 impl Inputs {
-    pub fn recorded(&mut self, interval: u64, blocks: &[Vec<BlockId>]) -> Result<(), String> {
+    pub fn recorded(&mut self, interval: u64, blocks: &[Vec<Split>]) -> Result<(), String> {
         let known = self.recorded.entry(interval).or_insert_with(|| blocks.to_vec());
         if known != blocks {
             return Err(format!("interval {interval} is written down as {known:?}, and then as {blocks:?}"));
@@ -18,7 +18,7 @@ impl Inputs {
         Ok(())
     }
 
-    pub fn submitted(&self, interval: u64, blocks: &[Vec<BlockId>]) -> Result<(), String> {
+    pub fn submitted(&self, interval: u64, blocks: &[Vec<Split>]) -> Result<(), String> {
         match self.recorded.get(&interval) {
             Some(known) if known == blocks => Ok(()),
             Some(known) => {

@@ -1,0 +1,83 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use cutwater_core::{BlockId, WorkerId, limits};
+
+use crate::clients::Numbered;
+
+/// Every record that a client was told is safe is in exactly one interval, however often it was sent; and it is told so
+/// when two workers hold it, or the only one there is.
+#[derive(Default)]
+pub(crate) struct Records {
+    /// Who has ever held it.
+    held: BTreeMap<Numbered, BTreeSet<WorkerId>>,
+    /// A worker has told the client that it is safe, who may hear that late or not at all.
+    told: BTreeSet<Numbered>,
+    acknowledged: BTreeSet<Numbered>,
+    /// The block and the interval in which it counts.
+    counted: BTreeMap<Numbered, (BlockId, u64)>,
+    given_up: u64,
+}
+
+impl Records {
+    pub fn held(&mut self, batch: Numbered, id: WorkerId) {
+        self.held.entry(batch).or_default().insert(id);
+    }
+
+    /// A worker is about to say that it is safe.
+    pub fn acknowledges(&mut self, batch: Numbered, is_alone: bool) -> Result<(), String> {
+        self.told.insert(batch);
+        let holders = self.held.get(&batch).map_or(0, BTreeSet::len);
+        if holders < limits::REPLICAS && !is_alone {
+            return Err(format!("{batch:?} is acknowledged, and {holders} workers have held it"));
+        }
+        Ok(())
+    }
+
+    /// The client has heard it.
+    pub fn acknowledged(&mut self, batch: Numbered) {
+        if self.told.contains(&batch) {
+            self.acknowledged.insert(batch);
+        }
+    }
+
+    pub fn counted(&mut self, batch: Numbered, block: BlockId, interval: u64) -> Result<(), String> {
+        match self.counted.insert(batch, (block, interval)) {
+            Some((_, before)) if before != interval => {
+                Err(format!("{batch:?} is counted in interval {before}, and in interval {interval}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn counted_in(&self, batch: Numbered) -> Option<BlockId> {
+        self.counted.get(&batch).map(|(block, _)| *block)
+    }
+
+    /// Those that must not be lost, if nothing from before interval `from` is needed.
+    pub fn needed(&self, from: u64) -> impl Iterator<Item = Numbered> {
+        let is_needed =
+            move |batch: &&Numbered| self.counted.get(batch).is_none_or(|(_, interval)| *interval >= from);
+        self.told.iter().filter(is_needed).copied()
+    }
+
+    /// It is lost, for a reason that is known.
+    pub fn give_up(&mut self, batch: Numbered) {
+        self.told.remove(&batch);
+        if self.acknowledged.remove(&batch) {
+            self.given_up += 1;
+        }
+    }
+
+    /// How many were.
+    pub fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
+    /// All that was to be counted is.
+    pub fn all_counted(&self) -> Result<(), String> {
+        match self.acknowledged.iter().find(|batch| !self.counted.contains_key(batch)) {
+            Some(batch) => Err(format!("{batch:?} was acknowledged, and is in no interval")),
+            None => Ok(()),
+        }
+    }
+}
