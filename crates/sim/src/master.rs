@@ -154,6 +154,8 @@ impl Simulation {
         self.log.say(self.now_ms, format_args!("{}", shown(&command)));
         match command {
             Command::DefineStage { id, stage } => {
+                let checked = self.invariants.needed.defined(self.master.id, &stage);
+                self.check(checked);
                 let plan = self.master.described.plan(stage);
                 self.master.stages.insert(id, Arc::new(plan));
             }
@@ -228,6 +230,7 @@ impl Simulation {
                 self.tell_worker(worker, ToWorker::Stop);
             }
             // Nothing depends on what is fetched ahead.
+            Command::LetGo { datasets } => self.invariants.needed.let_go(self.master.id, &datasets),
             Command::FetchAhead { .. } | Command::NoWorkers => {}
         }
     }

@@ -81,6 +81,12 @@ pub enum Command {
         /// Which.
         blocks: Vec<BlockId>,
     },
+    /// Nobody will ask for these datasets again, and no stage that is defined, or will be, computes or reads them: what
+    /// is known of how they are made may go. Of each that was [forgotten](crate::Event::Forgotten) it is said once.
+    LetGo {
+        /// Which, in order.
+        datasets: Vec<DatasetId>,
+    },
     /// Copies of these blocks are wanted on `to`, which reports of each whether it [is
     /// copied](crate::Event::BlocksCopied) or [could not be got](crate::Event::CopyFailed).
     CopyBlocks {

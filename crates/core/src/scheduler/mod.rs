@@ -59,7 +59,8 @@ use stage_run::StageRun;
 /// - `runs`, the stages that are being run, which of them wait for which, and `map_runs`, those
 ///   among them that write for a shuffle;
 /// - `ready`, the runs of which a task could start now, in the order in which they may;
-/// - `forgotten`, datasets that nobody will ask for again but that a job still needs;
+/// - `forgotten`, datasets that nobody will ask for again but that a job still needs, and `dropped`, those that none
+///   needs any more, of which the runtime has not been told yet, since a stage that is being run names them;
 /// - `history`, what tasks of earlier intervals took: those that take longer are copied to other workers,
 ///   unless it does not `speculate`;
 /// - `copies`, blocks on their way to more workers, and `draining`, the workers that want to leave, each
@@ -91,6 +92,9 @@ pub struct Scheduler {
     map_runs: HashMap<DatasetId, StageId>,
     ready: BTreeSet<(JobId, StageId)>,
     forgotten: BTreeSet<DatasetId>,
+    dropped: BTreeSet<DatasetId>,
+    /// Some that are dropped may be named by no stage now.
+    may_let_go: bool,
     history: History,
     speculate: bool,
     copies: Copies,
@@ -118,7 +122,7 @@ impl Scheduler {
     /// A scheduler that knows no worker and no dataset.
     pub fn new() -> Self {
         let (datasets, blocks, workers, jobs, runs, map_runs) = Default::default();
-        let (ready, forgotten, history, copies, draining, commands) = Default::default();
+        let (ready, forgotten, dropped, history, copies, draining, commands) = Default::default();
         Self {
             datasets,
             blocks,
@@ -128,6 +132,8 @@ impl Scheduler {
             map_runs,
             ready,
             forgotten,
+            dropped,
+            may_let_go: false,
             history,
             speculate: true,
             copies,
@@ -196,6 +202,7 @@ impl Scheduler {
         self.copy_stragglers();
         self.copy_blocks();
         self.let_go_drained();
+        self.let_go_dropped();
         std::mem::take(&mut self.commands)
     }
 }

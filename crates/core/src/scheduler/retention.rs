@@ -1,6 +1,9 @@
 //! What may go.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{BlockId, Dataset, DatasetId, Shape, WorkerId};
 
@@ -23,6 +26,8 @@ impl Scheduler {
         let mut doomed = Vec::new();
         let mut unknown = Vec::new();
         for id in self.forgotten.extract_if(.., |id| !needed.contains(id)) {
+            self.dropped.insert(id);
+            self.may_let_go = true;
             match self.datasets.remove(id) {
                 Some(dataset) => doomed.push(dataset),
                 None => unknown.push(id),
@@ -38,6 +43,21 @@ impl Scheduler {
             units.extend(partitions.map(unit));
         }
         self.drop_units(units);
+    }
+
+    /// Says which dropped datasets no stage names. One that was cut before something behind it went may be defined yet.
+    pub(super) fn let_go_dropped(&mut self) {
+        if !std::mem::take(&mut self.may_let_go) || self.dropped.is_empty() {
+            return;
+        }
+        let stages = self.runs.values().map(|run| &run.stage);
+        let named =
+            stages.flat_map(|stage| stage.datasets.iter().map(|it| it.id).chain(stage.shuffles.clone()));
+        let named: HashSet<DatasetId> = named.collect();
+        let datasets: Vec<DatasetId> = self.dropped.extract_if(.., |id| !named.contains(id)).collect();
+        if !datasets.is_empty() {
+            self.commands.push(Command::LetGo { datasets });
+        }
     }
 
     pub(super) fn unpersisted(&mut self, id: DatasetId) {

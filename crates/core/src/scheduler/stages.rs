@@ -199,6 +199,7 @@ impl Scheduler {
     /// Takes the run out, cancelling whatever of it still runs.
     fn remove_run(&mut self, id: StageId) -> Option<StageRun> {
         let run = self.runs.remove(&id)?;
+        self.may_let_go = true;
         self.ready.remove(&(run.urgency, id));
         if run.job.is_none() {
             self.map_runs.remove(&run.stage.target);

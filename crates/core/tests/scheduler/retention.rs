@@ -25,7 +25,7 @@ fn after_a_job() -> Script {
 fn what_is_forgotten_is_dropped_by_all_who_hold_it() {
     let mut s = after_a_job();
     s.forget(&[3, 2, 1, 77], &["w1 drops d3[0] d2[0→0] d2[0→1]", "w2 drops d3[1] d2[1→0] d2[1→1]"]);
-    s.forget(&[3, 2, 1], &[]);
+    assert_eq!(s.let_go(), [1, 2, 3, 77]);
     s.submit(2, &[], 3, &["j2 failed: defect in cutwater: dataset d3 is needed and is not known"]);
 }
 
@@ -35,6 +35,7 @@ fn what_a_job_still_needs_is_dropped_when_it_ends() {
     s.submit(2, &[mapped(4, 2, 3)], 4, &["define s2 for d4", "w1 runs s2.0#0", "w2 runs s2.1#0"]);
     // Not even the pieces behind the kept partitions: were those lost, they would be needed.
     s.forget(&[1, 2, 3], &[]);
+    assert!(s.let_go().is_empty());
     s.is_lost(2, &[]);
     s.finishes(1, (2, 0, 0), &[], &["j2[0] is s2.0#0", "define s3 for d2", "w1 runs s3.1#0"]);
     s.finishes(1, (3, 1, 0), &[piece(2, 1, 0)], &["retire s3", "define s2 for d4", "w1 runs s2.1#1"]);
@@ -44,6 +45,7 @@ fn what_a_job_still_needs_is_dropped_when_it_ends() {
         &[],
         &["j2[1] is s2.1#1", "j2 finished", "retire s2", "w1 drops d3[0] d2[0→0] d2[0→1] d2[1→0] d2[1→1]"],
     );
+    assert_eq!(s.let_go(), [1, 2, 3]);
 }
 
 #[test]
@@ -121,4 +123,41 @@ fn what_is_forgotten_and_was_never_asked_for_is_dropped_too() {
     s.holds(2, &[part(7, 1)], &[]);
     s.forget(&[7], &["w1 drops d7[0] d7[1]", "w2 drops d7[1]"]);
     s.forget(&[7], &[]);
+}
+
+/// Another job that runs on needs none of it.
+#[test]
+fn what_nothing_needs_is_let_go_although_a_job_is_running() {
+    let mut s = after_a_job();
+    s.submit(2, &[source(4, 1)], 4, &["define s2 for d4", "w1 runs s2.0#0"]);
+    s.forget(&[1, 2, 3], &["w1 drops d3[0] d2[0→0] d2[0→1]", "w2 drops d3[1] d2[1→0] d2[1→1]"]);
+    assert_eq!(s.let_go(), [1, 2, 3]);
+}
+
+/// A stage was cut before what is behind a dataset of it went, and is defined after that: it says how that is made.
+#[test]
+fn what_a_stage_names_is_let_go_when_it_ends() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    let kept = kept(mapped(2, 1, 1));
+    s.submit(1, &[source(1, 1), kept], 2, &["define s0 for d2", "w1 runs s0.0#0"]);
+    s.submit(2, &[source(4, 1)], 4, &[]);
+    s.submit(3, &[mapped(3, 1, 2)], 3, &[]);
+    s.finishes(
+        1,
+        (0, 0, 0),
+        &[part(2, 0)],
+        &["j1[0] is s0.0#0", "j1 finished", "retire s0", "define s1 for d4", "w1 runs s1.0#0"],
+    );
+    s.expect(Event::LineageCut { dataset: DatasetId(2) }, &[]);
+    s.forget(&[1], &[]);
+    assert!(s.let_go().is_empty());
+    s.finishes(
+        1,
+        (1, 0, 0),
+        &[],
+        &["j2[0] is s1.0#0", "j2 finished", "retire s1", "define s2 for d3", "w1 runs s2.0#0"],
+    );
+    assert!(s.let_go().is_empty());
+    s.finishes(1, (2, 0, 0), &[], &["j3[0] is s2.0#0", "j3 finished", "retire s2"]);
+    assert_eq!(s.let_go(), [1]);
 }

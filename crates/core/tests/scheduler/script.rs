@@ -13,6 +13,8 @@ pub struct Script {
     scheduler: Scheduler,
     /// What was said of where pieces are. A test reads better if each task says it.
     located: HashMap<DatasetId, Whereabouts>,
+    /// What was let go since somebody looked last.
+    let_go: Vec<u64>,
     now_ms: u64,
 }
 
@@ -169,6 +171,11 @@ impl Script {
         );
     }
 
+    /// What was let go since this was asked last.
+    pub fn let_go(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.let_go)
+    }
+
     fn show(&mut self, command: &Command) -> Option<String> {
         let list = |blocks: &[BlockId]| blocks.iter().map(|block| format!(" {block}")).collect::<String>();
         Some(match command {
@@ -194,6 +201,10 @@ impl Script {
             Command::JobFinished { job } => format!("{job} finished"),
             Command::JobFailed { job, error } => format!("{job} failed: {error}"),
             Command::DropBlocks { worker, blocks } => format!("{worker} drops{}", list(blocks)),
+            Command::LetGo { datasets } => {
+                self.let_go.extend(datasets.iter().map(|id| id.0));
+                return None;
+            }
             Command::CopyBlocks { from, to, blocks } => format!("{to} copies from {from}{}", list(blocks)),
             Command::ReleaseWorker { worker } => format!("{worker} may leave"),
             Command::NoWorkers => "no workers".to_owned(),

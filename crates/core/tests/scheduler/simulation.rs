@@ -277,6 +277,8 @@ impl Simulation {
             assert_eq!(left.next(), None, "{id} is left with it");
         }
         assert_eq!(self.world.runs(), 0, "nothing is run for nobody");
+        let mut left = self.world.datasets.keys().filter(|id| !self.world.let_go.contains(id));
+        assert_eq!(left.next(), None, "it is let go");
         self.all_slots_are_there();
         self.world
     }

@@ -30,6 +30,8 @@ pub struct World {
     pub jobs: BTreeMap<JobId, Job>,
     stages: BTreeMap<StageId, Arc<Stage>>,
     located: HashMap<DatasetId, Whereabouts>,
+    /// Of which nobody knows any more how they are made.
+    pub let_go: BTreeSet<DatasetId>,
     results: HashMap<Attempt, u64>,
     /// All commands so far.
     pub log: Vec<Command>,
@@ -65,6 +67,8 @@ impl World {
     fn carry_out(&mut self, command: &Command) {
         match command {
             Command::DefineStage { id, stage } => {
+                let mut named = stage.datasets.iter().map(|dataset| dataset.id).chain(stage.shuffles.clone());
+                assert!(named.all(|dataset| !self.let_go.contains(&dataset)), "{id} can be made");
                 let before = self.stages.insert(*id, stage.clone());
                 assert!(before.is_none_or(|before| before != *stage), "{id} is defined for a reason");
             }
@@ -101,6 +105,11 @@ impl World {
             Command::DropBlocks { worker, blocks } => {
                 let at = self.workers.get_mut(worker).expect("only workers that are there drop blocks");
                 at.blocks.retain(|block, _| !blocks.contains(block));
+            }
+            Command::LetGo { datasets } => {
+                for id in datasets {
+                    assert!(self.let_go.insert(*id), "{id} is let go once");
+                }
             }
             Command::CancelAttempt { worker, attempt } => {
                 assert!(self.launched.iter().any(|(at, task)| at == worker && task.attempt == *attempt));

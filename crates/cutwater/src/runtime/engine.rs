@@ -109,6 +109,9 @@ pub(super) struct Shared {
     pub moved_bytes: AtomicU64,
     /// How many blocks are being copied from worker to worker.
     pub copies: AtomicUsize,
+    /// How many datasets the master knows how to make.
+    #[cfg(test)]
+    pub described: AtomicUsize,
     /// The workers there are, and how many slots each has.
     pub joined: Mutex<BTreeMap<WorkerId, u32>>,
 }

@@ -98,8 +98,6 @@ pub(super) struct Master {
     results: HashMap<Attempt, Block>,
     /// Partitions whose findings have been counted, by the dataset they are counted as.
     counted: HashMap<DatasetId, Counted>,
-    /// Forgotten while a job was running that might still need their operators.
-    leaving: Vec<DatasetId>,
     /// To be told where the workers are, for who takes over.
     keeper: Option<Arc<Keeper>>,
     /// What was held before this master began and is used; not known at first.
@@ -146,7 +144,6 @@ impl Master {
             jobs: HashMap::new(),
             results: HashMap::new(),
             counted: HashMap::new(),
-            leaving: Vec::new(),
             keeper: begins.keeper.clone(),
             used: None,
             is_overtaken: false,
@@ -173,12 +170,9 @@ impl Master {
                 // Whoever waits for it hears that nobody answers.
                 ToMaster::Hold { .. } | ToMaster::Cut { .. } if self.is_overtaken => {}
                 ToMaster::Event(event) => {
-                    if let Event::Forgotten { datasets } = &event {
-                        self.leaving.extend(datasets);
-                        if let Some(used) = &mut self.used {
-                            // Who comes late and holds it holds nothing of use.
-                            used.retain(|dataset| !datasets.contains(dataset));
-                        }
+                    if let (Event::Forgotten { datasets }, Some(used)) = (&event, &mut self.used) {
+                        // Who comes late and holds it holds nothing of use.
+                        used.retain(|dataset| !datasets.contains(dataset));
                     }
                     if let Event::BlocksCopied { worker, blocks } = &event {
                         self.reception.copied(*worker, blocks);
@@ -224,9 +218,8 @@ impl Master {
                 ToMaster::UseOnly(datasets) => self.use_only(datasets),
                 ToMaster::Lost { worker } => self.lost(worker),
             }
-            if self.jobs.is_empty() {
-                self.let_go();
-            }
+            #[cfg(test)]
+            self.shared.described.store(self.steps.len(), Ordering::SeqCst);
         }
     }
 
@@ -552,6 +545,7 @@ impl Master {
                     link.drop_blocks(blocks);
                 }
             }
+            Command::LetGo { datasets } => self.let_go(datasets),
             Command::NoWorkers => tracing::warn!("there is work and no worker; waiting for one to join"),
         }
     }
@@ -603,9 +597,10 @@ impl Master {
         }
     }
 
-    fn let_go(&mut self) {
+    /// No task needs what is known of how these datasets are made.
+    fn let_go(&mut self, datasets: Vec<DatasetId>) {
         let mut shuffles = Vec::new();
-        for dataset in self.leaving.drain(..) {
+        for dataset in datasets {
             shuffles.extend(self.located.remove(&dataset).map(|_| dataset));
             self.background.remove(&dataset);
             let Some(step) = self.steps.remove(&dataset) else { continue };

@@ -1,17 +1,18 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cutwater_core::{BlockId, JobId, TaskError, WorkerId, limits};
+use cutwater_core::{BlockId, DatasetId, JobId, Stage, TaskError, WorkerId, limits};
 
 use crate::network::MasterId;
 
 /// Nothing that is needed is forgotten: no job fails, since all faults are fair; what was received is not
-/// dropped before nothing needs it; and who is let go was not the last to hold something that cannot be made
-/// again, unless it took too long.
+/// dropped before nothing needs it; no stage is made of datasets that were let go; and who is let go was not the
+/// last to hold something that cannot be made again, unless it took too long.
 #[derive(Default)]
 pub(crate) struct Needed {
     draining_ms: BTreeMap<(MasterId, WorkerId), u64>,
     /// Somebody was let go who was the last to hold something.
     took_too_long: bool,
+    let_go: BTreeSet<(MasterId, DatasetId)>,
 }
 
 impl Needed {
@@ -31,6 +32,18 @@ impl Needed {
     /// Whether what was received may be lost all the same, since nobody was there to take it over.
     pub fn may_be_lost(&self) -> bool {
         self.took_too_long
+    }
+
+    pub fn let_go(&mut self, master: MasterId, datasets: &[DatasetId]) {
+        self.let_go.extend(datasets.iter().map(|id| (master, *id)));
+    }
+
+    pub fn defined(&self, master: MasterId, stage: &Stage) -> Result<(), String> {
+        let mut named = stage.datasets.iter().map(|dataset| dataset.id).chain(stage.shuffles.iter().copied());
+        match named.find(|id| self.let_go.contains(&(master, *id))) {
+            Some(id) => Err(format!("{id} was let go, and the stage of {} names it", stage.target)),
+            None => Ok(()),
+        }
     }
 
     pub fn drains(&mut self, master: MasterId, id: WorkerId, now_ms: u64) {

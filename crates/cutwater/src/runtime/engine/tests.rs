@@ -131,3 +131,50 @@ fn who_was_overtaken_leaves_the_workers_alone() {
     assert!(last_word(false).contains(&ToWorker::Stop));
     assert!(!last_word(true).contains(&ToWorker::Stop));
 }
+
+/// A thread of the program's own has a job running all the time: intervals, and what others compute, leave nothing behind.
+#[test]
+fn what_is_forgotten_goes_although_a_job_is_always_running() {
+    static HANGS: Mutex<bool> = Mutex::new(true);
+    static GOES_ON: std::sync::Condvar = std::sync::Condvar::new();
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    let builder = Context::builder("always").interval(Duration::from_secs(1)).threads(2);
+    let harness = crate::testing::Harness::with(builder, 2);
+    let ctx = harness.ctx().clone();
+    let sums = harness.input((0..200u32).map(|t| vec![(t % 7, 1u64)])).running_reduce(|a, b| a + b);
+    let _seen = harness.watch(&sums);
+    let hangs = ctx.parallelize_into(1, [0]);
+    let hanging = thread::spawn(move || {
+        let held = hangs.map(|n| {
+            BEGUN.store(true, Ordering::SeqCst);
+            let hangs = GOES_ON.wait_while(HANGS.lock().unwrap(), |hangs| *hangs);
+            drop(hangs.unwrap());
+            n
+        });
+        held.count().unwrap()
+    });
+    let described = || {
+        // What was told before is heard by then.
+        ctx.parallelize([1]).count().unwrap();
+        ctx.engine().shared.described.load(Ordering::SeqCst)
+    };
+    while !BEGUN.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+    let mut most = 0;
+    for round in 0..10 {
+        harness.advance(10).unwrap();
+        for n in 0..20u64 {
+            let doubled = ctx.parallelize((0..n).map(|n| (n % 3, n))).map_values(|n| n * 2).cache();
+            doubled.reduce_by_key(|a, b| a + b).count().unwrap();
+        }
+        match round {
+            0..3 => most = most.max(described()),
+            _ => assert!(described() <= most + 10, "{} datasets after {most}", described()),
+        }
+    }
+    assert!(!hanging.is_finished());
+    *HANGS.lock().unwrap() = false;
+    GOES_ON.notify_all();
+    assert_eq!(hanging.join().unwrap(), 1);
+}
