@@ -29,10 +29,13 @@
 //! clients send to workers that the lease names, so that the next master finds them, and what is lost with workers that no
 //! master has found is counted apart; this does not hold for all seeds yet.
 //!
+//! And intervals may overlap: while one is run, what follows from the next alone is expected of the scheduler, if its input is
+//! written down; and workers fetch what they are told that tasks will probably read, now and then.
+//!
 //! Every [plant](Plant) is something done wrong on purpose, so that an invariant can be seen to object.
 //!
 //! # What is not
-//! Intervals that fail and are set aside. Names of workers are given by the simulation, not by masters.
+//! Intervals that fail and are set aside. Of intervals that are begun early, more than the write sides of shuffles. Names of workers are given by the simulation, not by masters.
 
 mod clients;
 mod description;

@@ -37,6 +37,10 @@ enum Cluster {
     MasterHolds,
     /// Masters that die, are stopped and are cut off from their workers and from the store, where others take over.
     Standby,
+    /// One master that never fails, and intervals that overlap.
+    Overlap,
+    /// Intervals that overlap where masters take over from each other.
+    StandbyOverlap,
     /// One master that never fails, and clients that send records to workers.
     Clients,
     /// Clients where masters take over from each other. It finds what is not mended yet (`ARCHITECTURE`), and is run if it
@@ -55,6 +59,8 @@ impl Cluster {
             Self::OneMaster => Setting::default(),
             Self::MasterHolds => Setting { master_holds: true, ..Setting::default() },
             Self::Standby => Setting { takeovers: true, ..Setting::default() },
+            Self::Overlap => Setting { overlaps: true, ..Setting::default() },
+            Self::StandbyOverlap => Setting { takeovers: true, overlaps: true, ..Setting::default() },
             Self::Clients => Setting { clients: true, ..Setting::default() },
             Self::StandbyClients => Setting { takeovers: true, clients: true, ..Setting::default() },
         }

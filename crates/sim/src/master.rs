@@ -1,7 +1,7 @@
 //! The master process: the program, the scheduler, and what is said to workers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -36,6 +36,9 @@ pub struct Master {
     /// Datasets that were described and that the scheduler was not told of.
     pub untold: Vec<Arc<Dataset>>,
     pub scheduler: Scheduler,
+    /// What it has said and what is yet to be done.
+    commands: VecDeque<Command>,
+    carries_out: bool,
     pub links: BTreeMap<WorkerId, Link>,
     /// Blocks that were received and are not held by as many as they should.
     pub holding: BTreeMap<BlockId, Holding>,
@@ -49,6 +52,8 @@ pub struct Master {
     /// The next interval to run, and the first that is not over.
     pub next: u64,
     pub first_open: u64,
+    /// The interval of which what follows from it alone is being made.
+    pub begun: Option<u64>,
     /// Intervals whose input is written down.
     pub recorded: BTreeSet<u64>,
     pub recording: BTreeSet<u64>,
@@ -91,13 +96,15 @@ impl Master {
         let (described, untold, scheduler, links, holding) = Default::default();
         let (turn, received, own, next, first_open, recorded, recording) = Default::default();
         let (jobs, accepted, results, stages, located, holders) = Default::default();
-        let (saving, checkpoints, horizon) = Default::default();
+        let (saving, checkpoints, horizon, begun, commands, carries_out) = Default::default();
         Self {
             id,
             durable,
             described,
             untold,
             scheduler,
+            commands,
+            carries_out,
             links,
             holding,
             turn,
@@ -106,6 +113,7 @@ impl Master {
             own,
             next,
             first_open,
+            begun,
             recorded,
             recording,
             jobs,
@@ -137,9 +145,19 @@ impl Simulation {
     pub(crate) fn step(&mut self, event: Event) {
         let mut commands = self.master.scheduler.step(Event::Clock { now_ms: self.now_ms });
         commands.extend(self.master.scheduler.step(event));
-        for command in commands {
+        if !self.setting.overlaps {
+            // As it was when seeds were drawn that have found something.
+            return commands.into_iter().for_each(|command| self.carry_out(command));
+        }
+        // What follows from one of them comes after the others.
+        self.master.commands.extend(commands);
+        if std::mem::replace(&mut self.master.carries_out, true) {
+            return;
+        }
+        while let Some(command) = self.master.commands.pop_front() {
             self.carry_out(command);
         }
+        self.master.carries_out = false;
     }
 
     pub(crate) fn tick(&mut self) {
@@ -229,6 +247,10 @@ impl Simulation {
                 }
                 self.tell_worker(worker, ToWorker::Stop);
             }
+            Command::FetchAhead { worker, shuffle, reduces } if self.setting.overlaps => {
+                let pieces = self.located_pieces(shuffle, &reduces);
+                self.tell_worker(worker, ToWorker::Ahead(pieces));
+            }
             // Nothing depends on what is fetched ahead.
             Command::LetGo { datasets } => self.invariants.needed.let_go(self.master.id, &datasets),
             Command::FetchAhead { .. } | Command::NoWorkers => {}
@@ -241,14 +263,25 @@ impl Simulation {
         };
         let mut remote = task.remote.clone();
         for (shuffle, reduces) in &task.pieces {
-            for map in 0..self.master.described.partitions_of(*shuffle) {
-                if let Some(holder) = self.master.located.get(shuffle).and_then(|pieces| pieces.holder(map)) {
-                    let piece = |reduce| (BlockId::Piece { dataset: *shuffle, map, reduce }, holder);
-                    remote.extend(reduces.clone().map(piece));
-                }
-            }
+            remote.extend(self.located_pieces(*shuffle, std::slice::from_ref(reduces)));
         }
         self.tell_worker(worker, ToWorker::Run { task, plan, remote });
+    }
+
+    /// The pieces of a shuffle whose places are known, and who holds them.
+    fn located_pieces(
+        &self,
+        shuffle: DatasetId,
+        reduces: &[std::ops::Range<u32>],
+    ) -> Vec<(BlockId, WorkerId)> {
+        let mut pieces = Vec::new();
+        for map in 0..self.master.described.partitions_of(shuffle) {
+            if let Some(holder) = self.master.located.get(&shuffle).and_then(|pieces| pieces.holder(map)) {
+                let piece = |reduce| (BlockId::Piece { dataset: shuffle, map, reduce }, holder);
+                pieces.extend(reduces.iter().cloned().flatten().map(piece));
+            }
+        }
+        pieces
     }
 
     pub(crate) fn master_hears(&mut self, id: WorkerId, message: ToMaster) {
@@ -526,6 +559,38 @@ impl Simulation {
                 self.step(Event::JobSubmitted { job, datasets: datasets.clone(), target });
             }
         }
+        self.begin_next();
+    }
+
+    /// What follows from the next interval alone is made while the one before is run, if its input is fixed and held.
+    fn begin_next(&mut self) {
+        let next = self.master.next;
+        let is_fixed = self.master.recorded.contains(&next)
+            || (self.setting.plant == Some(Plant::BeginsUnrecorded)
+                && self.master.received.contains_key(&next));
+        if !self.setting.overlaps
+            || self.master.begun >= Some(next)
+            || self.master.jobs.is_empty()
+            || !is_fixed
+            || !self.is_held(next)
+        {
+            return;
+        }
+        self.master.begun = Some(next);
+        let received = &self.master.received[&next];
+        let checked = self.invariants.inputs.submitted(next, received);
+        let (alone, splits) = self.program.begun_early(next);
+        let mut datasets = self.master.described.describe(&self.program, next, received);
+        let described = &self.master.described;
+        datasets.retain(|dataset| {
+            described.what(dataset.id).is_some_and(|what| alone.contains(&what) || splits.contains(&what))
+        });
+        let targets: Vec<DatasetId> = splits.into_iter().map(|what| described.name(what)).collect();
+        self.check(checked);
+        self.log.say(self.now_ms, format_args!("interval {next} is begun early"));
+        self.step(Event::Described { datasets });
+        let urgency = JobId::ahead(self.master.first_name() + next);
+        self.step(Event::Expected { urgency, targets });
     }
 
     /// Whether what was received of an interval and of those before is held as it should be. Of those of another master it

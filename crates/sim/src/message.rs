@@ -20,6 +20,8 @@ pub enum ToWorker {
     Hold(BlockId, u64),
     /// Blocks to hold too.
     Copy { from: WorkerId, blocks: Vec<BlockId> },
+    /// Pieces that tasks will probably read there, and who holds them.
+    Ahead(Vec<(BlockId, WorkerId)>),
     /// Blocks that nobody will read again.
     Drop(Vec<BlockId>),
     /// A partition of state to write to the store.

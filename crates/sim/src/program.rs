@@ -94,6 +94,25 @@ impl Program {
         1 + windows.sum::<u64>()
     }
 
+    /// What may be made of interval `t` before those before it are over, since it follows from the interval alone: the write
+    /// sides of the shuffles nearest to the sources, and what they are made from.
+    pub fn begun_early(&self, t: u64) -> (Vec<Made>, Vec<Made>) {
+        let is_of_interval = |mut at: usize| {
+            while let Stream::Mapped { of } = self.streams[at] {
+                at = of;
+            }
+            matches!(self.streams[at], Stream::Received { .. })
+        };
+        let alone = (0..self.streams.len()).filter(|at| is_of_interval(*at)).map(|at| Made::of(t, at));
+        let splits = self.streams.iter().enumerate().filter_map(|(at, stream)| match stream {
+            Stream::Reduced { of, .. } | Stream::State { of, .. } if is_of_interval(*of) => {
+                Some(Made::split(t, at))
+            }
+            _ => None,
+        });
+        (alone.collect(), splits.collect())
+    }
+
     /// The most datasets that an interval has.
     pub fn datasets_max(&self) -> usize {
         2 * self.streams.len()

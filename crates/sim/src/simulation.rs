@@ -176,6 +176,8 @@ pub struct Setting {
     pub takeovers: bool,
     /// Clients send records to workers.
     pub clients: bool,
+    /// What follows from the next interval alone is made while one is run, and workers fetch ahead.
+    pub overlaps: bool,
     /// Something that is done wrong on purpose.
     pub plant: Option<Plant>,
 }
@@ -220,6 +222,10 @@ pub enum Plant {
     ForgetsWhatItCounted,
     /// Received blocks that too few hold are not copied to others.
     CopiesNothing,
+    /// A worker takes a piece that could not be fetched ahead for an empty one.
+    InventsPieces,
+    /// An interval is begun early although its input is written nowhere.
+    BeginsUnrecorded,
     /// A worker that wants to leave is not asked what it has received.
     LetsGoUnasked,
     /// A worker does not tell another master what it has reported for workers that were lost.
@@ -281,6 +287,8 @@ impl Simulation {
         let program = Program::draw(&mut dice);
         let program = if setting.clients { program.with_clients() } else { program };
         let (ahead, intervals) = (dice.between(1..4), dice.between(8..20));
+        // Two intervals are on their way at most.
+        let ahead = if setting.overlaps { limits::INTERVALS_IN_FLIGHT_MAX as u64 - 1 } else { ahead };
         let log = Log::new(print);
         let mut simulation = Self {
             dice,
@@ -711,7 +719,7 @@ impl Simulation {
             }
         }
         let size = self.master.scheduler.size();
-        let open = self.master.next;
+        let open = self.master.next.max(self.master.begun.map_or(0, |begun| begun + 1));
         let horizon = self.master.jobs.values().map(|wanted| wanted.horizon).min();
         let horizon = horizon.unwrap_or(self.master.horizon).min(open);
         let datasets_max = (open - horizon) as usize * self.program.datasets_max();

@@ -41,6 +41,8 @@ pub struct Worker {
     requests: BTreeMap<u64, Request>,
     /// What it receives from clients.
     pub inbox: Inbox,
+    /// Pieces that tasks are expected to read, fetched before these come.
+    ahead: BTreeMap<BlockId, u64>,
 }
 
 struct Order {
@@ -58,9 +60,20 @@ struct Order {
 struct Request {
     from: WorkerId,
     blocks: Vec<BlockId>,
-    /// The task that it is for, or else it is a copy.
-    attempt: Option<Attempt>,
+    whom: For,
 }
+
+/// What blocks are fetched for.
+#[derive(Clone, Copy)]
+enum For {
+    Task(Attempt),
+    Copy,
+    /// Tasks that may come.
+    Ahead,
+}
+
+/// Pieces that are held for tasks that may come. The oldest go, which nobody has asked for.
+const AHEAD_PIECES_MAX: usize = 48;
 
 impl Worker {
     pub fn new(id: WorkerId, slots: usize, master: MasterId, now_ms: u64) -> Self {
@@ -78,6 +91,7 @@ impl Worker {
             running: BTreeSet::new(),
             requests: BTreeMap::new(),
             inbox: Inbox::new(id),
+            ahead: BTreeMap::new(),
         }
     }
 
@@ -88,6 +102,7 @@ impl Worker {
         self.orders.retain(|attempt, _| self.running.contains(attempt));
         self.orders.values_mut().for_each(|order| order.abandoned = true);
         self.inbox.own.begin_anew();
+        self.ahead.clear();
     }
 
     /// What runs on it.
@@ -125,7 +140,8 @@ impl Simulation {
                 worker.blocks.insert(block, value);
                 self.tell_master(id, ToMaster::Held(block));
             }
-            ToWorker::Copy { from, blocks } => self.fetch(id, from, blocks, None),
+            ToWorker::Copy { from, blocks } => self.fetch(id, from, blocks, For::Copy),
+            ToWorker::Ahead(pieces) => self.fetch_ahead(id, pieces),
             ToWorker::Drop(blocks) => worker.blocks.retain(|block, _| !blocks.contains(block)),
             ToWorker::Save { dataset, partition, epoch } => {
                 if let Some(value) = worker.blocks.get(&BlockId::Partition { dataset, partition }).copied() {
@@ -144,15 +160,18 @@ impl Simulation {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let attempt = task.attempt;
         let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
+        let mut fetched = BTreeMap::new();
         for (block, holder) in &remote {
-            if !worker.blocks.contains_key(block) {
+            if let Some(value) = worker.ahead.remove(block) {
+                fetched.insert(*block, value);
+            } else if !worker.blocks.contains_key(block) {
                 by_worker.entry(*holder).or_default().push(*block);
             }
         }
         // What was said to be here is read here.
         by_worker.remove(&id);
         let waits_for = by_worker.len();
-        let (fetched, cancelled, abandoned) = Default::default();
+        let (cancelled, abandoned) = Default::default();
         let order = Order { task, plan, remote, fetched, waits_for, cancelled, abandoned };
         worker.orders.insert(attempt, order);
         let checked = self.invariants.slots.occupied(id, worker.occupied(), worker.slots);
@@ -161,15 +180,40 @@ impl Simulation {
             self.is_ready(id, attempt);
         }
         for (holder, blocks) in by_worker {
-            self.fetch(id, holder, blocks, Some(attempt));
+            self.fetch(id, holder, blocks, For::Task(attempt));
         }
     }
 
-    fn fetch(&mut self, id: WorkerId, from: WorkerId, blocks: Vec<BlockId>, attempt: Option<Attempt>) {
+    /// A hint, which may be lost.
+    fn fetch_ahead(&mut self, id: WorkerId, pieces: Vec<(BlockId, WorkerId)>) {
+        let Some(worker) = self.workers.get(&id).filter(|_| !self.dice.one_in(4)) else { return };
+        let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
+        for (piece, holder) in pieces {
+            if holder != id && !worker.ahead.contains_key(&piece) {
+                by_worker.entry(holder).or_default().push(piece);
+            }
+        }
+        for (holder, pieces) in by_worker {
+            self.fetch(id, holder, pieces, For::Ahead);
+        }
+    }
+
+    fn fetched_ahead(&mut self, id: WorkerId, pieces: &[BlockId], values: &[Option<u64>]) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        for (piece, value) in pieces.iter().zip(values) {
+            let invented = (self.setting.plant == Some(Plant::InventsPieces)).then_some(0);
+            worker.ahead.extend(value.or(invented).map(|value| (*piece, value)));
+        }
+        while worker.ahead.len() > AHEAD_PIECES_MAX {
+            worker.ahead.pop_first();
+        }
+    }
+
+    fn fetch(&mut self, id: WorkerId, from: WorkerId, blocks: Vec<BlockId>, whom: For) {
         self.requests += 1;
         let request = self.requests;
         if let Some(worker) = self.workers.get_mut(&id) {
-            worker.requests.insert(request, Request { from, blocks: blocks.clone(), attempt });
+            worker.requests.insert(request, Request { from, blocks: blocks.clone(), whom });
             // A process that is gone refuses the connection at once.
             let is_there = from == WorkerId::MASTER || self.workers.contains_key(&from);
             let late_ms = if is_there { FETCH_MS } else { 5 };
@@ -196,17 +240,16 @@ impl Simulation {
             Between::Replicas(nth, replicas) => self.hears_of_replicas(from, id, nth, replicas),
             Between::Fetched { request, values } => {
                 let Some(worker) = self.workers.get_mut(&id) else { return };
-                let Some(Request { from, blocks, attempt }) = worker.requests.remove(&request) else {
-                    return;
-                };
+                let Some(Request { from, blocks, whom }) = worker.requests.remove(&request) else { return };
                 let missing = blocks.iter().zip(&values).find(|(_, value)| value.is_none());
-                match (attempt, missing) {
-                    (None, _) => self.copied(id, &blocks, &values),
-                    (_, Some((block, _))) => {
+                match (whom, missing) {
+                    (For::Copy, _) => self.copied(id, &blocks, &values),
+                    (For::Ahead, _) => self.fetched_ahead(id, &blocks, &values),
+                    (For::Task(_), Some((block, _))) => {
                         let block = *block;
-                        self.fetch_failed(id, from, block, blocks, attempt);
+                        self.fetch_failed(id, from, block, blocks, whom);
                     }
-                    (Some(attempt), None) => {
+                    (For::Task(attempt), None) => {
                         let there = blocks.iter().copied().zip(values.into_iter().flatten());
                         let Some(order) = worker.orders.get_mut(&attempt) else { return };
                         order.fetched.extend(there);
@@ -246,9 +289,9 @@ impl Simulation {
 
     pub(crate) fn fetch_is_late(&mut self, id: WorkerId, request: u64) {
         let late = self.workers.get_mut(&id).and_then(|worker| worker.requests.remove(&request));
-        if let Some(Request { from, blocks, attempt }) = late {
+        if let Some(Request { from, blocks, whom }) = late {
             let block = blocks[0];
-            self.fetch_failed(id, from, block, blocks, attempt);
+            self.fetch_failed(id, from, block, blocks, whom);
         }
     }
 
@@ -258,17 +301,19 @@ impl Simulation {
         from: WorkerId,
         block: BlockId,
         blocks: Vec<BlockId>,
-        attempt: Option<Attempt>,
+        whom: For,
     ) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        match attempt {
-            None => self.tell_master(id, ToMaster::NotCopied(blocks)),
+        match whom {
+            // Whoever needs it misses it then.
+            For::Ahead => {}
+            For::Copy => self.tell_master(id, ToMaster::NotCopied(blocks)),
             // Another request of the same task may have failed before.
-            Some(attempt) if worker.orders.remove(&attempt).is_some() => {
+            For::Task(attempt) if worker.orders.remove(&attempt).is_some() => {
                 let result = Err(TaskError::FetchFailed { block, worker: from });
                 self.tell_master(id, ToMaster::Ran { attempt, result });
             }
-            Some(_) => {}
+            For::Task(_) => {}
         }
     }
 

@@ -3,8 +3,10 @@
 
 use cutwater_sim::{Plant, Setting, Simulation};
 
-const STANDBY: Setting = Setting { takeovers: true, master_holds: false, clients: false, plant: None };
+const STANDBY: Setting =
+    Setting { takeovers: true, master_holds: false, clients: false, overlaps: false, plant: None };
 const CLIENTS: Setting = Setting { takeovers: false, clients: true, ..STANDBY };
+const OVERLAP: Setting = Setting { takeovers: false, overlaps: true, ..STANDBY };
 
 /// What is found when `plant` is done wrong.
 fn found(right: Setting, plant: Plant, seed: u64) -> String {
@@ -34,11 +36,13 @@ fn no_two_masters_commit() {
 fn no_interval_without_its_input() {
     finds(Plant::RunsUnrecorded, 0, "its input is written nowhere");
     finds(Plant::ForgetsTooMuch, 2, "nothing is written any more");
+    finds_in(OVERLAP, Plant::BeginsUnrecorded, 4, "interval 3 runs, and its input is written nowhere");
 }
 
 #[test]
 fn each_output_once() {
     finds(Plant::SinkRepeats, 1, "is committed after");
+    finds_in(OVERLAP, Plant::InventsPieces, 237, "and should be");
 }
 
 #[test]

@@ -27,7 +27,8 @@ fn where_the_master_holds_what_it_has_received_every_worker_may_be_lost() {
     }
 }
 
-const STANDBY: Setting = Setting { takeovers: true, master_holds: false, clients: false, plant: None };
+const STANDBY: Setting =
+    Setting { takeovers: true, master_holds: false, clients: false, overlaps: false, plant: None };
 
 /// The same where masters die, are stopped and are cut off, and others take over.
 fn must_hold_with_takeovers(seeds: impl IntoIterator<Item = u64>) {
@@ -57,6 +58,23 @@ fn must_hold_with_clients(seeds: impl IntoIterator<Item = u64>) {
 #[test]
 fn whatever_happens_to_workers_each_acknowledged_record_is_counted_once() {
     must_hold_with_clients(0..80);
+}
+
+/// The next interval is begun while one is run, and pieces are fetched before the tasks that read them come.
+#[test]
+fn what_is_made_or_fetched_early_changes_no_output() {
+    for seed in 0..80 {
+        let one = Setting { overlaps: true, ..Setting::default() };
+        let outcome = Simulation::run_in(one, seed, false);
+        let how = format!("`cutwater-sim --cluster overlap --seed {seed} --log` tells how it came to it");
+        assert_eq!(outcome.violation, None, "{how}");
+    }
+    for seed in 0..30 {
+        let outcome = Simulation::run_in(Setting { overlaps: true, ..STANDBY }, seed, false);
+        let how =
+            format!("`cutwater-sim --cluster standby-overlap --seed {seed} --log` tells how it came to it");
+        assert_eq!(outcome.violation, None, "{how}");
+    }
 }
 
 #[test]

@@ -147,7 +147,10 @@ impl Simulation {
         }
         // Not many before those that run.
         // Nor before the one before is written down, where it is asked for.
-        if self.now_ms >= due_ms && interval < self.master.first_open + self.ahead && self.may_cut(interval) {
+        if self.now_ms >= due_ms
+            && interval < self.master.first_open + self.ahead + u64::from(self.setting.overlaps)
+            && self.may_cut(interval)
+        {
             self.master.durable.next_cut += 1;
             self.receive(interval);
             return self.at(self.now_ms + 1, What::Due(self.master.id));
