@@ -26,7 +26,7 @@ fn write_input(folder: &Path) {
     fs::write(folder.join("input"), lines).unwrap();
 }
 
-/// The program: a state and a window, each interval's records written to a file of their own kind.
+/// The program: a state, a window, and one that looks back at older states; each interval's records written to a file of their own kind.
 fn run(builder: Builder, folder: &Path, out: &str) -> Result<(), Error> {
     let ctx = builder.interval(INTERVAL).handle_signals(false).progress(false).build()?;
     let parse = |line: &str| {
@@ -39,7 +39,9 @@ fn run(builder: Builder, folder: &Path, out: &str) -> Result<(), Error> {
     let keyed = records.map(|(_, key, value)| (key, value));
     let counts = keyed.running_reduce(|a, b| a + b);
     let window = keyed.reduce_by_key_and_window(|a, b| a.max(b), 6 * INTERVAL, INTERVAL);
-    for (name, stream) in [("counts", counts), ("window", window)] {
+    let older =
+        counts.window(12 * INTERVAL, INTERVAL).map(|(key, _)| (key % 5, 1)).reduce_by_key(|a, b| a + b);
+    for (name, stream) in [("counts", counts), ("window", window), ("older", older)] {
         let file = folder.join(format!("{out}-{name}"));
         stream.for_each_rdd(move |rdd, t| {
             let mut records = rdd.collect()?;
@@ -66,7 +68,7 @@ fn given(folder: &Path, out: &str, name: &str) -> BTreeMap<i64, String> {
 
 fn assert_complete(folder: &Path) {
     run(Context::builder("takeover").threads(2).batch(true), folder, "expected").unwrap();
-    for name in ["counts", "window"] {
+    for name in ["counts", "window", "older"] {
         assert_eq!(given(folder, "given", name), given(folder, "expected", name), "{name}");
     }
 }
@@ -275,14 +277,14 @@ fn a_master_that_was_only_stopped_does_no_harm_when_it_wakes_up() {
 }
 
 /// Nobody has what the file held: the master and all workers but one are gone. Of each kind of damage, that of the
-/// newest file of states and of the newest checkpoint.
+/// newest file of states, of the newest checkpoint, and of the older states in it that only a window looks back at.
 #[test]
 fn a_damaged_checkpoint_is_noticed_by_whoever_takes_over() {
     if is_program() {
         return;
     }
     let test = "a_damaged_checkpoint_is_noticed_by_whoever_takes_over";
-    for damaged in ["state", "checkpoints"] {
+    for damaged in ["state", "checkpoints", "older"] {
         let dir = tempfile::tempdir().unwrap();
         write_input(dir.path());
         let mut master = start(test, dir.path(), false);
@@ -292,7 +294,11 @@ fn a_damaged_checkpoint_is_noticed_by_whoever_takes_over() {
         let workers = children(&master);
         assert_eq!(workers.len(), 3);
         signal(&master, "-STOP");
-        damage(&dir.path().join("checkpoints").join(damaged));
+        let durable = dir.path().join("checkpoints");
+        match damaged {
+            "older" => damage_older(&durable),
+            damaged => damage(&durable.join(damaged)),
+        }
         for worker in &workers[1..] {
             assert!(Command::new("kill").args(["-KILL", worker]).status().unwrap().success());
         }
@@ -311,14 +317,37 @@ fn children(process: &Child) -> Vec<String> {
     children.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
+
 /// Changes the newest file in a folder; or, if that is a folder, every file in it.
 fn damage(folder: &Path) {
-    let entries = |folder: &Path| -> Vec<PathBuf> {
-        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        entries.sort();
-        entries
+    damage_all(entries(folder).pop().unwrap());
+}
+
+/// Changes the files of all states but the last that were written with the newest checkpoint.
+fn damage_older(durable: &Path) {
+    let newest = entries(&durable.join("checkpoints")).pop().unwrap();
+    let (number, epoch) = newest.file_name().unwrap().to_str().unwrap().split_once('-').unwrap();
+    let [number, epoch] = [number, epoch].map(|digits| digits.parse::<u64>().unwrap());
+    let folder = durable.join("state").join(format!("{epoch:06}-{number:012}"));
+    let time_of = |states: &Path| {
+        let name = states.file_name().unwrap().to_str().unwrap();
+        name.rsplit_once('-').unwrap().1.parse::<i64>().unwrap()
     };
-    let mut all = vec![entries(folder).pop().unwrap()];
+    let mut states = entries(&folder);
+    states.sort_by_key(|states| time_of(states));
+    let last = time_of(states.last().unwrap());
+    states.retain(|states| time_of(states) < last);
+    assert!(!states.is_empty(), "a window looks back at them");
+    states.into_iter().for_each(damage_all);
+}
+
+fn damage_all(path: PathBuf) {
+    let mut all = vec![path];
     while let Some(path) = all.pop() {
         if path.is_dir() { all.extend(entries(&path)) } else { spoil(&path) }
     }

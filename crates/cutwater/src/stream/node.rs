@@ -137,8 +137,8 @@ pub(crate) trait AnyStream: Send + Sync {
     fn begin_anew(&self);
     /// Computes the datasets that it holds.
     fn compute_held(&self) -> Result<(), Error>;
-    /// Computes its newest dataset, if it has state.
-    fn compute_last(&self) -> Result<(), Error>;
+    /// Computes its newest dataset, if it has state, and those before it that somebody looks back at.
+    fn compute_states(&self) -> Result<(), Error>;
     /// Whether its dataset at a time is made from the one before.
     fn has_state(&self) -> bool;
     /// What its records are: for a stream with state, the types of keys and states.
@@ -247,6 +247,11 @@ impl<T: Record> StreamNode<T> {
     /// What was saved of it, the last at the end.
     pub fn saved(&self) -> std::sync::MutexGuard<'_, Vec<LastSaved<T>>> {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody looks further back than to its last state and the one before, from which that is made.
+    pub fn looks_back(&self) -> bool {
+        self.remembered() > self.slide * 2
     }
 
     /// The answers up to `time` that were given and are held, the oldest first.
@@ -482,12 +487,15 @@ impl<T: Record> AnyStream for StreamNode<T> {
         held.iter().try_for_each(|rdd| rdd.compute().map(drop))
     }
 
-    fn compute_last(&self) -> Result<(), Error> {
-        let last = self.lock().values().next_back().cloned().flatten();
-        match last.filter(|_| self.state.is_some()) {
-            Some(rdd) => rdd.compute().map(drop),
-            None => Ok(()),
+    fn compute_states(&self) -> Result<(), Error> {
+        if self.state.is_none() {
+            return Ok(());
         }
+        let mut held: Vec<_> = self.lock().values().cloned().collect();
+        if !self.looks_back() {
+            held.drain(..held.len().saturating_sub(1));
+        }
+        held.iter().flatten().try_for_each(|rdd| rdd.compute().map(drop))
     }
 
     fn has_state(&self) -> bool {

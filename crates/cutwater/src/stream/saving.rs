@@ -55,7 +55,7 @@ impl<T: Record> StateOf<T> {
     pub fn until(stream: &Arc<StreamNode<T>>, time: Time) -> Vec<Box<dyn StateAt>> {
         let Some(saving) = stream.saving() else { return Vec::new() };
         let mut generated = stream.generated_until(time);
-        if stream.remembered() <= stream.slide() * 2 {
+        if !stream.looks_back() {
             generated.drain(..generated.len().saturating_sub(1));
         }
         let state_at = |(time, state)| {

@@ -33,7 +33,7 @@ impl Driver {
             let Some(durable) = &mut self.durable else { return Ok(()) };
             // Workers hold most of it, and this is what they do not. A file of it may be damaged.
             let read = if durable.takes_over() && durable.has_states() {
-                self.graph.streams.iter().try_for_each(|stream| stream.compute_last())
+                self.graph.streams.iter().try_for_each(|stream| stream.compute_states())
             } else {
                 Ok(())
             };
