@@ -19,12 +19,12 @@ use cutwater_core::{
 
 use super::{
     Begins,
-    ahead::{Ahead, Moved},
     cluster::{self, Children, Listener, Role, Token, TokenFile},
     lease::Keeper,
     link::Link,
     master::{Master, ToMaster},
     receive::{Door, Inbox},
+    unclaimed::{Moved, Unclaimed},
     worker::{self, Worker},
 };
 use crate::{
@@ -101,7 +101,7 @@ pub(super) struct Shared {
     /// What tasks found since the driver last asked.
     pub findings: Mutex<Vec<(DatasetId, Finding)>>,
     /// What they found in datasets that no job has needed yet.
-    pub ahead: Ahead,
+    pub unclaimed: Unclaimed,
     pub accumulators: Accumulators,
     /// Kept partitions that were read from another worker since the driver last asked.
     pub moved: AtomicU64,
@@ -125,7 +125,7 @@ impl Shared {
 impl Shared {
     /// A job needs these: what was found in them before counts from now on.
     fn claim(&self, datasets: &[DatasetId]) {
-        let (found, moved) = self.ahead.claim(datasets);
+        let (found, moved) = self.unclaimed.claim(datasets);
         for (dataset, partition, finding) in found {
             self.found(dataset, partition, finding);
         }
@@ -141,7 +141,7 @@ impl Shared {
     /// The same for one dataset, unless it is forgotten.
     pub(super) fn moved(&self, dataset: Option<DatasetId>, moved: Moved) {
         let counts = match dataset {
-            Some(dataset) => self.ahead.keep_moved(dataset, moved),
+            Some(dataset) => self.unclaimed.keep_moved(dataset, moved),
             None => Some(moved),
         };
         counts.into_iter().for_each(|moved| self.add_moved(moved));
@@ -597,7 +597,7 @@ impl Engine {
         self.tell_expected(&mut expected);
         let mut described = Described::default();
         describe(&mut described);
-        self.shared.ahead.expect(described.steps.iter().map(|step| step.counts_as));
+        self.shared.unclaimed.expect(described.steps.iter().map(|step| step.counts_as));
         self.say(ToMaster::Describe(described.steps));
         *expected = Some((urgency, targets));
     }

@@ -15,11 +15,11 @@ use cutwater_wire::{message::ToWorker, names::Blocks};
 
 use super::{
     Begins,
-    ahead::Moved,
     engine::Shared,
     holding::Holding,
     lease::Keeper,
     link::{Addresses, Defined, Link, LocatedShuffles},
+    unclaimed::Moved,
 };
 use crate::{
     block::Block,
@@ -591,7 +591,7 @@ impl Master {
             if !fresh.contains(&(dataset, partition)) {
                 continue;
             }
-            if let Some(finding) = self.shared.ahead.keep(dataset, partition, finding) {
+            if let Some(finding) = self.shared.unclaimed.keep(dataset, partition, finding) {
                 self.shared.found(dataset, partition, finding);
             }
         }
@@ -608,7 +608,7 @@ impl Master {
                 counted.get_mut().datasets -= 1;
                 if counted.get().datasets == 0 {
                     counted.remove();
-                    self.shared.ahead.forget(step.counts_as);
+                    self.shared.unclaimed.forget(step.counts_as);
                 }
             }
         }

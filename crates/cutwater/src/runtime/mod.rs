@@ -1,7 +1,7 @@
 //! The only place with threads, sockets and clocks.
 //!
 //! - [`engine`]: what datasets call to have themselves computed;
-//! - [`ahead`]: what is found in datasets that nobody has needed yet;
+//! - [`unclaimed`]: what is found in datasets that nobody has needed yet;
 //! - [`master`]: the loop that feeds the scheduler and carries out its commands; [`link`]: how it
 //!   reaches a worker, in this process or another; [`holding`]: received blocks on their way to workers;
 //! - [`receive`]: what workers receive from clients;
@@ -14,7 +14,6 @@
 //! - [`checkpointer`]: states written behind the computation;
 //! - [`clock`]: when an interval ends; [`signals`]: when everything ends.
 
-mod ahead;
 mod checkpointer;
 pub(crate) mod clock;
 pub(crate) mod cluster;
@@ -30,6 +29,7 @@ mod progress;
 mod receive;
 mod resume;
 mod signals;
+mod unclaimed;
 mod worker;
 
 pub use engine::ClientAccess;

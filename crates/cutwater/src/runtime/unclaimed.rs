@@ -15,11 +15,11 @@ use crate::task::Finding;
 ///
 /// The master's thread puts in, whoever submits a job takes out.
 #[derive(Default)]
-pub(super) struct Ahead(Mutex<HashMap<DatasetId, Unclaimed>>);
+pub(super) struct Unclaimed(Mutex<HashMap<DatasetId, Found>>);
 
 #[derive(Default)]
-struct Unclaimed {
-    found: Vec<(u32, Finding)>,
+struct Found {
+    findings: Vec<(u32, Finding)>,
     moved: Moved,
 }
 
@@ -39,7 +39,7 @@ impl AddAssign for Moved {
     }
 }
 
-impl Ahead {
+impl Unclaimed {
     /// No job has needed these yet.
     pub fn expect(&self, datasets: impl Iterator<Item = DatasetId>) {
         let mut all = self.lock();
@@ -52,7 +52,7 @@ impl Ahead {
     pub fn keep(&self, dataset: DatasetId, partition: u32, finding: Finding) -> Option<Finding> {
         match self.lock().get_mut(&dataset) {
             Some(unclaimed) => {
-                unclaimed.found.push((partition, finding));
+                unclaimed.findings.push((partition, finding));
                 None
             }
             None => Some(finding),
@@ -76,7 +76,7 @@ impl Ahead {
         let mut all = self.lock();
         for dataset in datasets {
             if let Some(unclaimed) = all.remove(dataset) {
-                found.extend(unclaimed.found.into_iter().map(|(at, finding)| (*dataset, at, finding)));
+                found.extend(unclaimed.findings.into_iter().map(|(at, finding)| (*dataset, at, finding)));
                 moved += unclaimed.moved;
             }
         }
@@ -88,7 +88,7 @@ impl Ahead {
         self.lock().remove(&dataset);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DatasetId, Unclaimed>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DatasetId, Found>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
