@@ -34,8 +34,9 @@ pub enum Introduction {
         data_address: String,
         /// Its clock in milliseconds since 1970, to be compared with the master's.
         clock_ms: i64,
-        /// What a master before called it.
-        was: Option<WorkerId>,
+        /// What the last master called it, and that master's epoch. If it is called otherwise then, it is lost to this one and
+        /// to the other workers: it is to come again as a new one.
+        was: Option<(WorkerId, u64)>,
     },
     /// To a worker: a master that has taken the program over, and wants the worker to join it.
     Takeover {

@@ -64,6 +64,8 @@ pub(crate) enum ToMaster {
     Draining { worker: WorkerId },
     /// A worker cannot be reached any more.
     Lost { worker: WorkerId },
+    /// A worker that was called so is nobody's any more, and holds nothing.
+    BeginsAnew { worker: WorkerId },
     /// Those of these workers of the master before that have not come count as lost.
     NotComing(Vec<WorkerId>),
     /// Another master runs the program now, and has the workers.
@@ -217,6 +219,9 @@ impl Master {
                 ToMaster::Holds { worker, blocks } => self.holds(worker, blocks),
                 ToMaster::UseOnly(datasets) => self.use_only(datasets),
                 ToMaster::Lost { worker } => self.lost(worker),
+                ToMaster::BeginsAnew { worker } if self.links.contains_key(&worker) => self.lost(worker),
+                // The master before may have had it for a moment: what it has received others hold.
+                ToMaster::BeginsAnew { worker } => self.receiver_is_lost(worker),
             }
             #[cfg(test)]
             self.shared.described.store(self.steps.len(), Ordering::SeqCst);

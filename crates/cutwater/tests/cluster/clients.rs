@@ -7,13 +7,13 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cutwater::testing::{Harness, Watched};
 use cutwater_client::{Builder, Client};
 
-use crate::{harness, kill, sorted};
+use crate::{harness, kill, signal, sorted};
 
 fn client(harness: &Harness) -> Builder {
     let access = harness.ctx().client_access().unwrap();
@@ -59,11 +59,16 @@ impl Senders {
         }
     }
 
-    /// Runs intervals until everything is acknowledged, and one more, which has the last of it.
-    fn finish(self, harness: &Harness, seen: &Watched<String>) {
-        let clients = self.threads.len() as u64;
+    /// Runs intervals until everything is acknowledged.
+    fn finish_sending(self, harness: &Harness) {
         self.run_until(harness, u64::MAX);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    /// The same, and one more, which has the last of it.
+    fn finish(self, harness: &Harness, seen: &Watched<String>) {
+        let clients = self.threads.len() as u64;
+        self.finish_sending(harness);
         harness.advance(1).unwrap();
         let seen: Vec<String> = seen.all().into_iter().flatten().flatten().collect();
         let all = (0..clients).flat_map(|n| (0..OF_EACH).map(move |i| format!("{n}:{i}")));
@@ -77,6 +82,15 @@ fn started(workers: usize) -> (Harness, Watched<String>) {
     let seen = harness.watch(&harness.ctx().source("lines").client_lines());
     harness.advance(1).unwrap();
     (harness, seen)
+}
+
+/// Runs intervals until something is so.
+fn advance_until(harness: &Harness, what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}, even after a minute");
+        harness.advance(1).unwrap();
+    }
 }
 
 #[test]
@@ -107,6 +121,27 @@ fn the_second_worker_is_killed_under_its_clients() {
 #[test]
 fn the_third_worker_is_killed_under_its_clients() {
     one_is_killed(2);
+}
+
+/// It is lost, others take what it had received, and it comes back: clients send to it again.
+#[test]
+fn a_worker_that_is_stopped_under_its_clients_comes_back_to_them() {
+    let (harness, seen) = started(3);
+    let senders = Senders::start(&harness, 5);
+    senders.run_until(&harness, 10_000);
+    let stopped = harness.workers()[0];
+    signal(stopped, "-STOP");
+    advance_until(&harness, "it is not lost", || harness.joined() == 2);
+    signal(stopped, "-CONT");
+    advance_until(&harness, "it does not come back", || harness.joined() == 3);
+    let again = Senders::start(&harness, 3);
+    senders.finish_sending(&harness);
+    again.finish_sending(&harness);
+    harness.advance(1).unwrap();
+    let seen: Vec<String> = seen.all().into_iter().flatten().flatten().collect();
+    assert_eq!(seen.len() as u64, 8 * OF_EACH, "each record once");
+    let all = (0..5).chain(0..3).flat_map(|n| (0..OF_EACH).map(move |i| format!("{n}:{i}")));
+    assert_eq!(sorted(seen), sorted(all.collect()));
 }
 
 /// What was acknowledged and is in no interval yet is known to the other holder only.

@@ -197,25 +197,37 @@ fn received_blocks_are_held_by_two_again_after_a_loss() {
     }
 }
 
-/// A process that is stopped keeps its connection and says nothing: it is lost all the same, and ends when it goes
-/// on and finds that it is not wanted any more.
+/// A process that is stopped keeps its connection and says nothing: it is lost all the same. When it goes on it finds that
+/// it is not wanted as what it was, comes back as a newcomer, and gets its share.
 #[test]
-fn failure_3_a_worker_that_falls_silent_is_lost_like_one_that_dies() {
-    let program = Open::new(2, 4);
+fn failure_3_a_worker_that_falls_silent_is_lost_like_one_that_dies_and_comes_back() {
+    let program = Open::new(2, 6);
     let mut silent = program.one_more();
     let harness = &program.harness;
-    let seen = harness
-        .watch(&harness.input((0..100).map(numbers)).map(|n| (n % 17, n)).running_reduce(|a, b| a + b));
+    let keyed = harness.input((0..1_000).map(numbers)).map(|n| (n % 17, n));
+    let at = keyed.running_reduce(|a, b| a + b).map(|(key, sum)| (key, sum, std::process::id()));
+    let seen = harness.watch(&at);
     harness.advance(2).unwrap();
     silent.signal("-STOP");
     harness.advance(2).unwrap();
     wait_until("its silence was not noticed", || harness.joined() == 2);
-    silent.signal("-CONT");
     harness.advance(2).unwrap();
-    wait_until("it does not end", || silent.ended().is_some());
-    for (t, records) in (0..).zip(seen.all()) {
-        assert_eq!(sorted(records.unwrap()), sums(t), "interval {t}");
+    silent.signal("-CONT");
+    wait_until("it does not come back", || harness.joined() == 3);
+    assert!(silent.ended().is_none(), "it is the same process");
+    harness.advance(10).unwrap();
+    let answers = seen.all();
+    for (t, records) in (0..).zip(&answers) {
+        let records = records.clone().unwrap().into_iter().map(|(key, sum, _)| (key, sum)).collect();
+        assert_eq!(sorted(records), sums(t), "interval {t}");
     }
+    let has_some = |t: usize| answers[t].as_ref().unwrap().iter().any(|(.., at)| *at == silent.0.id());
+    assert!(!has_some(5) && has_some(15), "it has state again");
+    silent.signal("-TERM");
+    wait_until("it does not leave when it is asked", || {
+        harness.advance(1).unwrap();
+        silent.ended().is_some_and(|status| status.success())
+    });
 }
 
 #[test]

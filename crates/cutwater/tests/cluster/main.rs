@@ -54,6 +54,10 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Ends a process as a crash does.
 fn kill(process: u32) {
-    let done = std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
+    signal(process, "-KILL");
+}
+
+fn signal(process: u32, signal: &str) {
+    let done = std::process::Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
     assert!(done.success());
 }

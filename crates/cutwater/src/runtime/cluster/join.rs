@@ -1,6 +1,9 @@
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,9 @@ use crate::{
 
 /// The life of a worker process: joins the master at `master`, does what it is told, and ends with the
 /// program. It never returns; the exit status is 0 only if the master said that the program is over.
+///
+/// A worker that its master has lost, and takes for dead, is nobody's: others make again what it holds, and take its
+/// part. It comes back as a new one, with nothing.
 pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials) -> ! {
     // Ctrl-C reaches every process of a terminal. The master decides what becomes of the program; a
     // worker that ended by itself would take its blocks away from an orderly end.
@@ -56,7 +62,17 @@ pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials)
     if let Err(error) = ignored {
         tracing::warn!(%error, "Ctrl-C will end this worker");
     }
-    let lived = network_threads().and_then(|threads| threads.block_on(live(master, settings, credentials)));
+    let (mut master, leaving) = (master.to_owned(), Arc::new(Leaving::default()));
+    let lived = loop {
+        let lived = network_threads()
+            // Whatever is connected goes with these threads: nothing more is acknowledged for the one that is dead.
+            .and_then(|threads| threads.block_on(live(&master, settings, credentials, &leaving)));
+        match lived {
+            Ok(Lived::ToTheEnd) => break Ok(()),
+            Ok(Lived::UntilLostBy(again)) => master = again,
+            Err(error) => break Err(error),
+        }
+    };
     match lived {
         Ok(()) => std::process::exit(0),
         Err(error) => {
@@ -66,7 +82,20 @@ pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials)
     }
 }
 
-async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> Result<(), Error> {
+/// How the life of a worker ends, unless it fails.
+enum Lived {
+    /// The program is over.
+    ToTheEnd,
+    /// The master that is there has lost it, and would have it as a new one.
+    UntilLostBy(String),
+}
+
+async fn live(
+    master: &str,
+    settings: &Settings,
+    credentials: &Credentials,
+    leaving: &Arc<Leaving>,
+) -> Result<Lived, Error> {
     let (network, threads) = (&settings.network, settings.threads);
     let executable = identity::executable()?;
     let (stream, local) = reach(master, network.join_wait).await?;
@@ -111,6 +140,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
     // Neither queue needs a bound of its own. The master is sent one answer for each task and each block it has
     // sent; compute threads have as many tasks as the master sends to a worker (`runtime/link.rs`).
     let (to_compute, work) = crossbeam_channel::unbounded();
+    // Threads that still run what another life was sent have another to tell.
     let to_master = Arc::new(Current::default());
     let reports = to_master.clone();
     // Without a master there is no interval that the blocks could be in.
@@ -129,7 +159,7 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
     });
     let reports = to_master.clone();
     worker::start(&shared, threads, &work, move |attempt, result| reports.tell(ran(attempt, result)))?;
-    leave_on_sigterm(to_master.clone())?;
+    leaving.on_sigterm(to_master.clone())?;
 
     let fetcher = || Arc::new(Fetcher::new(credentials.clone(), master, limits::FETCH_BYTES_MAX));
     let behind = fetcher();
@@ -151,20 +181,26 @@ async fn live(master: &str, settings: &Settings, credentials: &Credentials) -> R
     let (mut stream, mut epoch, mut master) = (stream, joined.epoch, master.to_owned());
     loop {
         let why = match session(stream, &mut hands, &to_master, &mut takeover, epoch).await {
-            Ended::Over => return Ok(()),
+            Ended::Over => return Ok(Lived::ToTheEnd),
             Ended::Lost(why) => why,
         };
-        if epoch == 0 {
-            return Err(Error::external(format_args!("lost the master at {master}: {why}")));
-        }
-        tracing::warn!(master, why, "lost the master; another one is waited for");
+        tracing::warn!(master, why, "lost the master; it, or another one, is looked for");
         to_master.forget();
         hands.begin_anew();
-        let again = introduction(Some(hands.me));
-        let (found, joined, at) = rejoin(&master, epoch, &again, credentials, &mut takeover).await?;
-        hands.fetcher.follow(&at);
-        hands.behind.follow(&at);
-        (stream, epoch, master) = (found, joined.epoch, at);
+        let again = introduction(Some((hands.me, epoch)));
+        match rejoin((&master, &why), (hands.me, epoch), &again, credentials, &mut takeover).await? {
+            Found::Another(found, joined, at) => {
+                hands.fetcher.follow(&at);
+                hands.behind.follow(&at);
+                (stream, epoch, master) = (found, joined.epoch, at);
+            }
+            Found::Stranger(_) if leaving.is_told() => {
+                return Err(Error::external(format_args!(
+                    "lost the master at {master} while leaving: {why}"
+                )));
+            }
+            Found::Stranger(master) => return Ok(Lived::UntilLostBy(master)),
+        }
     }
 }
 
@@ -250,34 +286,49 @@ async fn called(takeover: &mut watch::Receiver<Option<Takeover>>, epoch: u64) {
     }
 }
 
-/// Joins whichever master of a later epoch is there first: one that calls, or one that was started again where the
-/// last one was.
+/// Whom a worker finds that has lost its master.
+enum Found {
+    /// One of a later epoch, which it has joined, and where that is.
+    Another(Channel<TcpStream>, Joined, String),
+    /// One to which it is lost, and where that is: mostly the one that it had.
+    Stranger(String),
+}
+
+/// Looks for a master, and joins one of a later epoch that knows it: one that calls, or one that was started again
+/// where the last one was. A program of which nothing is written down ends with its master.
 async fn rejoin(
-    last: &str,
-    epoch: u64,
+    (last, lost): (&str, &str),
+    (me, epoch): (WorkerId, u64),
     introduction: &Introduction,
     credentials: &Credentials,
     takeover: &mut watch::Receiver<Option<Takeover>>,
-) -> Result<(Channel<TcpStream>, Joined, String), Error> {
+) -> Result<Found, Error> {
     let until = Instant::now() + Duration::from_millis(limits::REJOIN_MS_MAX);
     let mut refused = None;
     while Instant::now() < until {
         let caller = takeover.borrow_and_update().clone().filter(|takeover| takeover.epoch > epoch);
-        let master = caller.map_or_else(|| last.to_owned(), |takeover| takeover.master);
-        if let Ok(stream) = TcpStream::connect(&master).await
-            && stream.set_nodelay(true).is_ok()
-        {
-            match introduce(stream, &master, introduction, credentials).await {
-                Ok((stream, joined)) if joined.epoch > epoch => return Ok((stream, joined, master)),
-                // It is the one that was lost, which does not know yet that it is over.
-                Ok(_) => {}
-                Err(error) => refused = Some(error),
+        let (master, known) =
+            caller.map_or_else(|| (last.to_owned(), epoch), |takeover| (takeover.master, takeover.epoch));
+        // A machine that is gone does not answer, and must not keep us from one that calls.
+        let answer = tokio::select! {
+            answer = knock(&master, introduction, credentials) => answer,
+            () = called(takeover, known) => continue,
+        };
+        match answer {
+            // One that was overtaken, and does not know yet that it is over.
+            Ok((_, joined)) if joined.epoch < epoch => {}
+            Ok((stream, joined)) if joined.worker == me => return Ok(Found::Another(stream, joined, master)),
+            Ok(_) => return Ok(Found::Stranger(master)),
+            Err(Unheard::Refused(_) | Unheard::Nobody) if epoch == 0 => {
+                return Err(Error::external(format_args!("lost the master at {last}: {lost}")));
             }
+            Err(Unheard::Refused(error)) => refused = Some(error),
+            Err(Unheard::Nobody | Unheard::Silent) => {}
         }
         let wait = sleep(Duration::from_millis(limits::RECONNECT_MS_MIN));
         tokio::select! {
             () = wait => {}
-            () = called(takeover, epoch) => {}
+            () = called(takeover, known) => {}
         }
     }
     Err(refused.unwrap_or_else(|| {
@@ -286,6 +337,30 @@ async fn rejoin(
             limits::REJOIN_MS_MAX / 1000
         ))
     }))
+}
+
+/// Why no master has answered.
+enum Unheard {
+    /// Nobody listens there.
+    Nobody,
+    /// Somebody may, and has said nothing in time.
+    Silent,
+    Refused(Error),
+}
+
+async fn knock(
+    master: &str,
+    introduction: &Introduction,
+    credentials: &Credentials,
+) -> Result<(Channel<TcpStream>, Joined), Unheard> {
+    let joining = async {
+        let stream = TcpStream::connect(master).await.map_err(|_| Unheard::Nobody)?;
+        stream.set_nodelay(true).map_err(|_| Unheard::Nobody)?;
+        introduce(stream, master, introduction, credentials).await.map_err(Unheard::Refused)
+    };
+    // Before whoever introduces itself gives up by itself.
+    let joining = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX / 2), joining);
+    joining.await.unwrap_or(Err(Unheard::Silent))
 }
 
 /// The master of the moment, for whoever has something to tell it: compute threads, signals.
@@ -355,24 +430,47 @@ fn ran(attempt: Attempt, result: Result<Outcome, TaskError>) -> ToMaster {
     ToMaster::Ran(attempt, told)
 }
 
-/// Asks the master to let this worker go at the first SIGTERM, and goes on meanwhile; ends it at the second.
-fn leave_on_sigterm(to_master: Arc<Current>) -> Result<(), Error> {
-    let mut signals = Signals::new([SIGTERM])
-        .map_err(|error| Error::external(format_args!("cannot listen for signals: {error}")))?;
-    worker::spawn("cutwater-signals", move || {
-        let mut asked = false;
-        for signal in &mut signals {
-            if std::mem::replace(&mut asked, true) {
-                eprintln!("stopping at once");
-                // What a shell expects of a process that a signal ended.
-                std::process::exit(128 + signal);
-            }
-            eprintln!("leaving when others hold what this worker holds; once more to stop at once");
-            // Without a master the worker ends in any case.
-            to_master.tell(ToMaster::Draining);
+/// Whether this process was told to leave, in whichever of its lives.
+#[derive(Default)]
+struct Leaving {
+    told: AtomicBool,
+    /// Whom to ask; nobody listens for signals as long as there is none.
+    current: Mutex<Option<Arc<Current>>>,
+}
+
+impl Leaving {
+    fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// From now on asks this master to let the worker go at the first SIGTERM, and goes on meanwhile; ends it at the second.
+    fn on_sigterm(self: &Arc<Self>, to_master: Arc<Current>) -> Result<(), Error> {
+        if self.current().replace(to_master).is_some() {
+            return Ok(());
         }
-    })?;
-    Ok(())
+        let mut signals = Signals::new([SIGTERM])
+            .map_err(|error| Error::external(format_args!("cannot listen for signals: {error}")))?;
+        let leaving = self.clone();
+        worker::spawn("cutwater-signals", move || {
+            for signal in &mut signals {
+                if leaving.told.swap(true, Ordering::AcqRel) {
+                    eprintln!("stopping at once");
+                    // What a shell expects of a process that a signal ended.
+                    std::process::exit(128 + signal);
+                }
+                eprintln!("leaving when others hold what this worker holds; once more to stop at once");
+                // Without a master the worker ends in any case.
+                if let Some(current) = &*leaving.current() {
+                    current.tell(ToMaster::Draining);
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Current>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a worker does about a message.

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io,
     net::SocketAddr,
     sync::{
@@ -84,6 +84,8 @@ struct Door {
     compression: Compression,
     to_master: Sender<ToMaster>,
     next_worker: AtomicU32,
+    /// Workers of the master before.
+    before: HashSet<WorkerId>,
     /// Larger than that of any master before; 0 if nothing is written down that another could take over.
     epoch: u64,
     /// Workers whose connections have not ended.
@@ -131,6 +133,7 @@ impl Listener {
             compression: settings.compression,
             to_master,
             next_worker: AtomicU32::new(begins.first_worker()),
+            before: begins.workers.iter().map(|(worker, _)| *worker).collect(),
             epoch: begins.epoch,
             connected: AtomicUsize::new(0),
             handshakes: Handshakes::default(),
@@ -278,8 +281,10 @@ impl Door {
             accepting.refuse(&mut stream, &why).await?;
             return Ok(None);
         }
-        // Others know its blocks by the name that it has.
-        let id = was.unwrap_or_else(|| WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed)));
+        // Others know its blocks by the name that it has, unless they were told that it is lost.
+        let is_known = |(id, epoch): &(WorkerId, u64)| *epoch < self.epoch && self.before.contains(id);
+        let known = was.filter(is_known).map(|(id, _)| id);
+        let id = known.unwrap_or_else(|| WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed)));
         let joined = Joined {
             worker: id,
             program: self.program.clone(),
@@ -288,6 +293,12 @@ impl Door {
             epoch: self.epoch,
         };
         accepting.welcome(&mut stream, &joined).await?;
+        if let Some((worker, _)) = was.filter(|_| known.is_none()) {
+            tracing::info!(%worker, %peer, "a worker that is lost is there again, and begins anew");
+            // Its connection may not have ended here yet.
+            let _ = self.to_master.send(ToMaster::BeginsAnew { worker });
+            return Ok(None);
+        }
         // A port alone is on the machine that the connection comes from.
         let address = match data_address.strip_prefix(':') {
             Some(port) => SocketAddr::new(peer.ip(), port.parse().unwrap_or(0)).to_string(),

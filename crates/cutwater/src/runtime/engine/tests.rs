@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::{Context, runtime::clock};
 
-/// Joins the master at `address` as a worker that was called so by the one before, or as a new one.
+/// Joins the master at `address` as a worker that was called so by one of an epoch before, or as a new one.
 async fn join(
     address: SocketAddr,
     credentials: &Credentials,
@@ -27,7 +27,7 @@ async fn join(
         memory_bytes: 0,
         data_address: ":1".to_owned(),
         clock_ms: clock::wall().as_ms(),
-        was,
+        was: was.map(|was| (was, 1)),
     };
     loop {
         // It may not listen yet.
@@ -80,6 +80,32 @@ fn may_stay() -> bool {
 #[test]
 fn a_newcomer_does_not_take_the_place_of_a_worker_that_comes_later() {
     assert!((0..5).any(|_| may_stay()), "it was sent away");
+}
+
+/// Other workers were told that it is lost, and take nothing more from who is called so.
+#[test]
+fn a_worker_that_the_master_before_had_lost_is_called_otherwise() {
+    let token = Token::new().unwrap();
+    let mut settings = Context::builder("takeover").threads(1).build().unwrap().settings().clone();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    settings.role = Role::Master { listen: address, workers: 0 };
+    settings.token = Some(token.clone());
+    let credentials = settings.network.credentials(Some(&token)).unwrap();
+    let (known, lost) = (WorkerId(1 << 12), WorkerId((1 << 12) + 1));
+    let mut begins = Begins::default();
+    (begins.epoch, begins.workers) = (2, vec![(known, "127.0.0.1:1".to_owned())]);
+    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let network = cluster::network_threads().unwrap();
+    let (again, called) = network.block_on(async {
+        let (_, called) = join(address, &credentials, Some(lost)).await;
+        (join(address, &credentials, Some(known)).await, called)
+    });
+    assert_eq!(again.1.worker, known);
+    assert_ne!(called.worker, lost);
+    let engine = starts.join().unwrap();
+    assert_eq!(engine.joined(), 1, "it comes again, as a new one");
+    drop(again);
+    drop(engine);
 }
 
 /// Workers may hold blocks that the master before had received and not written down: these are others.
