@@ -215,6 +215,10 @@ pub const RESTART_MS_MAX: u64 = 10_000;
 /// than it takes to find no master.
 pub const RESTART_FORGIVEN_MS: u64 = 60_000;
 
+/// Bytes before the place up to which a followed file was read, by which the place is found again. Lines of logs begin with
+/// times, so a few of them are like no others.
+pub const TAIL_FINGERPRINT_BYTES: u64 = 1024;
+
 /// How long a program may take from its start until its master listens, in milliseconds. Whatever a program
 /// does before it makes its context delays that.
 pub const MASTER_START_MS_MAX: u64 = 60_000;

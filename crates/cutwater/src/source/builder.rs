@@ -1,4 +1,4 @@
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, sync::Arc};
 
 use cutwater_core::{Time, limits};
 
@@ -6,7 +6,7 @@ use super::{
     ByArrival, ByEventTime, Dating, ErrorPolicy, Holder, Intake, Received, Receiver,
     intake::{Bounds, Calendar},
     pace::Pace,
-    received::Origin,
+    received::{Origin, Places},
 };
 use crate::{Context, DStream, Record};
 
@@ -212,6 +212,19 @@ impl<D> SourceBuilder<'_, D> {
     where
         D: Dating<T>,
     {
+        self.received_from(origin, None)
+    }
+
+    /// The same of what can be received again from `places` on.
+    #[track_caller]
+    pub(super) fn received_from<T: Record>(
+        self,
+        origin: Origin<T>,
+        places: Option<Arc<dyn Places>>,
+    ) -> (Intake<T>, DStream<T>)
+    where
+        D: Dating<T>,
+    {
         let Self { ctx, name, policy, bounds, dating, .. } = self;
         let slack = ctx.settings().slack;
         let calendar = dating.time_of().map(|time_of| Calendar::new(time_of, ctx.interval(), slack));
@@ -222,7 +235,7 @@ impl<D> SourceBuilder<'_, D> {
         let (label, into) = (name.clone(), intake.clone());
         let stream = ctx.source_stream(&label, |stream| {
             let holder = Holder::new(ctx.engine(), spec, stream);
-            Box::new(Received::new(name, holder, policy, into, pace, origin))
+            Box::new(Received::new(name, holder, policy, into, pace, origin).read_from(places))
         });
         (intake, stream)
     }

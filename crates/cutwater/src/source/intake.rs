@@ -1,4 +1,5 @@
 mod buckets;
+mod marks;
 
 use std::{
     fmt,
@@ -8,8 +9,14 @@ use std::{
 
 use cutwater_core::Time;
 
-pub(crate) use self::buckets::Calendar;
-use self::buckets::{Bucket, Buckets};
+pub(crate) use self::{
+    buckets::Calendar,
+    marks::{Mark, Passed, Reached, Span},
+};
+use self::{
+    buckets::{Bucket, Buckets},
+    marks::Marks,
+};
 use super::Malformed;
 
 /// Where a receiver puts records until their interval is cut.
@@ -46,6 +53,8 @@ struct State<T> {
     /// That on records changes with the rate at which they are processed, if there is back pressure.
     bounds: Bounds,
     buckets: Buckets<T>,
+    /// How far was read, if what is read stays where it is.
+    marks: Marks,
     deferred: u64,
     dropped: u64,
     malformed: Vec<Malformed>,
@@ -68,6 +77,8 @@ pub(crate) struct Cut<T> {
     /// Records of intervals before.
     pub late: u64,
     pub malformed: Vec<Malformed>,
+    /// Where reading goes on.
+    pub reached: Option<Reached>,
     /// Nothing will be put in after this.
     pub closed: bool,
 }
@@ -83,6 +94,7 @@ impl<T> Intake<T> {
         let state = State {
             bounds,
             buckets: Buckets::default(),
+            marks: Marks::default(),
             deferred: 0,
             dropped: 0,
             malformed: Vec::new(),
@@ -99,10 +111,43 @@ impl<T> Intake<T> {
     /// # Errors
     /// The program is over and the record was not taken.
     pub fn push(&self, record: T, bytes: usize) -> Result<(), Stopped> {
+        self.push_from(None, record, bytes)
+    }
+
+    /// The same of a record that was read at that place, if it was not read there before.
+    pub(crate) fn push_from(&self, span: Option<Span>, record: T, bytes: usize) -> Result<(), Stopped> {
         let label = self.label(&record);
+        if let (Some(span), Some(label)) = (span, label)
+            && self.passes(span, |marks| marks.has(span.begins, label))
+        {
+            return Ok(());
+        }
         let mut state = self.wait_for_room(label)?;
-        state.buckets.put(label, record, bytes);
+        state.buckets.put(label, record, bytes, span.map(|span| span.begins));
+        if let Some(span) = span {
+            state.marks.reach(span.ends);
+        }
         Ok(())
+    }
+
+    /// Whether what was read there is in an interval already; then it is passed over.
+    fn passes(&self, span: Span, is_passed: impl FnOnce(&Marks) -> bool) -> bool {
+        let mut state = self.lock();
+        let passes = is_passed(&state.marks);
+        if passes {
+            state.marks.reach(span.ends);
+        }
+        passes
+    }
+
+    /// Reading goes on there, though nothing was put in.
+    pub(crate) fn reach(&self, mark: Mark) {
+        self.lock().marks.reach(mark);
+    }
+
+    /// Some of what is read now was read before.
+    pub(crate) fn go_on(&self, passed: Vec<Passed>) {
+        self.lock().marks.go_on(passed);
     }
 
     /// Puts in a record unless that would mean to wait; then it is counted as dropped and `false` is
@@ -118,7 +163,7 @@ impl<T> Intake<T> {
         }
         let room = !self.is_full(&state, label);
         if room {
-            state.buckets.put(label, record, bytes);
+            state.buckets.put(label, record, bytes, None);
         } else {
             state.dropped += 1;
         }
@@ -135,7 +180,7 @@ impl<T> Intake<T> {
         if self.is_full(&state, label) {
             return Err(Refused::Full(record));
         }
-        state.buckets.put(label, record, bytes);
+        state.buckets.put(label, record, bytes, None);
         Ok(())
     }
 
@@ -156,7 +201,27 @@ impl<T> Intake<T> {
         offset: u64,
         error: impl fmt::Display,
     ) -> Result<(), Stopped> {
+        self.malformed_from(None, bytes, place, offset, error)
+    }
+
+    /// The same of what was read at that place, if it was not read there before.
+    pub(crate) fn malformed_from(
+        &self,
+        span: Option<Span>,
+        bytes: &[u8],
+        place: impl fmt::Display,
+        offset: u64,
+        error: impl fmt::Display,
+    ) -> Result<(), Stopped> {
+        if let Some(span) = span
+            && self.passes(span, |marks| marks.has_malformed(span.begins))
+        {
+            return Ok(());
+        }
         let mut state = self.wait_for_room(None)?;
+        if let Some(span) = span {
+            state.marks.reach(span.ends);
+        }
         state.buckets.next.bytes += bytes.len();
         state.malformed.push(Malformed {
             bytes: bytes.to_owned(),
@@ -251,12 +316,15 @@ impl<T> Intake<T> {
     /// Takes out the records of interval (from, to].
     pub(crate) fn cut(&self, from: Time, to: Time) -> Cut<T> {
         let mut state = self.lock();
-        let (Bucket { records, bytes }, late) = state.buckets.cut(from, to);
+        let (Bucket { records, bytes, .. }, late) = state.buckets.cut(from, to);
         if let Some(calendar) = &self.shared.calendar {
             let ahead = state.buckets.too_far_ahead(to, calendar);
             state.malformed.extend(ahead);
         }
+        let held = state.buckets.first();
+        let reached = state.marks.cut(to, held);
         let cut = Cut {
+            reached,
             records,
             bytes,
             late,

@@ -1,4 +1,8 @@
-use super::{Intake, Stopped, decode::Decode};
+use super::{
+    Intake, Stopped,
+    decode::Decode,
+    intake::{Mark, Span},
+};
 
 /// Cuts bytes that arrive in pieces into lines, without holding more than one line of a bounded
 /// length.
@@ -18,6 +22,10 @@ pub(super) struct Line<'a> {
     pub bytes: &'a [u8],
     /// Where it begins, in bytes from the beginning of the stream.
     pub offset: u64,
+    /// Where what comes after it does: the next line, or the rest of this one if it has not ended.
+    pub ends: u64,
+    /// Whether it has.
+    pub has_ended: bool,
     /// Whether these are only its first bytes, since it is longer than a line may be.
     pub too_long: bool,
 }
@@ -47,7 +55,8 @@ impl LineCutter {
             };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let too_long = line.len() > self.bytes_max;
-            each(Line { bytes: &line[..line.len().min(self.bytes_max)], offset: begins, too_long });
+            let bytes = &line[..line.len().min(self.bytes_max)];
+            each(Line { bytes, offset: begins, ends: self.offset, has_ended: true, too_long });
             kept.clear();
             self.kept = kept;
         }
@@ -61,13 +70,15 @@ impl LineCutter {
         if bytes.len() > room {
             self.passing = true;
             let kept = std::mem::take(&mut self.kept);
-            each(Line { bytes: &kept[..self.bytes_max], offset: self.begins, too_long: true });
+            let (offset, ends) = (self.begins, self.offset);
+            each(Line { bytes: &kept[..self.bytes_max], offset, ends, has_ended: false, too_long: true });
         }
     }
 
-    /// What is fed next lies at `offset` of its stream, at the beginning of a line.
-    pub fn begin_at(&mut self, offset: u64) {
-        *self = Self { begins: offset, offset, ..Self::new(self.bytes_max) };
+    /// What is fed next lies at `offset` of its stream: at the beginning of a line, or inside one that was handed on as
+    /// too long.
+    pub fn begin_at(&mut self, offset: u64, inside: bool) {
+        *self = Self { begins: offset, offset, passing: inside, ..Self::new(self.bytes_max) };
     }
 
     /// The beginning of a line that did not end.
@@ -77,21 +88,24 @@ impl LineCutter {
     }
 }
 
-/// Makes records of the lines of one connection.
+/// Makes records of the lines of one connection or file.
 pub(super) struct LineFeed<T> {
     cutter: LineCutter,
     decode: Decode<T>,
     place: String,
+    /// The file's number, if it can be read again.
+    file: Option<u64>,
 }
 
 impl<T> LineFeed<T> {
     pub fn new(place: String, decode: Decode<T>, line_bytes_max: usize) -> Self {
-        Self { cutter: LineCutter::new(line_bytes_max), decode, place }
+        Self { cutter: LineCutter::new(line_bytes_max), decode, place, file: None }
     }
 
-    /// The same for what is not fed from its beginning.
-    pub fn starting_at(mut self, offset: u64) -> Self {
-        self.cutter.begin_at(offset);
+    /// The same for a file, from that place on.
+    pub fn starting_at(mut self, mark: Mark) -> Self {
+        self.cutter.begin_at(mark.offset, mark.inside);
+        self.file = Some(mark.file);
         self
     }
 
@@ -100,7 +114,7 @@ impl<T> LineFeed<T> {
     pub fn take(&mut self, bytes: &[u8], intake: &Intake<T>) -> Result<(), Stopped> {
         let mut refused = 0;
         self.cutter.feed(bytes, |line| {
-            if refused > 0 || put(line, self.decode, &self.place, intake).is_err() {
+            if refused > 0 || put(line, self.decode, &self.place, self.file, intake).is_err() {
                 refused += 1;
             }
         });
@@ -115,7 +129,9 @@ impl<T> LineFeed<T> {
             Some((rest, offset)) => {
                 // Without a line feed after it, a carriage return is part of the line.
                 let too_long = rest.len() > bytes_max;
-                put(Line { bytes: &rest, offset, too_long }, self.decode, &self.place, intake)
+                let ends = self.cutter.offset;
+                let line = Line { bytes: &rest, offset, ends, has_ended: true, too_long };
+                put(line, self.decode, &self.place, self.file, intake)
             }
             None => Ok(()),
         }
@@ -128,30 +144,41 @@ impl<T> LineFeed<T> {
         }
     }
 
-    /// A file was cut short: nobody knows either, and what comes next is from its beginning.
-    pub fn begin_anew(&mut self, intake: &Intake<T>) {
+    /// A file was cut short: nobody knows either, and what comes next is from its beginning. It counts as another.
+    pub fn begin_anew(&mut self, file: u64, intake: &Intake<T>) {
         self.broken(intake);
-        self.cutter.begin_at(0);
+        self.cutter.begin_at(0, false);
+        self.file = Some(file);
+        intake.reach(Mark { file, offset: 0, inside: false });
     }
 }
 
 /// What is wrong with a line that is too long.
 pub(super) const TOO_LONG: &str = "longer than a line may be; these are its first bytes";
 
-/// Puts in what `line` holds.
+/// Puts in what `line` holds, which may be of a file that can be read again.
 pub(super) fn put<T>(
     line: Line<'_>,
     decode: Decode<T>,
     place: &str,
+    file: Option<u64>,
     intake: &Intake<T>,
 ) -> Result<(), Stopped> {
-    if line.too_long {
-        return intake.malformed(line.bytes, place, line.offset, TOO_LONG);
+    let Line { bytes, offset, ends, has_ended, too_long } = line;
+    let span = file.map(|file| Span {
+        begins: Mark { file, offset, inside: false },
+        ends: Mark { file, offset: ends, inside: !has_ended },
+    });
+    if too_long {
+        return intake.malformed_from(span, bytes, place, offset, TOO_LONG);
     }
-    match decode(line.bytes) {
-        Ok(Some(record)) => intake.push(record, line.bytes.len() + 1),
-        Ok(None) => Ok(()),
-        Err(error) => intake.malformed(line.bytes, place, line.offset, error),
+    match decode(bytes) {
+        Ok(Some(record)) => intake.push_from(span, record, bytes.len() + 1),
+        Ok(None) => {
+            span.into_iter().for_each(|span| intake.reach(span.ends));
+            Ok(())
+        }
+        Err(error) => intake.malformed_from(span, bytes, place, offset, error),
     }
 }
 

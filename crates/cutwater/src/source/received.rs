@@ -1,9 +1,13 @@
-use std::thread::{self, JoinHandle};
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
 
 use cutwater_core::{Split, Time};
 
 use super::{
     ErrorPolicy, Holder, Input, Intake, Taken,
+    intake::Reached,
     pace::{Pace, Processed},
 };
 use crate::{Record, error::Error, task::panic_message};
@@ -35,6 +39,20 @@ pub(crate) struct Received<T> {
     intake: Intake<T>,
     pace: Pace,
     origin: Origin<T>,
+    places: Option<Arc<dyn Places>>,
+    /// Where the next process can read on, if it can, after what was cut last.
+    position: Vec<u8>,
+}
+
+/// What a receiver reads that stays where it is, as it is told to whoever goes on.
+///
+/// The driver's thread asks; the receiver's works with it.
+pub(super) trait Places: Send + Sync {
+    /// A place, in a form that outlives the process.
+    fn position(&self, reached: Option<Reached>) -> Vec<u8>;
+
+    /// The receiver is to begin there.
+    fn resume(&self, position: &[u8]) -> Result<(), Error>;
 }
 
 /// Who puts records in.
@@ -58,7 +76,13 @@ impl<T: Record> Received<T> {
         pace: Pace,
         origin: Origin<T>,
     ) -> Self {
-        Self { name, holder, policy, intake, pace, origin }
+        Self { name, holder, policy, intake, pace, origin, places: None, position: Vec::new() }
+    }
+
+    /// What is received can be received again, from a place on.
+    pub fn read_from(mut self, places: Option<Arc<dyn Places>>) -> Self {
+        self.places = places;
+        self
     }
 
     /// What the receiver said when it ended, if it has.
@@ -117,6 +141,9 @@ impl<T: Record> Input for Received<T> {
         let ended = self.ended();
         // Looked at only after the receiver has ended or not, so that nothing it put in is missed.
         let cut = self.intake.cut(from, to);
+        if let Some(places) = &self.places {
+            self.position = places.position(cut.reached);
+        }
         if cut.closed && matches!(self.origin, Origin::Program) {
             self.origin = Origin::Nobody;
         }
@@ -141,6 +168,20 @@ impl<T: Record> Input for Received<T> {
 
     fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {
         self.holder.replay(to, splits);
+    }
+
+    fn position(&self) -> Vec<u8> {
+        self.position.clone()
+    }
+
+    fn resume(&mut self, position: &[u8]) -> Result<(), Error> {
+        match &self.places {
+            Some(places) if !position.is_empty() => {
+                self.position = position.to_vec();
+                places.resume(position).map_err(|error| error.at(&self.name))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn set_aside(&mut self, to: Time) {

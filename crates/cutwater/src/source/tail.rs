@@ -1,17 +1,22 @@
+mod place;
+
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use cutwater_core::limits;
 use serde::de::DeserializeOwned;
 
+use self::place::{FileId, Files, Position};
 use super::{
     Dating, Intake, Receiver, SourceBuilder, Stopped,
     decode::{self, Decode},
+    intake::Mark,
     lines::LineFeed,
     received::Origin,
 };
@@ -31,7 +36,7 @@ const READ_BYTES: usize = 64 << 10;
 /// - the file in hand stays open, so that no other can have its number meanwhile.
 ///
 /// The receiver's thread has it, once the driver's has opened what is there before the start. If the
-/// process dies, how far it has read is forgotten with it.
+/// process dies, the next goes on where what is in an interval ends, if intervals are written down.
 struct Tail<T> {
     path: PathBuf,
     decode: Decode<T>,
@@ -40,26 +45,19 @@ struct Tail<T> {
     file: Option<Followed<T>>,
     /// What has taken its place, until it has been read to its end.
     next: Option<Followed<T>>,
+    files: Arc<Files>,
     /// What was wrong at the last look, and reported.
     trouble: Option<String>,
 }
 
 /// A file in hand, and how far it has been read.
 struct Followed<T> {
-    file: File,
+    file: Arc<File>,
     id: FileId,
+    /// Where reading it has begun.
+    began: Mark,
     offset: u64,
     feed: LineFeed<T>,
-}
-
-/// Device and number, which tell files apart whatever they are called.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct FileId(u64, u64);
-
-impl FileId {
-    fn of(metadata: &Metadata) -> Self {
-        Self(metadata.dev(), metadata.ino())
-    }
 }
 
 impl<T: Record> Receiver<T> for Tail<T> {
@@ -67,6 +65,7 @@ impl<T: Record> Receiver<T> for Tail<T> {
         // What is there before the start is told from what appears later by opening it now.
         match self.open(!self.include_existing) {
             Ok(file) => {
+                self.files.begin_at(file.as_ref().map(|file| file.began));
                 self.file = file;
                 Vec::new()
             }
@@ -77,6 +76,9 @@ impl<T: Record> Receiver<T> for Tail<T> {
     fn receive(&mut self, intake: &Intake<T>) -> Result<(), Error> {
         // Until the first look has read to the end, there may be more than is known of.
         intake.set_away(true);
+        if let Some(position) = self.files.resumed() {
+            self.go_on(&position, intake);
+        }
         while let Ok(found) = self.look(intake) {
             let trouble = match found {
                 Ok(true) => None,
@@ -94,6 +96,45 @@ impl<T: Record> Receiver<T> for Tail<T> {
 }
 
 impl<T> Tail<T> {
+    /// Goes on where another process was, as far as that can be found.
+    fn go_on(&mut self, position: &Position, intake: &Intake<T>) {
+        (self.file, self.next) = (None, None);
+        // Without a file what appears is read from its beginning.
+        let Some(place) = &position.from else { return };
+        let (path, offset) = (self.path.display(), place.offset);
+        let found = place.find(&self.path).and_then(|found| {
+            let Some((at, file)) = found else { return Ok(None) };
+            self.follow(&at, file, offset, place.inside).map(|file| Some((at, file)))
+        });
+        match found {
+            Ok(Some((at, file))) => {
+                if at == self.path {
+                    tracing::info!(%path, offset, "goes on where it was read to");
+                } else {
+                    let moved = at.display();
+                    tracing::info!(%path, offset, %moved, "was rotated meanwhile; the old file is read to its end first");
+                }
+                intake.go_on(position.passed(file.began.file));
+                self.file = Some(file);
+            }
+            Ok(None) if offset == 0 => {}
+            Ok(None) => {
+                tracing::warn!(%path, offset, "the file that was read so far is not there any more, nor under another name; lines after that place are missed, and what is there now is read from its beginning");
+            }
+            Err(error) => {
+                tracing::warn!(%path, offset, %error, "the file that was read so far cannot be looked for; what is there now is read from its beginning");
+            }
+        }
+    }
+
+    /// From now on that file is in hand.
+    fn take_up(&mut self, file: Option<Followed<T>>, intake: &Intake<T>) {
+        if let Some(file) = &file {
+            intake.reach(file.began);
+        }
+        self.file = file;
+    }
+
     /// Reads what there is to read; answers whether there is a file at the path.
     fn look(&mut self, intake: &Intake<T>) -> Result<io::Result<bool>, Stopped> {
         // Before reading: what was written to the file in hand before another took its place is then read.
@@ -102,13 +143,13 @@ impl<T> Tail<T> {
             Err(error) => return Ok(Err(error)),
         };
         if let Some(file) = &mut self.file {
-            let read = file.read_on(intake)?;
+            let read = file.read_on(&self.files, intake)?;
             match (read, self.next.take()) {
                 (Ok(()), None) => {}
                 (Err(error), None) => return Ok(Err(error)),
                 (read, next) => {
                     file.leave(read, intake)?;
-                    self.file = next;
+                    self.take_up(next, intake);
                     if let Err(error) = self.read_on(intake)? {
                         return Ok(Err(error));
                     }
@@ -118,7 +159,8 @@ impl<T> Tail<T> {
         // Writers go on for a moment in a file that was moved away: it is read once more at the next look.
         self.next = appeared;
         if self.file.is_none() {
-            self.file = self.next.take();
+            let next = self.next.take();
+            self.take_up(next, intake);
             return Ok(self.read_on(intake)?.map(|()| is_there));
         }
         Ok(Ok(is_there))
@@ -135,7 +177,7 @@ impl<T> Tail<T> {
     }
 
     fn read_on(&mut self, intake: &Intake<T>) -> Result<io::Result<()>, Stopped> {
-        self.file.as_mut().map_or(Ok(Ok(())), |file| file.read_on(intake))
+        self.file.as_mut().map_or(Ok(Ok(())), |file| file.read_on(&self.files, intake))
     }
 
     /// Opens what is at the path: at its beginning, or behind the last line that is complete.
@@ -143,7 +185,7 @@ impl<T> Tail<T> {
         if there(&self.path)?.is_none() {
             return Ok(None);
         }
-        let mut file = match File::open(&self.path) {
+        let file = match File::open(&self.path) {
             Ok(file) => file,
             // Moved away since.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -151,10 +193,17 @@ impl<T> Tail<T> {
         };
         let metadata = file.metadata()?;
         let offset = if at_end { last_line_start(&file, metadata.len(), self.line_bytes_max)? } else { 0 };
-        file.seek(SeekFrom::Start(offset))?;
-        let feed = LineFeed::new(self.path.display().to_string(), self.decode, self.line_bytes_max);
-        let feed = feed.starting_at(offset);
-        Ok(Some(Followed { file, id: FileId::of(&metadata), offset, feed }))
+        self.follow(&self.path, file, offset, false).map(Some)
+    }
+
+    /// Takes a file in hand from that place on.
+    fn follow(&self, path: &Path, file: File, offset: u64, inside: bool) -> io::Result<Followed<T>> {
+        let file = Arc::new(file);
+        (&*file).seek(SeekFrom::Start(offset))?;
+        let id = FileId::of(&file.metadata()?);
+        let began = Mark { file: self.files.number(&file), offset, inside };
+        let feed = LineFeed::new(path.display().to_string(), self.decode, self.line_bytes_max);
+        Ok(Followed { file, id, began, offset, feed: feed.starting_at(began) })
     }
 
     /// Says once what is wrong, and once that it no longer is.
@@ -172,15 +221,15 @@ impl<T> Tail<T> {
 
 impl<T> Followed<T> {
     /// Reads to the end of the file as it is now.
-    fn read_on(&mut self, intake: &Intake<T>) -> Result<io::Result<()>, Stopped> {
+    fn read_on(&mut self, files: &Files, intake: &Intake<T>) -> Result<io::Result<()>, Stopped> {
         match self.cut_short() {
-            Ok(true) => self.feed.begin_anew(intake),
+            Ok(true) => self.feed.begin_anew(files.number(&self.file), intake),
             Ok(false) => {}
             Err(error) => return Ok(Err(error)),
         }
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            match self.file.read(&mut buffer) {
+            match (&*self.file).read(&mut buffer) {
                 Ok(0) => return Ok(Ok(())),
                 Ok(read) => {
                     self.offset += read as u64;
@@ -212,7 +261,7 @@ impl<T> Followed<T> {
     fn cut_short(&mut self) -> io::Result<bool> {
         let cut_short = self.file.metadata()?.len() < self.offset;
         if cut_short {
-            self.file.rewind()?;
+            (&*self.file).rewind()?;
             self.offset = 0;
         }
         Ok(cut_short)
@@ -271,8 +320,13 @@ impl<D> SourceBuilder<'_, D> {
     ///
     /// It looks every 50 ms, and later while it waits for room in an interval. What that cannot see is missed: a file that takes the place of another and
     /// gives it up again between two looks; what is written to a file when the one in its place has been there
-    /// for two looks; that a file was cut short, if it is as long as before at the next look. If the program
-    /// ends, the next run does not know how far this one has read.
+    /// for two looks; that a file was cut short, if it is as long as before at the next look.
+    ///
+    /// With a [checkpoint](crate::Builder::checkpoint) it is written down with each interval how far the file was read, and
+    /// a program that is started again, or a master that takes over and sees the same file, goes on there. If the file was
+    /// rotated meanwhile, it is looked for by its content under names in the same folder that begin with its own
+    /// (`service.log.1`), whether it was moved or copied there, and read to its end first. What cannot be found (it was
+    /// removed or compressed, or several took its place one after the other) is missed, which the log says.
     ///
     /// ```
     /// # use std::{fs, time::Duration};
@@ -333,9 +387,11 @@ impl<D> SourceBuilder<'_, D> {
             include_existing: self.include_existing,
             file: None,
             next: None,
+            files: Arc::default(),
             trouble: None,
         };
-        self.received(Origin::Receiver(Box::new(receiver))).1
+        let files = receiver.files.clone();
+        self.received_from(Origin::Receiver(Box::new(receiver)), Some(files)).1
     }
 }
 
@@ -368,6 +424,7 @@ mod tests {
                 include_existing: true,
                 file: None,
                 next: None,
+                files: Arc::default(),
                 trouble: None,
             };
             assert!(tail.prepare().is_empty());

@@ -51,7 +51,7 @@ impl<T> Events<T> {
         let Self { cutter, event, decode, place, bytes_max } = self;
         let mut refused = 0;
         let mut give = |line: Line<'_>| {
-            if refused > 0 || put(line, *decode, place, intake).is_err() {
+            if refused > 0 || put(line, *decode, place, None, intake).is_err() {
                 refused += 1;
             }
         };
@@ -63,7 +63,7 @@ impl<T> Events<T> {
             } else if line.bytes.is_empty() {
                 let Event { data, offset, id, spoilt } = std::mem::take(event);
                 if let (Some(data), false) = (data, spoilt) {
-                    give(Line { bytes: &data, offset, too_long: false });
+                    give(Line { bytes: &data, offset, ends: offset, has_ended: true, too_long: false });
                 }
                 // Remembered only now: an event that breaks off is to be sent again.
                 if id.is_some() {
@@ -71,7 +71,8 @@ impl<T> Events<T> {
                 }
             } else if event.take(&line, *bytes_max, resume) {
                 let data = event.data.take().unwrap_or_default();
-                give(Line { bytes: &data, offset: event.offset, too_long: true });
+                let offset = event.offset;
+                give(Line { bytes: &data, offset, ends: offset, has_ended: true, too_long: true });
             }
         });
         intake.dropped(refused);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cutwater_core::{Time, limits};
 
-use super::Bounds;
+use super::{Bounds, Mark};
 use crate::{
     Record,
     source::{Malformed, dating::TimeOf},
@@ -46,11 +46,13 @@ impl<T> Calendar<T> {
 pub(super) struct Bucket<T> {
     pub records: Vec<T>,
     pub bytes: usize,
+    /// Where the first of them was read.
+    first: Option<Mark>,
 }
 
 impl<T> Default for Bucket<T> {
     fn default() -> Self {
-        Self { records: Vec::new(), bytes: 0 }
+        Self { records: Vec::new(), bytes: 0, first: None }
     }
 }
 
@@ -86,7 +88,7 @@ impl<T> Buckets<T> {
         label.filter(|label| self.label.is_none_or(|next| *label > next))
     }
 
-    pub fn put(&mut self, label: Option<Time>, record: T, bytes: usize) {
+    pub fn put(&mut self, label: Option<Time>, record: T, bytes: usize, read_at: Option<Mark>) {
         let bucket = match self.is_later(label) {
             Some(label) => {
                 self.later_records += 1;
@@ -100,6 +102,12 @@ impl<T> Buckets<T> {
         };
         bucket.records.push(record);
         bucket.bytes += bytes;
+        bucket.first = bucket.first.or(read_at);
+    }
+
+    /// Where the first of all was read.
+    pub fn first(&self) -> Option<Mark> {
+        self.later.values().chain([&self.next]).filter_map(|bucket| bucket.first).min()
     }
 
     /// Whether there is no room for a record; `malformed` ones take room in the next interval.
