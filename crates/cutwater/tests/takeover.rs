@@ -436,6 +436,59 @@ fn acknowledged_records_count_once_whichever_master_is_killed() {
     assert_eq!(fs::read_to_string(dir.path().join("clients")).unwrap(), expected.concat());
 }
 
+/// Its silence is all there is to see: nothing of it ends. Workers go on acknowledging, before the takeover and after it, and
+/// while the one that was stopped wakes up.
+#[test]
+fn clients_are_acknowledged_while_a_master_that_was_stopped_is_replaced_and_wakes_up() {
+    if is_program() {
+        return;
+    }
+    let test = "clients_are_acknowledged_while_a_master_that_was_stopped_is_replaced_and_wakes_up";
+    let dir = tempfile::tempdir().unwrap();
+    let start = |standby| command(test, dir.path(), standby).env("TAKEOVER_CLIENTS", "1").spawn().unwrap();
+    let address = || fs::read_to_string(dir.path().join("address")).ok();
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let until = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < until, "{what}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let mut master = start(false);
+    wait_until("it does not start", &|| address().is_some());
+    let first = address().unwrap();
+    let client = cutwater_client::Client::builder(&first, "records").token_file(dir.path().join("token"));
+    let client = client.patience(PATIENCE).build().unwrap();
+    let mut sent = 0u64;
+    let mut send = || {
+        for _ in 0..1_000 {
+            client.send(format!("record {}", sent % 500).as_bytes()).unwrap();
+            sent += 1;
+        }
+        client.flush().unwrap();
+        assert_eq!(client.acknowledged(), sent);
+    };
+    send();
+    wait_until("nothing is given out", &|| dir.path().join("clients").exists());
+    let mut standby = start(true);
+    send();
+    signal(&master, "-STOP");
+    send();
+    wait_until("nobody takes over", &|| address().is_some_and(|address| address != first));
+    send();
+    signal(&master, "-CONT");
+    send();
+    assert_eq!(exit_code(&mut master), Some(3));
+    send();
+    client.send(b"last").unwrap();
+    client.flush().unwrap();
+    assert_eq!(exit_code(&mut standby), Some(0));
+    let mut expected: Vec<String> = (0..500).map(|key| format!("record {key} {}\n", sent / 500)).collect();
+    expected.push("last 1\n".to_owned());
+    expected.sort_unstable();
+    assert_eq!(fs::read_to_string(dir.path().join("clients")).unwrap(), expected.concat());
+}
+
 /// Whatever they held is read from the states that were written, and made again from the inputs since.
 #[test]
 fn all_workers_killed_at_once_are_replaced_by_others() {
