@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use cutwater::{
@@ -17,6 +20,7 @@ use cutwater::{
     testing::Harness,
 };
 use every_state::{SECOND, clicks, states};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[path = "support/every_state.rs"]
 mod every_state;
@@ -346,6 +350,89 @@ fn a_state_of_another_type_is_refused() {
         error.contains("incompatible  sum: was running_reduce of") && error.contains("<char, u64>"),
         "{error}"
     );
+}
+
+/// A struct of which the program is changed: it has another field then.
+#[derive(Clone, Debug, PartialEq)]
+struct Visits {
+    count: u64,
+    page: String,
+}
+
+static HAS_PAGES: AtomicBool = AtomicBool::new(false);
+
+impl Serialize for Visits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match HAS_PAGES.load(Relaxed) {
+            true => (&self.page, self.count).serialize(serializer),
+            false => self.count.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Visits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match HAS_PAGES.load(Relaxed) {
+            true => {
+                let (page, count) = Deserialize::deserialize(deserializer)?;
+                Self { count, page }
+            }
+            false => Self { count: Deserialize::deserialize(deserializer)?, page: String::new() },
+        })
+    }
+}
+
+/// The same name of a struct with other fields, beside a state that fits.
+#[test]
+fn a_state_whose_type_is_called_as_it_was_and_is_another_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |intervals| {
+        let builder = builder().checkpoint_intervals(1).checkpoint(dir.path().to_str().unwrap());
+        let harness = Harness::with(builder, 1);
+        let visits = (0..INTERVALS as u32).map(|t| (0..50).map(|n| (n * t % 97, 1u64)).collect());
+        let visits = harness.input(visits);
+        let sums = visits.running_reduce(|a, b| a + b).named("sums");
+        let by_page = visits.update_state_by_key(|values, known: Option<Visits>| {
+            let count = known.map_or(0, |known| known.count) + values.iter().sum::<u64>();
+            Some(Visits { count, page: "/".to_owned() })
+        });
+        let _by_page = harness.watch(&by_page.map_values(|visits| visits.count).named("counts"));
+        let _sums = harness.watch(&sums);
+        harness.advance(intervals)
+    };
+    run(4).unwrap();
+    HAS_PAGES.store(true, Relaxed);
+    let error = run(1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let said = error.to_string();
+    assert!(said.contains("incompatible  update_state_by_key-1: its types,"), "{said}");
+    assert!(
+        said.contains("Visits") && said.contains("are others") && said.contains("kept          sums"),
+        "{said}"
+    );
+    // Whoever was refused has changed nothing.
+    HAS_PAGES.store(false, Relaxed);
+    run(4).unwrap();
+}
+
+/// A map in a state gives its entries in another order each time; it is the same type all the same.
+#[test]
+fn a_state_that_keeps_no_order_fits() {
+    let dir = tempfile::tempdir().unwrap();
+    for started in 1..=2 {
+        let builder = builder().checkpoint_intervals(1).checkpoint(dir.path().to_str().unwrap());
+        let harness = Harness::with(builder, 1);
+        let clicks =
+            harness.input((0..INTERVALS as u32).map(|t| (0..50).map(|n| (n % 3, t * 50 + n)).collect()));
+        let seen = clicks.update_state_by_key(|values, known: Option<HashMap<u32, String>>| {
+            let mut seen = known.unwrap_or_default();
+            seen.extend(values.into_iter().map(|value| (value, value.to_string())));
+            Some(seen)
+        });
+        let seen = harness.watch(&seen.map(|(_, seen)| seen.len()).reduce(|a, b| a + b));
+        while harness.step().unwrap().number < started * 4 {}
+        assert_eq!(seen.all().pop(), Some(Some(vec![started as usize * 200])));
+    }
 }
 
 /// Its sums begin with the first interval after the states that were written.

@@ -175,6 +175,23 @@ impl<T: Record> Saving<T> {
     }
 }
 
+/// Whether a file that holds a state whole could have been written by a program in which its type is `T`: it is read
+/// to its end, and takes as many bytes again. Says what is wrong with it if not; damage is for others to find.
+pub(crate) fn fits<T: Record>(file: &[u8]) -> Result<(), String> {
+    let Ok(content) = WHOLE.open(file) else { return Ok(()) };
+    let (records, rest) = postcard::take_from_bytes::<Vec<T>>(content)
+        .map_err(|error| format!("what was written cannot be read as that: {error}"))?;
+    if !rest.is_empty() {
+        return Err(format!("what was written is {} bytes longer than that", rest.len()));
+    }
+    let again = postcard::to_allocvec(&records).map_err(|error| error.to_string())?;
+    // The order in it may be another where a program's own types do not keep one.
+    if again.len() != content.len() {
+        return Err("what was written is not as long as that would be".to_owned());
+    }
+    Ok(())
+}
+
 fn split_of(place: &impl Serialize) -> Result<Split, Error> {
     Ok(Split { blocks: Vec::new(), place: postcard::to_allocvec(place).map_err(Error::internal)?.into() })
 }

@@ -153,7 +153,12 @@ impl Durable {
 
     /// Compares the program with the one that has written here.
     pub fn compare(&self, ctx: &Context, graph: &Graph) -> Result<(), Error> {
-        operators::check(graph, &self.store, &ctx.settings().checkpoints.droppable)?;
+        // Workers that are there run the same program, and what they hold is of its types.
+        let newest = match self.history.held.last().filter(|_| !self.takes_over()) {
+            Some(newest) => Manifest::read(&self.store, newest)?.ok(),
+            None => None,
+        };
+        operators::check(graph, &self.store, &ctx.settings().checkpoints.droppable, newest.as_ref())?;
         operators::write(graph, &self.store, self.epoch)
     }
 

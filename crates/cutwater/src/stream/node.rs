@@ -18,7 +18,11 @@ use super::{
 };
 use crate::{
     Record,
-    checkpoint::{manifest::SavedState, saved::Saving, store::Store},
+    checkpoint::{
+        manifest::SavedState,
+        saved::{Saving, fits},
+        store::Store,
+    },
     error::Error,
     rdd::Rdd,
     runtime::Engine,
@@ -145,6 +149,8 @@ pub(crate) trait AnyStream: Send + Sync {
     fn types(&self) -> &'static str;
     /// For a stream with state: what it was at `time`, to be saved, and before that as far back as somebody looks.
     fn states_until(self: Arc<Self>, time: Time) -> Vec<Box<dyn StateAt>>;
+    /// What is wrong with a file of its state, if that was written by a program in which the type is another.
+    fn fits(&self, file: &[u8]) -> Result<(), String>;
     /// Begins with a state that was saved.
     fn restore(&self, saved: &SavedState, engine: &Arc<Engine>, store: &Store) -> Result<(), Error>;
     /// Whether its records may be missing from the interval `time`, which is the newest: what its sources
@@ -508,6 +514,14 @@ impl<T: Record> AnyStream for StreamNode<T> {
 
     fn states_until(self: Arc<Self>, time: Time) -> Vec<Box<dyn StateAt>> {
         StateOf::until(&self, time)
+    }
+
+    fn fits(&self, file: &[u8]) -> Result<(), String> {
+        // It runs what the program says of its types.
+        match on_master(|| Ok(fits::<T>(file))) {
+            Ok(fits) => fits,
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn restore(&self, saved: &SavedState, engine: &Arc<Engine>, store: &Store) -> Result<(), Error> {
