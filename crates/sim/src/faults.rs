@@ -219,7 +219,7 @@ impl Simulation {
             let stays = self.master.links.get(other).is_some_and(|link| !link.leaving);
             *other != id && stays && self.will_last(*other)
         };
-        self.needed_of(id).all(|holders| holders.iter().any(is_left))
+        self.needed_of(id).all(|(_, holders)| holders.iter().any(is_left))
     }
 
     fn will_last(&self, id: WorkerId) -> bool {

@@ -238,7 +238,9 @@ impl Simulation {
             Command::CopyBlocks { from, to, blocks } => self.tell_worker(to, ToWorker::Copy { from, blocks }),
             Command::ReleaseWorker { worker } => {
                 // What it has not said that it holds is waited for, and is given to another.
-                let alone = self.needed_of(worker).any(|holders| holders.iter().eq([&worker]));
+                let alone = self.needed_of(worker).any(|(block, holders)| {
+                    holders.iter().eq([&worker]) && !self.is_held_beside(worker, &block)
+                });
                 let checked = self.invariants.needed.released(self.master.id, worker, alone, self.now_ms);
                 self.check(checked);
                 self.doomed.insert(worker);
@@ -370,6 +372,18 @@ impl Simulation {
         }
     }
 
+    /// Who was to be let go and is asked something else stays until it has answered.
+    pub(crate) fn wait_for_asked(&mut self) {
+        let Master { links, clients, .. } = &mut self.master;
+        let draining = links.iter_mut().filter(|(_, link)| link.draining && !link.released);
+        let mut asked = Vec::new();
+        for (id, link) in draining.filter(|(id, _)| !clients.reception.may_leave(**id)) {
+            link.draining = false;
+            asked.push(*id);
+        }
+        asked.into_iter().for_each(|worker| self.step(Event::WorkerAsked { worker }));
+    }
+
     pub(crate) fn holds(&mut self, id: WorkerId, block: BlockId) {
         // What was let go meanwhile is dropped again.
         let is_wanted = match self.master.clients.interval_of(&block) {
@@ -395,8 +409,9 @@ impl Simulation {
             holding.asked.remove(&id);
             holding.held.remove(&id);
         }
+        let said = self.ask_for_replicas(id);
         self.step(Event::WorkerLost { worker: id });
-        self.receiver_is_lost(id);
+        self.say_of_receiver(said);
         self.hold_more();
         // If it lives, it learns that it is not wanted any more.
         let me = self.master.id;
@@ -744,7 +759,7 @@ impl Simulation {
     }
 
     /// Who is known to hold each of the received blocks that are needed and that this worker holds.
-    pub(crate) fn needed_of(&self, id: WorkerId) -> impl Iterator<Item = BTreeSet<WorkerId>> {
+    pub(crate) fn needed_of(&self, id: WorkerId) -> impl Iterator<Item = (BlockId, BTreeSet<WorkerId>)> {
         let blocks = self.workers.get(&id).into_iter().flat_map(|worker| worker.blocks.keys());
         let needed = |block: &&BlockId| {
             matches!(block, BlockId::Input { .. })
@@ -758,8 +773,14 @@ impl Simulation {
             if self.setting.takeovers && self.master.own.contains_key(block) {
                 holders.insert(WorkerId::MASTER);
             }
-            holders
+            (*block, holders)
         })
+    }
+
+    /// Whether another worker has it, whoever the master was told of.
+    fn is_held_beside(&self, id: WorkerId, block: &BlockId) -> bool {
+        let mut others = self.workers.iter().filter(|(other, _)| **other != id);
+        others.any(|(_, worker)| worker.blocks.contains_key(block))
     }
 }
 

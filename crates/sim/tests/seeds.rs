@@ -204,3 +204,25 @@ fn seed_197_a_block_that_was_copied_for_two_masters_stays() {
 fn seed_1069_a_copy_that_fails_is_tried_again_whoever_has_joined() {
     must_hold_with_clients([1069]);
 }
+
+/// A worker could not reach one of the two that held a received block, and the other had died, of which the master did not
+/// know yet. That one refused it sixteen times within moments. Now whoever was doubted is asked again before that, and is
+/// counted on when the other is known to be lost.
+#[test]
+fn seed_1067_who_was_out_of_reach_is_asked_again() {
+    must_hold_with_clients([1067, 2492, 5686, 6920]);
+}
+
+/// Whoever had received a block, and reported it, was lost, and the master had not heard yet that another had made a copy of
+/// it: the block was in no interval. Now it is in the next once that is heard.
+#[test]
+fn seed_2528_what_was_copied_in_time_is_not_given_up() {
+    must_hold_with_clients([2528, 4951]);
+}
+
+/// A worker was lost, and the one that held its replicas wanted to leave and was let go, before it was asked. Now it is asked
+/// first, and stays until what it says is held by others.
+#[test]
+fn seed_7115_who_leaves_is_asked_first_what_it_holds_of_the_lost() {
+    must_hold_with_clients([7115]);
+}

@@ -1,6 +1,6 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{BlockId, Event, WorkerId, id::receiver_of};
+use crate::{BlockId, Event, WorkerId, id::receiver_of, limits};
 
 use super::{BlocksReport, InputBlock, Receive};
 
@@ -12,6 +12,7 @@ use super::{BlocksReport, InputBlock, Receive};
 ///   answered or are lost;
 /// - blocks of a worker that is lost are reported by whoever holds replicas of them: they are waited for too, and
 ///   are in the interval that is cut next;
+/// - who wants to leave and is asked for such replicas stays until it has answered;
 /// - what was reported is in exactly one interval, unless all that hold it are lost before that is cut: what is in it may
 ///   be in another block, too.
 ///
@@ -61,6 +62,8 @@ pub struct Received {
 struct Fresh {
     /// With those that hold them.
     blocks: Vec<(InputBlock, Workers)>,
+    /// Those whose last holder is lost, the oldest first: a copy of one may have been made, of which nobody has told yet.
+    unheld: VecDeque<InputBlock>,
     deferred: u64,
 }
 
@@ -188,6 +191,9 @@ impl<R> Reception<R> {
         let unanswered: Vec<u64> = unanswered.map(|(request, _)| request).collect();
         for worker in workers {
             let request = self.ask(*worker, None);
+            self.leaving.entry(*worker).and_modify(|unanswered| {
+                unanswered.insert(request);
+            });
             self.cuts.iter_mut().for_each(|cut| {
                 cut.waits_for.insert(request);
             });
@@ -196,19 +202,19 @@ impl<R> Reception<R> {
         for cut in &mut self.cuts {
             cut.waits_for.retain(|request| !unanswered.contains(request));
         }
-        for fresh in self.fresh.values_mut() {
-            fresh.blocks.retain_mut(|(_, holders)| {
-                holders.remove(&lost);
-                !holders.is_empty()
-            });
-        }
+        self.fresh.values_mut().for_each(|fresh| fresh.lose(lost));
         said
     }
 
     /// A worker holds these from now on, too.
     pub fn copied(&mut self, worker: WorkerId, blocks: &[BlockId]) {
-        for (block, holders) in self.fresh.values_mut().flat_map(|fresh| &mut fresh.blocks) {
-            if blocks.contains(&block.id()) {
+        for fresh in self.fresh.values_mut() {
+            let found: Vec<usize> =
+                (0..fresh.unheld.len()).rev().filter(|at| blocks.contains(&fresh.unheld[*at].id())).collect();
+            for at in found {
+                fresh.blocks.extend(fresh.unheld.remove(at).map(|block| (block, Workers::new())));
+            }
+            for (_, holders) in fresh.blocks.iter_mut().filter(|(block, _)| blocks.contains(&block.id())) {
                 holders.insert(worker);
             }
         }
@@ -311,8 +317,9 @@ impl<R> Reception<R> {
     pub fn answered(&mut self) -> Vec<(R, Received)> {
         let answered: Vec<_> = self.cuts.extract_if(.., |cut| cut.waits_for.is_empty()).collect();
         let answer = |Cut { source, reply, .. }| {
-            let Fresh { blocks, deferred } = self.fresh.remove(&source).unwrap_or_default();
-            let mut blocks: Vec<InputBlock> = blocks.into_iter().map(|(block, _)| block).collect();
+            let fresh = self.fresh.entry(source).or_default();
+            let deferred = std::mem::take(&mut fresh.deferred);
+            let mut blocks: Vec<InputBlock> = fresh.blocks.drain(..).map(|(block, _)| block).collect();
             blocks.sort_unstable_by_key(|block| block.sequence);
             (reply, Received { blocks, deferred })
         };
@@ -340,8 +347,22 @@ impl Fresh {
     fn take(&mut self, block: InputBlock, holders: Workers) {
         match self.blocks.iter_mut().find(|(known, _)| known.sequence == block.sequence) {
             Some((_, known)) => known.extend(holders),
-            None => self.blocks.push((block, holders)),
+            None => {
+                self.unheld.retain(|unheld| unheld.sequence != block.sequence);
+                self.blocks.push((block, holders));
+            }
         }
+    }
+
+    /// What nobody else holds is in no interval, until somebody says that it is copied.
+    fn lose(&mut self, lost: WorkerId) {
+        self.blocks.iter_mut().for_each(|(_, holders)| {
+            holders.remove(&lost);
+        });
+        let unheld = self.blocks.extract_if(.., |(_, holders)| holders.is_empty());
+        self.unheld.extend(unheld.map(|(block, _)| block));
+        // No more are being copied at a time.
+        self.unheld.drain(..self.unheld.len().saturating_sub(limits::COPIES_MAX));
     }
 }
 
@@ -399,6 +420,43 @@ mod tests {
         reception.reported(third, 4, BlocksReport::default(), &workers);
         let received = Received { blocks: vec![block(2)], deferred: 0 };
         assert_eq!(reception.is_answered(4), [((), received)]);
+    }
+
+    /// It may be that only a worker that nobody has heard of yet holds it.
+    #[test]
+    fn a_copy_of_which_is_told_when_the_others_are_lost_is_in_the_next_interval() {
+        let mut workers = Workers::from([OWNER, OTHER]);
+        let mut reception = Reception::default();
+        reception.cut(0, "first", &workers);
+        let report = BlocksReport { blocks: vec![block(1)], ..BlocksReport::default() };
+        reception.reported(OWNER, 1, report, &workers);
+        reception.is_answered(1);
+        workers.remove(&OWNER);
+        reception.lost(OWNER, &workers);
+        for request in [2, 3] {
+            reception.reported(OTHER, request, BlocksReport::default(), &workers);
+        }
+        reception.is_answered(2);
+        assert_eq!(reception.is_answered(3), [("first", Received::default())]);
+        reception.copied(OTHER, &[block(1).id()]);
+        reception.cut(0, "second", &workers);
+        reception.reported(OTHER, 4, BlocksReport::default(), &workers);
+        let received = Received { blocks: vec![block(1)], deferred: 0 };
+        assert_eq!(reception.is_answered(4), [("second", received)]);
+    }
+
+    /// It may hold what only the lost one had beside it.
+    #[test]
+    fn who_wants_to_leave_says_first_what_it_holds_of_who_is_lost() {
+        let workers = Workers::from([OTHER]);
+        let mut reception = Reception::<()>::default();
+        reception.leaves(OTHER, &workers);
+        assert!(reception.may_leave(OTHER), "no source is there to ask for");
+        reception.lost(OWNER, &workers);
+        assert!(!reception.may_leave(OTHER));
+        reception.reported(OTHER, 1, BlocksReport::default(), &workers);
+        reception.is_answered(1);
+        assert!(reception.may_leave(OTHER));
     }
 
     /// Those whose clients it would have acknowledged next are told to go elsewhere before it says what it holds.

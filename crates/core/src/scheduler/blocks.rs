@@ -1,6 +1,9 @@
 //! Who holds what.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::RangeInclusive,
+};
 
 use crate::{BlockId, DatasetId, Located, WorkerId};
 
@@ -83,7 +86,8 @@ pub(super) struct Blocks {
     made: HashMap<DatasetId, Made>,
     by_worker: HashMap<WorkerId, HashSet<Unit>>,
     /// Whom a reader could not get a unit from. It is not counted on, but it may well be there,
-    /// and has to be deleted with the rest.
+    /// and has to be deleted with the rest. A received block is nowhere else in the end: when nobody else holds it,
+    /// they are counted on again.
     doubted: BTreeSet<(Unit, WorkerId)>,
 }
 
@@ -117,25 +121,44 @@ impl Blocks {
     ///
     /// If the worker has stored it anew since then, the failure tells of the copy before, and to
     /// believe it would cost another run of what makes it.
-    pub(super) fn doubt(&mut self, unit: Unit, worker: WorkerId, launched: u64) -> bool {
+    pub(super) fn doubt(&mut self, unit: Unit, worker: WorkerId, launched: u64, now: u64) -> bool {
         let holds = |holder: &Holder| holder.worker == worker && holder.since <= launched;
         if !self.holders(unit).is_some_and(|holders| holders.0.iter().any(holds)) {
             return false;
         }
-        self.doubted.insert((unit, worker));
         if let Some(units) = self.by_worker.get_mut(&worker) {
             units.remove(&unit);
         }
-        self.remove_holder(unit, worker)
+        let gone = self.remove_holder(unit, worker) && !self.count_on_doubted(unit, now);
+        self.doubted.insert((unit, worker));
+        gone
     }
 
     /// The worker is gone. Answers what nobody else holds, in order.
-    pub(super) fn lose(&mut self, worker: WorkerId) -> Vec<Unit> {
+    pub(super) fn lose(&mut self, worker: WorkerId, now: u64) -> Vec<Unit> {
         self.doubted.retain(|(_, doubted)| *doubted != worker);
         let mut units: Vec<Unit> = self.by_worker.remove(&worker).unwrap_or_default().into_iter().collect();
         units.sort_unstable();
-        units.retain(|unit| self.remove_holder(*unit, worker));
+        units.retain(|unit| self.remove_holder(*unit, worker) && !self.count_on_doubted(*unit, now));
         units
+    }
+
+    /// Nobody holds the unit but those who are doubted. It is theirs again if it cannot be made anew: it may have been the way
+    /// to them that was closed. Says whether there are any.
+    fn count_on_doubted(&mut self, unit: Unit, now: u64) -> bool {
+        if !matches!(unit, Unit::Input { .. }) {
+            return false;
+        }
+        let doubted = self.doubted.extract_if(doubted(unit), |_| true);
+        let doubted: Vec<WorkerId> = doubted.map(|(_, worker)| worker).collect();
+        doubted.iter().for_each(|worker| self.add(unit, *worker, now));
+        !doubted.is_empty()
+    }
+
+    /// Whether somebody other than `worker` holds the unit, or is doubted to.
+    pub(super) fn may_be_elsewhere(&self, unit: Unit, worker: WorkerId) -> bool {
+        let doubted = self.doubted.range(doubted(unit)).map(|(_, worker)| *worker);
+        self.workers(unit).chain(doubted).any(|other| other != worker)
     }
 
     /// Nobody shall hold `unit` any longer. Answers who does, or may.
@@ -148,8 +171,7 @@ impl Blocks {
                 units.remove(&unit);
             }
         }
-        let doubted = (unit, WorkerId(0))..=(unit, WorkerId(u32::MAX));
-        workers.extend(self.doubted.extract_if(doubted, |_| true).map(|(_, worker)| worker));
+        workers.extend(self.doubted.extract_if(doubted(unit), |_| true).map(|(_, worker)| worker));
         workers
     }
 
@@ -251,6 +273,11 @@ impl Blocks {
             }
         }
     }
+}
+
+/// All who are doubted to hold the unit.
+fn doubted(unit: Unit) -> RangeInclusive<(Unit, WorkerId)> {
+    (unit, WorkerId(0))..=(unit, WorkerId(u32::MAX))
 }
 
 impl Made {

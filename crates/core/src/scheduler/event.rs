@@ -23,6 +23,12 @@ pub enum Event {
         /// Who.
         worker: WorkerId,
     },
+    /// A worker that is [draining](Event::WorkerDraining) is asked for what it holds of another, that is lost. It is not
+    /// let go before it is said once more that it is draining, unless it takes too long.
+    WorkerAsked {
+        /// Who.
+        worker: WorkerId,
+    },
     /// A worker holds these blocks, which no task of ours made: received records, or what it
     /// still had when it joined.
     BlocksHeld {

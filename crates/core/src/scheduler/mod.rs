@@ -98,7 +98,7 @@ pub struct Scheduler {
     history: History,
     speculate: bool,
     copies: Copies,
-    draining: BTreeMap<WorkerId, u64>,
+    draining: BTreeMap<WorkerId, draining::Draining>,
     stages_named: u64,
     /// Counts the events, so that what was said before another thing is known to be older.
     now: u64,
@@ -178,6 +178,7 @@ impl Scheduler {
             Event::WorkerJoined { worker, slots } => self.worker_joined(worker, slots),
             Event::WorkerLost { worker } => self.worker_lost(worker),
             Event::WorkerDraining { worker } => self.worker_draining(worker),
+            Event::WorkerAsked { worker } => self.worker_asked(worker),
             Event::BlocksHeld { worker, blocks } => self.blocks_held(worker, &blocks),
             Event::HoldersKnown => self.copy_what_few_hold(),
             Event::BlocksCopied { worker, blocks } => self.blocks_copied(worker, &blocks),

@@ -101,13 +101,13 @@ impl Scheduler {
                 gone.retain(|unit| {
                     if matches!(unit, Unit::Input { .. }) {
                         // It cannot be made again, so the last who holds it is asked again; and if there is
-                        // another, it has to be held once more.
-                        if !self.workers.contains(holder) || self.blocks.workers(*unit).nth(1).is_none() {
+                        // another, that one is asked next, and it has to be held once more.
+                        if !self.workers.contains(holder) || !self.blocks.may_be_elsewhere(*unit, holder) {
                             return false;
                         }
                         self.copies.consider(*unit);
                     }
-                    self.blocks.doubt(*unit, holder, launched)
+                    self.blocks.doubt(*unit, holder, launched, self.now)
                 });
                 self.retry(attempt);
                 if !gone.is_empty() {
@@ -150,7 +150,7 @@ impl Scheduler {
             }
         }
         self.lose_copies(worker);
-        let gone = self.blocks.lose(worker);
+        let gone = self.blocks.lose(worker, self.now);
         if !gone.is_empty() {
             self.make_again(&gone);
         }

@@ -75,13 +75,18 @@ fn an_unreadable_block_that_another_holds_is_read_from_there() {
         unreadable(input(0), 1),
         &["w3 runs s0.0#1 input0/0@w2", "w1 copies from w2 input0/0"],
     );
-    // It cannot be made again, and so the last who holds it is asked again: it may be out of reach for a moment.
-    s.fails(3, (0, 0, 1), unreadable(input(0), 2), &["w3 runs s0.0#2 input0/0@w2"]);
+    // It cannot be made again, and so the first is asked again: it may have been out of reach for a moment, and this one may
+    // be dead.
+    s.fails(3, (0, 0, 1), unreadable(input(0), 2), &["w3 runs s0.0#2 input0/0@w1"]);
+    // The other is still there.
+    s.is_lost(1, &["w3 copies from w2 input0/0"]);
+    s.fails(3, (0, 0, 2), unreadable(input(0), 1), &["w3 runs s0.0#3 input0/0@w2"]);
+    s.fails(3, (0, 0, 3), unreadable(input(0), 2), &["w3 runs s0.0#4 input0/0@w2"]);
     // But if nobody is left who holds it, that is the end.
     s.is_lost(2, &[]);
     s.fails(
         3,
-        (0, 0, 2),
+        (0, 0, 4),
         unreadable(input(0), 2),
         &["j1 failed: operator 1: block input0/0 is held by no worker", "retire s0"],
     );

@@ -59,6 +59,11 @@ impl Script {
     }
 
     #[track_caller]
+    pub fn is_asked(&mut self, worker: u32, commands: &[&str]) {
+        self.expect(Event::WorkerAsked { worker: WorkerId(worker) }, commands);
+    }
+
+    #[track_caller]
     pub fn copied(&mut self, worker: u32, blocks: &[BlockId], commands: &[&str]) {
         self.expect(Event::BlocksCopied { worker: WorkerId(worker), blocks: blocks.to_vec() }, commands);
     }

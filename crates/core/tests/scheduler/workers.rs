@@ -94,6 +94,32 @@ fn who_wants_to_leave_gets_no_tasks_and_hands_over_what_only_it_holds() {
     );
 }
 
+/// It may hold replicas of what a worker had received that is lost.
+#[test]
+fn who_is_asked_for_something_else_stays_until_that_is_handed_over_too() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[input(0)], &[]);
+    s.drains(1, &["w2 copies from w1 input0/0"]);
+    s.is_asked(1, &[]);
+    s.copied(2, &[input(0)], &[]);
+    s.holds(1, &[input(1)], &["w2 copies from w1 input0/1"]);
+    s.drains(1, &[]);
+    s.copied(2, &[input(1)], &["w1 may leave"]);
+    // Too late.
+    s.is_asked(1, &[]);
+    s.drains(1, &[]);
+}
+
+#[test]
+fn who_does_not_answer_in_time_leaves_all_the_same() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[input(0)], &[]);
+    s.drains(1, &["w2 copies from w1 input0/0"]);
+    s.is_asked(1, &[]);
+    s.copied(2, &[input(0)], &[]);
+    s.passes(25_000, &["w1 may leave"]);
+}
+
 #[test]
 fn who_cannot_hand_over_in_time_leaves_all_the_same() {
     let mut s = Script::with_workers(&[(1, 1), (2, 1)]);

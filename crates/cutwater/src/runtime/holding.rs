@@ -95,6 +95,11 @@ impl Holding {
         ready
     }
 
+    /// Those that were ready to leave and have been asked something since. They are ready once more later.
+    pub fn wait_again(&mut self, may_leave: impl Fn(WorkerId) -> bool) -> Vec<WorkerId> {
+        self.asked_to_drain.extract_if(.., |worker| !may_leave(*worker)).collect()
+    }
+
     pub fn released(&mut self, worker: WorkerId) {
         self.released.insert(worker);
     }

@@ -313,8 +313,10 @@ impl Master {
             self.addresses.remove(&worker);
             self.tell_keeper();
             self.holding.lost(worker, &self.links);
+            let said = self.ask_for_replicas(worker);
             self.step(Event::WorkerLost { worker });
-            self.receiver_is_lost(worker);
+            self.say(said);
+            answer(self.reception.answered());
             // Whoever sees that it is gone sees what follows from it.
             self.count(worker, None);
         }
@@ -338,9 +340,18 @@ impl Master {
 
     /// What it had received and not reported is reported by whoever holds replicas.
     fn receiver_is_lost(&mut self, worker: WorkerId) {
-        let said = self.reception.lost(worker, &self.receivers());
+        let said = self.ask_for_replicas(worker);
         self.say(said);
         answer(self.reception.answered());
+    }
+
+    /// The same; to be said once the scheduler knows that nobody who is asked may leave.
+    fn ask_for_replicas(&mut self, lost: WorkerId) -> Vec<(WorkerId, Say)> {
+        let said = self.reception.lost(lost, &self.receivers());
+        for worker in self.holding.wait_again(|worker| self.reception.may_leave(worker)) {
+            self.step(Event::WorkerAsked { worker });
+        }
+        said
     }
 
     /// Those that clients can reach.

@@ -177,11 +177,22 @@ impl Simulation {
 
     /// What a lost worker had received and not reported is reported by whoever holds replicas.
     pub(crate) fn receiver_is_lost(&mut self, id: WorkerId) {
+        let said = self.ask_for_replicas(id);
+        self.say_of_receiver(said);
+    }
+
+    /// The same; to be said once the scheduler knows that nobody who is asked may leave.
+    pub(crate) fn ask_for_replicas(&mut self, lost: WorkerId) -> Vec<(WorkerId, Say)> {
         if self.program.clients.is_none() {
-            return;
+            return Vec::new();
         }
         let receivers = self.receivers();
-        let said = self.master.clients.reception.lost(id, &receivers);
+        let said = self.master.clients.reception.lost(lost, &receivers);
+        self.wait_for_asked();
+        said
+    }
+
+    pub(crate) fn say_of_receiver(&mut self, said: Vec<(WorkerId, Say)>) {
         self.say_of_clients(said);
         let answered = self.master.clients.reception.answered();
         self.are_cut(answered);
