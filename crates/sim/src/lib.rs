@@ -21,7 +21,8 @@
 //! their machines; they are stopped and go on; they are cut off from workers, from the store, or from both, one way or
 //! both ways; the store fails, answers that it failed when it did not, and is left with torn objects. Workers outlive
 //! their masters, join the next, and say what they hold. Each master keeps what it has received itself and writes it down
-//! with the interval; outputs go to a sink in the store, which is fenced by epochs.
+//! with the interval; states are written down, and the log says which of them are held; outputs go to a sink in the store, which
+//! is fenced by epochs. What a task makes for a shuffle is combined or is not; if it is, a second worker may be told to hold it.
 //!
 //! There may be clients, too: they send batches to workers, which hand them to a second one, and acknowledge. They send
 //! again what was not acknowledged, to another worker, when one dies, is cut off or is silent. Of what was acknowledged one

@@ -209,6 +209,10 @@ impl Simulation {
                 self.interval_ends(wanted.interval);
             }
             Command::JobFailed { job, error } => {
+                if self.setting.is_durable() && self.is_overtaken() {
+                    // Another removes what it does not need itself. What is to be said of the interval has no place in the log.
+                    return self.master_is_over("lacks what another has removed");
+                }
                 let checked = self.invariants.needed.job_failed(job, &error);
                 self.check(checked);
             }
@@ -314,7 +318,8 @@ impl Simulation {
                     self.master.holders.entry(*block).or_default().insert(id);
                 }
                 self.master.results.insert(attempt, value);
-                self.step(Event::TaskFinished { attempt, worker: id, stored, read, combined: 0 });
+                let combined = self.combined(attempt, read);
+                self.step(Event::TaskFinished { attempt, worker: id, stored, read, combined });
                 self.master.results.remove(&attempt);
             }
             ToMaster::Ran { attempt, result: Err(error) } => {
@@ -353,6 +358,13 @@ impl Simulation {
                 self.drain_ready();
             }
         }
+    }
+
+    /// How many records were left of those that an attempt has read: a few, where what it made is combined for a shuffle.
+    fn combined(&self, attempt: Attempt, read: u64) -> u64 {
+        let target = self.master.stages.get(&attempt.stage).map(|plan| plan.stage.target);
+        let what = target.and_then(|target| self.master.described.what(target));
+        if what.is_some_and(Made::is_combined) { read / 10 } else { 0 }
     }
 
     /// The scheduler hears that a worker wants to leave when it knows all that the worker holds.

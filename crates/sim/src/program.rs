@@ -135,6 +135,9 @@ impl Program {
     }
 }
 
+/// Records that a task reads of each of its inputs.
+pub const RECORDS: u64 = 20;
+
 /// Names that an interval has at most.
 pub const NAMES: u64 = 64;
 
@@ -154,6 +157,11 @@ impl Made {
 
     pub fn interval(self) -> u64 {
         self.0 / NAMES
+    }
+
+    /// Whether it is split for a shuffle, and combining leaves little of it before. It does for every other stream.
+    pub fn is_combined(self) -> bool {
+        self.0.is_multiple_of(4)
     }
 }
 

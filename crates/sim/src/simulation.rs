@@ -208,6 +208,10 @@ pub enum Plant {
     SharesBlockNames,
     /// Lease, manifests and inputs of intervals have the same name whoever writes them.
     OneNameForAll,
+    /// A master uses the checkpoints that it finds, and not those that the log calls held.
+    TakesWhatIsThere,
+    /// What an older checkpoint needs is removed before the log says that it is not held any more.
+    RemovesUnsaid,
     /// Old entries of the log stay.
     KeepsOldEntries,
     /// A master lets go of what the next interval is made from.
@@ -636,12 +640,8 @@ impl Simulation {
     pub(crate) fn open(&mut self, from: Node, to: Node) {
         self.network.open(from, to);
         for what in self.held_back.remove(&(from, to)).unwrap_or_default() {
-            match self.setting.clients {
-                // Before whatever was sent later and is on its way.
-                true => self.happens(what),
-                // As it was when seeds were drawn that have found something. Nothing they say depends on it.
-                false => self.send(from, to, what),
-            }
+            // Before whatever was sent later and is on its way.
+            self.happens(what);
         }
     }
 

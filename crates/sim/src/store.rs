@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutwater_core::{DatasetId, WorkerId, progress::Entry};
+use cutwater_core::{
+    DatasetId, WorkerId,
+    progress::{Checkpoint, Entry},
+};
 
 use crate::{dice::Dice, network::MasterId, program::Made};
 
@@ -82,6 +85,13 @@ pub struct Manifest {
     pub interval: u64,
     pub epoch: u64,
     pub states: BTreeMap<Made, (File, u32)>,
+}
+
+impl Manifest {
+    /// What the log calls it.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { number: self.interval + 1, epoch: self.epoch }
+    }
 }
 
 /// What a master asks for.

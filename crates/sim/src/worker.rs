@@ -448,7 +448,7 @@ impl Run<'_> {
                         }
                     }
                 }
-                *read += inputs.len() as u64;
+                *read += inputs.len() as u64 * program::RECORDS;
                 let (what, _) = known.get(&id).copied().ok_or_else(defect)?;
                 program::made(what, partition, &inputs)
             };

@@ -198,6 +198,14 @@ fn seed_197_a_block_that_was_copied_for_two_masters_stays() {
     must_hold_with_takeovers([197, 525]);
 }
 
+/// A master was stopped, and another took over and in time removed a state's file that no held checkpoint needed. The first woke
+/// up, and what it ran on a worker that had stayed with it did not find the file. The simulator objected, and need not have:
+/// whatever a master that was overtaken makes of an interval has no place in the log.
+#[test]
+fn seed_1923_what_a_master_lacks_that_was_overtaken_is_nobodys_loss() {
+    must_hold_with_takeovers([1923]);
+}
+
 /// A received block was being copied when a worker joined: it was looked at again, and passed over. When the copy failed
 /// nobody noticed that there was anything to do, and the block stayed where it was. Now it is tried again.
 #[test]

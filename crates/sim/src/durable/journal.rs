@@ -53,7 +53,7 @@ impl Simulation {
         }
     }
 
-    fn tell_journal(&mut self, news: News, contents: Option<Vec<(BlockId, u64)>>) {
+    pub(super) fn tell_journal(&mut self, news: News, contents: Option<Vec<(BlockId, u64)>>) {
         self.master.durable.news.push_back((news, contents));
         self.write_on();
     }
@@ -130,8 +130,10 @@ impl Simulation {
         durable.entries.push((writer.position() - 1, entry.clone()));
         durable.said = entry.completed;
         durable.writing = None;
-        if let News::Interval { number, .. } = entry.news {
-            self.may_run(number - 1);
+        match entry.news {
+            News::Interval { number, .. } => self.may_run(number - 1),
+            News::Held { .. } => self.is_held_now(),
+            News::Claimed | News::SetAside { .. } | News::Completed => {}
         }
         self.write_on();
     }

@@ -7,7 +7,8 @@
 //! - `workers`: those of the master before join it.
 //! - `resume`: goes on where the program was.
 //! - `journal`: writes down the input of an interval before it runs.
-//! - `outputs`: commits an interval; writes manifests of states; removes what is not needed any more.
+//! - `outputs`: commits an interval; writes manifests of states, and has the log say that they are held; removes what is not
+//!   needed any more.
 
 mod claim;
 mod journal;
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cutwater_core::{
     BlockId, DatasetId, WorkerId, limits,
-    progress::{Claim, Entry, History, News, Writer},
+    progress::{Checkpoint, Claim, Entry, History, News, Writer},
 };
 
 use crate::{
@@ -81,8 +82,12 @@ pub struct Durable {
     pub committing: Option<(u64, Outputs)>,
     /// How many intervals the sink had when this master opened it.
     committed_before: u64,
+    /// Those that the log calls held, the oldest first.
     pub manifests: Vec<Manifest>,
-    writing_manifest: Option<Manifest>,
+    /// One that is being written, or of which the log is yet to say so.
+    unsaid: Option<Manifest>,
+    /// Those that do not count, and are removed with the next that go.
+    spoiled: Vec<Name>,
     /// States that were written down, and under which names.
     pub files: BTreeMap<Made, (File, u32)>,
     /// Names of states that are in the store.
@@ -105,7 +110,7 @@ enum Purpose {
     FirstLease,
     OpenSink,
     ListManifests,
-    ReadManifests,
+    ReadManifests(Vec<Checkpoint>),
     ListStates,
     ReadInputs(Vec<(u64, u64)>),
     ListLeases,
@@ -115,7 +120,7 @@ enum Purpose {
     Append(Entry),
     ReadAppended(Entry),
     Commit { interval: u64, tries: u32 },
-    Manifest(Manifest),
+    WriteManifest,
     Nothing,
 }
 
@@ -171,7 +176,18 @@ impl Simulation {
             _ => Ok(()),
         };
         self.check(noted);
-        self.store.carry_out(request, careless)
+        let may_matter = match &request {
+            Request::Delete(_) | Request::DeleteStates(_) => true,
+            Request::Create(_, Object::Entry(entry)) => matches!(entry.news, News::Held { .. }),
+            _ => false,
+        };
+        let answer = self.store.carry_out(request, careless);
+        if may_matter {
+            let name = |checkpoint: &Checkpoint| self.name_of_checkpoint(checkpoint);
+            let checked = self.invariants.held.all_there(&self.store, name);
+            self.check(checked);
+        }
+        answer
     }
 
     /// An entry of the log that was not there before is there: what it says of an interval is so from now on.
@@ -183,7 +199,14 @@ impl Simulation {
             News::Claimed => self.invariants.no_two_masters_commit.claims(epoch),
             _ => self.invariants.no_two_masters_commit.writes(epoch),
         };
-        let News::Interval { number, input, .. } = news else { return by_whom };
+        let (number, input) = match news {
+            News::Interval { number, input, .. } => (number, input),
+            News::Held { checkpoints } => {
+                self.invariants.held.says(checkpoints);
+                return by_whom;
+            }
+            News::Claimed | News::SetAside { .. } | News::Completed => return by_whom,
+        };
         let interval = number - 1;
         let sources = journal::understood(&input).sources;
         let known = self.invariants.inputs.recorded(interval, &sources);
@@ -206,6 +229,11 @@ impl Simulation {
         if self.setting.plant == Some(Plant::OneNameForAll) { 0 } else { epoch }
     }
 
+    /// What the manifest of a checkpoint is called.
+    fn name_of_checkpoint(&self, checkpoint: &Checkpoint) -> Name {
+        Name::Manifest { interval: checkpoint.number - 1, epoch: self.named_by(checkpoint.epoch) }
+    }
+
     /// The answer of the store to the master whose turn it is.
     pub(crate) fn answered(&mut self, nth: u64, answer: Answer) {
         let Some(purpose) = self.master.durable.waiting.remove(&nth) else { return };
@@ -223,7 +251,7 @@ impl Simulation {
             (Purpose::FirstLease, Answer::Done) => self.call_workers(),
             (Purpose::OpenSink, Answer::Opened(committed)) => self.opened_sink(committed),
             (Purpose::ListManifests, Answer::Names(names)) => self.listed_manifests(names),
-            (Purpose::ReadManifests, Answer::Found(found)) => self.read_manifests(found),
+            (Purpose::ReadManifests(held), Answer::Found(found)) => self.read_manifests(&held, found),
             (Purpose::ListStates, Answer::States(states)) => self.listed_states(states),
             (Purpose::ReadInputs(intervals), Answer::Found(found)) => self.read_inputs(&intervals, found),
             (Purpose::ListLeases, answer) => self.listed_leases(answer),
@@ -233,7 +261,7 @@ impl Simulation {
             (Purpose::Append(entry), answer) => self.appended(entry, &answer),
             (Purpose::ReadAppended(entry), answer) => self.read_appended(&entry, answer),
             (Purpose::Commit { interval, tries }, answer) => self.committed(interval, tries, &answer),
-            (Purpose::Manifest(manifest), answer) => self.wrote_manifest(manifest, &answer),
+            (Purpose::WriteManifest, answer) => self.wrote_manifest(&answer),
             (Purpose::Nothing, _) => {}
             (_, Answer::Fenced) => self.master_ends("has been overtaken"),
             (purpose, answer) => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutwater_core::limits;
+use cutwater_core::{limits, progress::News};
 
 use super::Purpose;
 use crate::{
@@ -48,7 +48,7 @@ impl Simulation {
         self.master.durable.committing = None;
         self.master.first_open = interval + 1;
         self.completed(interval);
-        let is_quiet = self.master.saving.is_none() && self.master.durable.writing_manifest.is_none();
+        let is_quiet = self.master.saving.is_none() && self.master.durable.unsaid.is_none();
         if interval.is_multiple_of(CHECKPOINT_INTERVALS) && is_quiet {
             self.begin_saving(self.needed_from(Some(interval)), interval);
         }
@@ -70,20 +70,33 @@ impl Simulation {
         }
         let manifest = Manifest { interval, epoch, states };
         let name = self.name_of(&manifest);
-        self.master.durable.writing_manifest = Some(manifest.clone());
-        self.ask(Purpose::Manifest(manifest.clone()), Request::Put(name, Object::Manifest(manifest)));
+        self.master.durable.unsaid = Some(manifest.clone());
+        self.ask(Purpose::WriteManifest, Request::Put(name, Object::Manifest(manifest)));
     }
 
     fn name_of(&self, manifest: &Manifest) -> Name {
-        Name::Manifest { interval: manifest.interval, epoch: self.named_by(manifest.epoch) }
+        self.name_of_checkpoint(&manifest.checkpoint())
     }
 
-    pub(super) fn wrote_manifest(&mut self, manifest: Manifest, answer: &Answer) {
-        self.master.durable.writing_manifest = None;
+    pub(super) fn wrote_manifest(&mut self, answer: &Answer) {
         if !matches!(answer, Answer::Done) {
-            // Those before are held; it is tried again after some intervals.
-            return;
+            // Those before are held; it is tried again after some intervals. What may be there counts for nothing.
+            let failed = self.master.durable.unsaid.take().map(|manifest| self.name_of(&manifest));
+            return self.master.durable.spoiled.extend(failed);
         }
+        let durable = &self.master.durable;
+        let surplus = (durable.manifests.len() + 1).saturating_sub(MANIFESTS_HELD);
+        let all = durable.manifests.iter().chain(&durable.unsaid).map(Manifest::checkpoint);
+        let news = News::Held { checkpoints: all.skip(surplus).collect() };
+        self.tell_journal(news, None);
+        if self.setting.plant == Some(Plant::RemovesUnsaid) {
+            self.is_held_now();
+        }
+    }
+
+    /// The log says that the newest checkpoint is held.
+    pub(super) fn is_held_now(&mut self) {
+        let Some(manifest) = self.master.durable.unsaid.take() else { return };
         self.log.say(self.now_ms, format_args!("checkpoint {} is whole", manifest.interval));
         let new: Vec<Made> = manifest
             .states
@@ -106,8 +119,9 @@ impl Simulation {
     fn remove_unneeded(&mut self) {
         let surplus = self.master.durable.manifests.len().saturating_sub(MANIFESTS_HELD);
         let old: Vec<Manifest> = self.master.durable.manifests.drain(..surplus).collect();
-        for manifest in old {
-            let name = self.name_of(&manifest);
+        let mut names = std::mem::take(&mut self.master.durable.spoiled);
+        names.extend(old.iter().map(|manifest| self.name_of(manifest)));
+        for name in names {
             self.ask(Purpose::Nothing, Request::Delete(vec![name]));
         }
         let Some(oldest) = self.master.durable.manifests.first().map(|oldest| oldest.interval) else {

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutwater_core::{BlockId, DatasetId, Event, progress::Interval};
+use cutwater_core::{
+    BlockId, DatasetId, Event,
+    progress::{Checkpoint, Interval},
+};
 
 use super::{Phase, Purpose, journal::understood};
 use crate::{
     description::blocks_of,
     program::Made,
-    simulation::{Simulation, What},
+    simulation::{Plant, Simulation, What},
     store::{File, Folder, Manifest, Name, Object, Request},
 };
 
@@ -18,26 +21,52 @@ impl Simulation {
         self.ask(Purpose::ListManifests, Request::List(Folder::Manifests));
     }
 
+    /// Which of them count is not told by what is there: a master that was overtaken may have left some, and one that died
+    /// before the log said so.
     pub(super) fn listed_manifests(&mut self, names: Vec<Name>) {
-        self.ask(Purpose::ReadManifests, Request::Get(names));
+        let mut held = self.master.durable.history.held.clone();
+        if self.setting.plant == Some(Plant::TakesWhatIsThere) {
+            let checkpoint = |name: &Name| match *name {
+                Name::Manifest { interval, epoch } => Some(Checkpoint { number: interval + 1, epoch }),
+                _ => None,
+            };
+            held = names.iter().filter_map(checkpoint).collect();
+        }
+        let named: Vec<Name> = held.iter().map(|checkpoint| self.name_of_checkpoint(checkpoint)).collect();
+        let others = names.into_iter().filter(|name| !named.contains(name));
+        self.master.durable.spoiled = others.collect();
+        self.ask(Purpose::ReadManifests(held), Request::Get(named));
     }
 
-    pub(super) fn read_manifests(&mut self, found: Vec<Option<Object>>) {
-        let readable = found.into_iter().flatten().filter_map(|object| match object {
-            Object::Manifest(manifest) => Some(manifest),
-            _ => None,
-        });
-        self.master.durable.manifests = readable.collect();
+    pub(super) fn read_manifests(&mut self, held: &[Checkpoint], found: Vec<Option<Object>>) {
+        let manifest =
+            |object| if let Some(Object::Manifest(manifest)) = object { Some(manifest) } else { None };
+        self.master.durable.manifests = found.into_iter().filter_map(manifest).collect();
+        if self.master.durable.manifests.len() < held.len() {
+            return self.lacks_checkpoint(&format!("a manifest of {held:?}"));
+        }
         self.ask(Purpose::ListStates, Request::ListStates);
     }
 
-    /// The newest states of which all is there are used; what else is there of manifests cannot be.
+    /// The log says that it is held.
+    fn lacks_checkpoint(&mut self, what: &str) {
+        if self.is_overtaken() {
+            return self.master_is_over("lacks what another has removed");
+        }
+        let checked = self.invariants.held.lacks(what);
+        self.check(checked);
+    }
+
+    /// Of what the log calls held all is there. The newest is used.
     pub(super) fn listed_states(&mut self, listed: BTreeSet<File>) {
         let durable = &mut self.master.durable;
-        let is_there = |manifest: &Manifest| manifest.states.values().all(|(id, _)| listed.contains(id));
-        durable.manifests.retain(is_there);
+        let files = |manifest: &Manifest| manifest.states.values().map(|(id, _)| *id).collect::<Vec<_>>();
+        let lacking = durable.manifests.iter().flat_map(files).find(|id| !listed.contains(id));
         durable.listed = listed;
         let used = durable.manifests.last().cloned();
+        if let Some(file) = lacking {
+            return self.lacks_checkpoint(&format!("{file:?}"));
+        }
         for (what, (file, partitions)) in used.iter().flat_map(|manifest| &manifest.states) {
             self.master.described.read_from(*what, *file, *partitions);
         }
@@ -63,7 +92,7 @@ impl Simulation {
     }
 
     /// Whether another master has claimed the log since this one did, which it will find out.
-    fn is_overtaken(&self) -> bool {
+    pub(crate) fn is_overtaken(&self) -> bool {
         self.invariants.no_two_masters_commit.claimed() > self.master.durable.epoch
     }
 

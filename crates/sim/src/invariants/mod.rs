@@ -1,6 +1,7 @@
 //! What must always hold, one thing a file. Each says in words what did not.
 
 mod each_acknowledged_record_once;
+mod held;
 mod memory;
 mod needed;
 mod no_interval_without_its_input;
@@ -16,6 +17,7 @@ pub(crate) struct Invariants {
     pub outputs: outputs::Outputs,
     pub inputs: no_interval_without_its_input::Inputs,
     pub no_two_masters_commit: no_two_masters_commit::NoTwoMastersCommit,
+    pub held: held::Held,
     pub needed: needed::Needed,
     pub memory: memory::Memory,
     pub progress: progress::Progress,
