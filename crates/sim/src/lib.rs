@@ -28,7 +28,8 @@
 //! again what was not acknowledged, to another worker, when one dies, is cut off or is silent. Of what was acknowledged one
 //! holder is left by whatever goes wrong; then it must be in one interval, once. Where masters take over from each other,
 //! clients send to workers that the lease names, so that the next master finds them, and what is lost with workers that no
-//! master has found is counted apart. None of this holds for all seeds yet: what is known of it is in `ARCHITECTURE`.
+//! master has found is counted apart. Around takeovers this does not hold for all seeds yet: what is known of it is in
+//! `ARCHITECTURE`.
 //!
 //! And intervals may overlap: while one is run, what follows from the next alone is expected of the scheduler, if its input is
 //! written down; and workers fetch what they are told that tasks will probably read, now and then.

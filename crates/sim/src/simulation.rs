@@ -402,7 +402,9 @@ impl Simulation {
         if self.program.clients.is_none() || self.violation.is_some() {
             return;
         }
-        let back_ms = self.now_ms + limits::DRAIN_MS_MAX + 2 * limits::SILENCE_MS_MAX;
+        // Without a master workers wait for one, and their clients with them.
+        let patience_ms = if self.setting.takeovers { limits::REJOIN_MS_MAX } else { limits::DRAIN_MS_MAX };
+        let back_ms = self.now_ms + patience_ms + 2 * limits::SILENCE_MS_MAX;
         self.pass(|sim| sim.now_ms >= back_ms);
         // Clients may wait for room, which there is once what came before is in an interval.
         for _ in 0..INTERVALS_OF_THE_REST_MAX {

@@ -234,3 +234,17 @@ fn seed_2528_what_was_copied_in_time_is_not_given_up() {
 fn seed_7115_who_leaves_is_asked_first_what_it_holds_of_the_lost() {
     must_hold_with_clients([7115]);
 }
+
+/// A master took over, and workers held blocks that were in no interval of its log. They told it of the last that they had
+/// reported themselves: records in others were in no interval, and those of intervals long over stayed for ever. Now they tell
+/// of all that they hold.
+#[test]
+fn seed_64_the_next_master_hears_of_all_blocks_that_workers_hold() {
+    for seed in [1, 13, 64, 105] {
+        let setting = Setting { takeovers: true, ..CLIENTS };
+        let outcome = Simulation::run_in(setting, seed, false);
+        let how =
+            format!("`cutwater-sim --cluster standby-clients --seed {seed} --log` tells how it came to it");
+        assert_eq!(outcome.violation, None, "{how}");
+    }
+}

@@ -28,7 +28,7 @@ pub struct Cut {
     pub bytes: u64,
 }
 
-/// The numbers of blocks that are of an interval already: workers tell another master of their last ones again, and not
+/// The numbers of blocks that are of an interval already: workers tell another master of all that they hold, and not
 /// all at the same time.
 ///
 /// So many are remembered as there are in any interval that may be needed

@@ -47,6 +47,8 @@ pub struct Own<C> {
     /// How many entries have left the queue since it was begun.
     gone: u64,
     requests: VecDeque<Request>,
+    /// There was a master before this one.
+    had_another: bool,
 }
 
 /// Who else holds what this worker receives.
@@ -90,18 +92,9 @@ struct Source<C> {
     bytes: u64,
     deferred: u64,
     left: BTreeSet<WorkerId>,
-    /// The last reports that had blocks, the newest last. A master may die before it has written down what it
-    /// heard.
-    reported: VecDeque<Vec<InputBlock>>,
-    /// Replicas of blocks of lost workers that were reported after the last of these, here or by others.
-    beside: Vec<InputBlock>,
-    /// Another master is to hear them.
+    /// Another master is to hear of all that was reported.
     again: bool,
 }
-
-/// How many reports are remembered. A master cuts an interval when the input of the one before is written, so that
-/// the last is enough; one more for what came in between.
-pub(super) const REPORTS_REMEMBERED: usize = 2;
 
 struct Block<C> {
     sequence: u64,
@@ -152,6 +145,7 @@ impl<C: Clone> Own<C> {
             queue: VecDeque::new(),
             gone: 0,
             requests: VecDeque::new(),
+            had_another: false,
         }
     }
 
@@ -161,10 +155,10 @@ impl<C: Clone> Own<C> {
         match self.sources.get_mut(&receive.source) {
             Some(source) => source.receive = receive,
             None => {
-                let (blocks, left, reported, beside) = Default::default();
-                let (records, bytes, deferred, again) = Default::default();
-                let source =
-                    Source { receive, blocks, records, bytes, deferred, left, reported, beside, again };
+                let (blocks, left) = Default::default();
+                let (records, bytes, deferred) = Default::default();
+                let again = self.had_another;
+                let source = Source { receive, blocks, records, bytes, deferred, left, again };
                 self.sources.insert(source.receive.source, source);
             }
         }
@@ -249,32 +243,25 @@ impl<C: Clone> Own<C> {
         self.requests.push_back(Request { number, source, ticket: self.last });
     }
 
-    /// Another master asks from now on. It is told again what was reported last, and leaves out what it knows.
+    /// Another master asks from now on. It is told of all that is held, whoever has received and reported it: the master
+    /// before may not have written it down.
     pub fn begin_anew(&mut self) {
         self.requests.clear();
+        self.had_another = true;
         self.sources.values_mut().for_each(|source| source.again = true);
     }
 
-    /// These were reported for workers that are lost. The master may die before it has written that down; then another one
-    /// hears of it with our own.
-    pub fn remember(&mut self, blocks: &[InputBlock]) {
-        for block in blocks {
-            if let Some(source) = self.sources.get_mut(&block.source) {
-                source.beside.push(block.clone());
-            }
-        }
-    }
-
-    /// What can be reported now.
-    pub fn ready(&mut self) -> Vec<Ready<C>> {
+    /// What can be reported now. Of a source `held` tells the blocks that can be read here, in the order of their numbers,
+    /// and that are nobody's to report yet.
+    pub fn ready(&mut self, mut held: impl FnMut(u32) -> Vec<InputBlock>) -> Vec<Ready<C>> {
         let mut ready = Vec::new();
         while let Some(request) = self.requests.pop_front_if(|request| request.ticket <= self.held) {
-            ready.push(self.report(&request));
+            ready.push(self.report(&request, &mut held));
         }
         ready
     }
 
-    fn report(&mut self, request: &Request) -> Ready<C> {
+    fn report(&mut self, request: &Request, held: impl FnOnce(u32) -> Vec<InputBlock>) -> Ready<C> {
         let replica = match self.holder {
             Holder::Peer(worker) => Some(worker),
             Holder::Alone | Holder::Sought => None,
@@ -297,18 +284,10 @@ impl<C: Clone> Own<C> {
                 blocks.push((block.id(), contents));
                 report.blocks.push(block);
             }
-            let mut told = std::mem::take(&mut source.beside);
             if std::mem::take(&mut source.again) {
-                let before = source.reported.iter().flatten().cloned();
-                told = before.chain(told).collect();
-                report.again = told.len() as u64;
-                report.blocks.splice(..0, told.iter().cloned());
-                told.clear();
-            }
-            told.extend(report.blocks.iter().cloned());
-            if !told.is_empty() {
-                source.reported.push_back(told);
-                source.reported.drain(..source.reported.len().saturating_sub(REPORTS_REMEMBERED));
+                let held = held(request.source);
+                report.again = held.len() as u64;
+                report.blocks.splice(..0, held);
             }
         }
         Ready { request: request.number, report, blocks }
@@ -454,7 +433,7 @@ mod tests {
         let ticket = put(&mut own, 0, 0);
         assert_eq!(own.acknowledged(), ticket);
         own.request(5, 0);
-        let ready = own.ready();
+        let ready = own.ready(|_| Vec::new());
         assert_eq!((ready[0].request, sequences(&ready[0])), (5, vec![vec![0]]));
         assert_eq!(ready[0].report.replica, None);
         assert!(receiver_of(ready[0].report.blocks[0].sequence) == ME);
@@ -467,9 +446,9 @@ mod tests {
             put(&mut own, n, now_ms);
         }
         own.request(1, 0);
-        assert_eq!(sequences(&own.ready()[0]), [vec![0, 1], vec![2, 3], vec![4]]);
+        assert_eq!(sequences(&own.ready(|_| Vec::new())[0]), [vec![0, 1], vec![2, 3], vec![4]]);
         own.request(2, 0);
-        assert!(own.ready()[0].report.blocks.is_empty(), "reported once");
+        assert!(own.ready(|_| Vec::new())[0].report.blocks.is_empty(), "reported once");
     }
 
     #[test]
@@ -483,10 +462,10 @@ mod tests {
         own.request(1, 0);
         own.held(2);
         assert_eq!(own.acknowledged(), second);
-        assert!(own.ready().is_empty(), "the peer does not know yet that the block is closed");
+        assert!(own.ready(|_| Vec::new()).is_empty(), "the peer does not know yet that the block is closed");
         assert!(matches!(own.entry(2), Some(Entry::Sealed { .. })));
         own.held(3);
-        let ready = own.ready();
+        let ready = own.ready(|_| Vec::new());
         assert_eq!((sequences(&ready[0]), ready[0].report.replica), (vec![vec![0, 1]], Some(PEER)));
     }
 
@@ -501,7 +480,7 @@ mod tests {
         own.hand_to(Holder::Sought);
         put(&mut own, 2, 300);
         own.request(1, 0);
-        assert!(own.ready().is_empty() && own.acknowledged() == before, "nobody else holds it");
+        assert!(own.ready(|_| Vec::new()).is_empty() && own.acknowledged() == before, "nobody else holds it");
         own.hand_to(Holder::Peer(OTHER));
         let mut sent = 0;
         let mut told = Vec::new();
@@ -515,44 +494,32 @@ mod tests {
         let all = [(4, Some(0)), (4, None), (5, Some(1)), (5, Some(2)), (5, None)];
         assert_eq!(told, all, "names 0 to 3 were used before");
         own.held(5);
-        let ready = own.ready();
+        let ready = own.ready(|_| Vec::new());
         assert_eq!(sequences(&ready[0]), [vec![0], vec![1, 2]]);
         assert_eq!((ready[0].report.replica, &*ready[0].report.left), (Some(OTHER), &[PEER][..]));
     }
 
+    /// The master died before it had written down what it heard, of this worker or of one that was lost.
     #[test]
-    fn another_master_hears_again_what_was_reported_last() {
+    fn another_master_hears_once_of_all_that_is_held() {
         let mut own = own();
         put(&mut own, 0, 0);
         own.request(1, 0);
-        let told = own.ready().remove(0).report.blocks;
+        let mut held =
+            own.ready(|_| panic!("the first master needs no more than what is new")).remove(0).report.blocks;
+        held.push(InputBlock { source: 0, sequence: input_sequence(OTHER, 5), batches: Vec::new() });
         // The request of a master that is gone is not answered.
         own.request(2, 0);
         own.begin_anew();
-        assert!(own.ready().is_empty());
+        assert!(own.ready(|_| held.clone()).is_empty());
         put(&mut own, 1, 300);
         own.request(1, 0);
-        let ready = own.ready();
-        assert_eq!(sequences(&ready[0]), [vec![0], vec![1]]);
-        assert_eq!((&ready[0].report.blocks[..1], ready[0].blocks.len()), (&told[..], 1));
-        assert_eq!(ready[0].report.again, 1, "who held replicas of that one may be another");
+        let ready = own.ready(|_| held.clone());
+        assert_eq!(sequences(&ready[0]), [vec![0], vec![], vec![1]]);
+        assert_eq!((&ready[0].report.blocks[..2], ready[0].blocks.len()), (&held[..], 1));
+        assert_eq!(ready[0].report.again, 2, "who held replicas of those may be another");
         own.request(2, 0);
-        assert!(own.ready()[0].report.blocks.is_empty(), "it has heard it");
-    }
-
-    /// The master died before it had written down what it heard of a worker that was lost.
-    #[test]
-    fn another_master_hears_again_what_was_reported_for_those_who_are_lost() {
-        let mut own = own();
-        let lost = InputBlock { source: 0, sequence: input_sequence(OTHER, 5), batches: Vec::new() };
-        own.remember(std::slice::from_ref(&lost));
-        put(&mut own, 0, 0);
-        own.request(1, 0);
-        assert_eq!(own.ready()[0].report.blocks.len(), 1, "this master was told already");
-        own.begin_anew();
-        own.request(1, 0);
-        let ready = own.ready();
-        assert_eq!((ready[0].report.again, &ready[0].report.blocks[0]), (2, &lost));
+        assert!(own.ready(|_| held.clone())[0].report.blocks.is_empty(), "it has heard it");
     }
 
     #[test]
@@ -564,7 +531,7 @@ mod tests {
         }
         assert_eq!(own.has_room(0), Ok(false));
         own.request(1, 0);
-        own.ready();
+        own.ready(|_| Vec::new());
         assert_eq!(own.has_room(0), Ok(true), "a reported block makes room");
         own.receive(receive(false, 100));
         assert_eq!(own.has_room(0), Err(Refused::Closed));

@@ -250,11 +250,14 @@ impl<R> Reception<R> {
         let replica = replica.filter(|replica| workers.contains(replica));
         let again = usize::try_from(again).unwrap_or(usize::MAX).min(blocks.len());
         let own = |block: &&InputBlock| receiver_of(block.sequence) == worker;
-        if let Some(through) = blocks.iter().rfind(own).map(|block| block.sequence) {
+        if let Some(through) = blocks.iter().filter(own).map(|block| block.sequence).max() {
             self.reported.insert((source, worker), through);
             let settled = |keep| Say::Settled { source, through, keep };
-            let keep = blocks.iter().filter(own).map(|block| block.sequence).collect();
-            consequences.say.extend(replica.map(|replica| (replica, settled(keep))));
+            let keep: Vec<u64> = blocks.iter().filter(own).map(|block| block.sequence).collect();
+            // Of what a master before was told only it knew who held replicas.
+            let others = workers.iter().copied().filter(|other| *other != worker && again > 0);
+            let told: Workers = replica.into_iter().chain(others).collect();
+            consequences.say.extend(told.into_iter().map(|other| (other, settled(keep.clone()))));
             consequences.say.extend(left.into_iter().map(|left| (left, settled(Vec::new()))));
         }
         if !blocks.is_empty() {
@@ -278,16 +281,12 @@ impl<R> Reception<R> {
         consequences
     }
 
-    /// Replicas of blocks of a worker that is lost. Those that it had reported itself come first; of the others it had
-    /// told this master nothing, or has left them.
+    /// Replicas of blocks of a worker that is lost. It had told this master nothing of them, or has left them.
     fn replicas(&mut self, worker: WorkerId, report: BlocksReport) -> Consequences {
-        let again = usize::try_from(report.again).unwrap_or(usize::MAX);
         let (mut new, mut useless) = (Vec::new(), Vec::new());
-        for (at, block) in report.blocks.into_iter().enumerate() {
+        for block in report.blocks {
             let through = self.reported.get(&(block.source, receiver_of(block.sequence)));
             match through.is_some_and(|through| block.sequence <= *through) {
-                // The worker was right to hold it.
-                true if at < again => {}
                 true => useless.push(block.id()),
                 false => new.push(block),
             }

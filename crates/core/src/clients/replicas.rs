@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{BlockId, WorkerId, id::receiver_of};
 
-use super::{BatchReport, BlocksReport, InputBlock, own::REPORTS_REMEMBERED};
+use super::{BatchReport, BlocksReport, InputBlock};
 
 /// Replicas of what other workers have received and not reported.
 ///
@@ -28,9 +28,6 @@ use super::{BatchReport, BlocksReport, InputBlock, own::REPORTS_REMEMBERED};
 pub struct Replicas<C> {
     /// By owner, source and number.
     blocks: BTreeMap<(WorkerId, u32, u64), Replica<C>>,
-    /// What owners have reported last of what is held here, by owner and source: the master may die before it has written
-    /// that down, and then another may ask for it when the owner is lost.
-    settled: BTreeMap<(WorkerId, u32), VecDeque<Vec<InputBlock>>>,
     lost: BTreeSet<WorkerId>,
 }
 
@@ -49,7 +46,7 @@ pub struct OwnerLost;
 
 impl<C> Default for Replicas<C> {
     fn default() -> Self {
-        Self { blocks: BTreeMap::new(), settled: BTreeMap::new(), lost: BTreeSet::new() }
+        Self { blocks: BTreeMap::new(), lost: BTreeSet::new() }
     }
 }
 
@@ -90,14 +87,15 @@ impl<C: Clone> Replicas<C> {
         Ok(replica.and_then(|replica| replica.seal(BlockId::Input { source, sequence: block })))
     }
 
-    /// The owner is lost: its blocks are reported here, those first that it had reported itself. Answers also with those
-    /// that can be read only from now on.
+    /// Whether the owner is yet to report it, as far as is known here.
+    pub fn awaits_report(&self, source: u32, block: u64) -> bool {
+        self.blocks.contains_key(&(receiver_of(block), source, block))
+    }
+
+    /// The owner is lost: its blocks are reported here. Answers also with those that can be read only from now on.
     pub fn report(&mut self, owner: WorkerId) -> (BlocksReport, Vec<Sealed<C>>) {
         self.lost.insert(owner);
         let (mut report, mut sealed) = (BlocksReport::default(), Vec::new());
-        let settled = self.settled.extract_if((owner, 0)..=(owner, u32::MAX), |_, _| true);
-        report.blocks.extend(settled.flat_map(|(_, settled)| settled.into_iter().flatten()));
-        report.again = report.blocks.len() as u64;
         let all = (owner, 0, 0)..=(owner, u32::MAX, u64::MAX);
         for ((_, source, sequence), mut replica) in self.blocks.extract_if(all, |_, _| true) {
             sealed.extend(replica.seal(BlockId::Input { source, sequence }));
@@ -112,15 +110,7 @@ impl<C: Clone> Replicas<C> {
         let owner = receiver_of(through);
         let settled = (owner, source, 0)..=(owner, source, through);
         let settled = self.blocks.extract_if(settled, |_, _| true);
-        let (kept, useless): (Vec<_>, Vec<_>) =
-            settled.partition(|((.., sequence), _)| keep.contains(sequence));
-        if !kept.is_empty() {
-            let kept = kept.into_iter().map(|((_, source, sequence), it)| it.reported(source, sequence));
-            let settled = self.settled.entry((owner, source)).or_default();
-            settled.push_back(kept.collect());
-            settled.drain(..settled.len().saturating_sub(REPORTS_REMEMBERED));
-        }
-        let useless = useless.into_iter().filter(|(_, replica)| replica.sealed);
+        let useless = settled.filter(|((.., sequence), replica)| replica.sealed && !keep.contains(sequence));
         useless.map(|((_, source, sequence), _)| BlockId::Input { source, sequence }).collect()
     }
 }
@@ -170,16 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_owner_reported_is_told_as_such_and_what_it_renamed_goes() {
+    fn what_the_owner_reported_is_no_replica_any_more_and_what_it_renamed_goes() {
         let mut replicas = Replicas::default();
         for count in 0..3 {
             replicas.put(OWNER, 0, named(count), batch(count)).unwrap();
             replicas.seal(OWNER, 0, named(count)).unwrap();
         }
+        assert!(replicas.awaits_report(0, named(1)));
         assert_eq!(replicas.settled(0, named(1), &[named(1)]), [id(0)]);
+        assert!(!replicas.awaits_report(0, named(1)) && replicas.awaits_report(0, named(2)));
         let report = replicas.report(OWNER).0;
         let reported: Vec<u64> = report.blocks.iter().map(|block| block.sequence).collect();
-        assert_eq!(reported, [named(1), named(2)]);
-        assert_eq!(report.again, 1, "a master that knows that one leaves it where it is");
+        assert_eq!(reported, [named(2)]);
     }
 }

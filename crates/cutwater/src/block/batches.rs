@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use cutwater_core::ClientId;
+use cutwater_core::clients::BatchReport;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Received records as they came: batches of clients, one after the other.
@@ -17,15 +17,14 @@ pub(crate) struct Batches(pub Vec<Batch>);
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Batch {
-    pub client: ClientId,
-    /// Its number with that client.
-    pub sequence: u64,
+    /// What is reported of it, to every master that asks.
+    pub report: BatchReport,
     content: Content,
 }
 
 impl Batch {
-    pub fn new(client: ClientId, sequence: u64, content: Bytes) -> Self {
-        Self { client, sequence, content: Content(content) }
+    pub fn new(report: BatchReport, content: Bytes) -> Self {
+        Self { report, content: Content(content) }
     }
 
     /// Its records, in the layout of [`cutwater_wire::client`].
@@ -70,11 +69,14 @@ impl<'de> Deserialize<'de> for Content {
 
 #[cfg(test)]
 mod tests {
+    use cutwater_core::ClientId;
+
     use super::*;
 
     #[test]
     fn batches_survive_the_journey() {
-        let batch = Batch::new(ClientId(7), 3, Bytes::from_static(b"abc"));
+        let report = BatchReport { client: ClientId(7), sequence: 3, records: 1, bytes: 3 };
+        let batch = Batch::new(report, Bytes::from_static(b"abc"));
         let bytes = postcard::to_allocvec(&Batches(vec![batch.clone()])).unwrap();
         let Batches(back) = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(back, [batch]);

@@ -53,7 +53,7 @@ fn each_record(
 }
 
 fn malformed(batch: &Batch, bytes: &[u8], offset: usize, error: String) -> Malformed {
-    let place = format!("batch {} of {}", batch.sequence, batch.client);
+    let place = format!("batch {} of {}", batch.report.sequence, batch.report.client);
     Malformed { bytes: bytes.to_owned(), place, offset: offset as u64, error }
 }
 

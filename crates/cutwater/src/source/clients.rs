@@ -41,7 +41,7 @@ struct Clients<T> {
     pace: Pace,
     interval: Duration,
     counted: Counted,
-    /// Blocks that are of intervals already: workers tell another master of their last ones again.
+    /// Blocks that are of intervals already: workers tell another master of all that they hold.
     known: Known,
     /// Receivers number blocks from here on, since those before have names that are known.
     blocks_from: u64,

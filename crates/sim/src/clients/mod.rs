@@ -14,7 +14,10 @@ mod replicate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutwater_core::{BlockId, ClientId, Split, WorkerId, clients::InputBlock};
+use cutwater_core::{
+    BlockId, ClientId, Split, WorkerId,
+    clients::{BatchReport, InputBlock, Replicas},
+};
 
 use crate::{program, simulation::Simulation};
 
@@ -30,23 +33,37 @@ pub type Numbered = (ClientId, u64);
 pub struct Clients {
     pub all: Vec<Client>,
     /// What the blocks consist of of which workers hold but the number that stands for all.
-    contents: BTreeMap<u64, Vec<u64>>,
+    contents: BTreeMap<u64, Vec<(BatchReport, u64)>>,
     /// The batches of the blocks of intervals, as they were reported.
     reported: BTreeMap<BlockId, Vec<Numbered>>,
 }
 
 impl Clients {
     /// The number that stands for a block of these batches.
-    fn block(&mut self, batches: Vec<u64>) -> u64 {
-        let value = program::batches(&batches);
+    fn block(&mut self, batches: Vec<(BatchReport, u64)>) -> u64 {
+        let value = value(&batches);
         self.contents.insert(value, batches);
         value
+    }
+
+    /// Of what a worker holds, the blocks of that source that no other is to report.
+    fn held(&self, of: u32, blocks: &BTreeMap<BlockId, u64>, replicas: &Replicas<u64>) -> Vec<InputBlock> {
+        let held = blocks.iter().filter_map(|(block, value)| match *block {
+            BlockId::Input { source, sequence }
+                if source == of && !replicas.awaits_report(source, sequence) =>
+            {
+                let batches = self.contents.get(value)?.iter().map(|(report, _)| *report).collect();
+                Some(InputBlock { source, sequence, batches })
+            }
+            _ => None,
+        });
+        held.collect()
     }
 
     /// What a task reads of a block, if the split says that some of its batches are left out.
     pub fn part(&self, value: u64, place: &[u8]) -> u64 {
         let (false, Some(batches)) = (place.is_empty(), self.contents.get(&value)) else { return value };
-        program::batches(&counted(batches, place))
+        self::value(&counted(batches, place))
     }
 
     /// What is to be read of blocks by who reads what was reported.
@@ -79,6 +96,11 @@ impl Clients {
         }
         Ok(())
     }
+}
+
+fn value(batches: &[(BatchReport, u64)]) -> u64 {
+    let contents: Vec<u64> = batches.iter().map(|(_, content)| *content).collect();
+    program::batches(&contents)
 }
 
 /// Those that the split does not leave out.

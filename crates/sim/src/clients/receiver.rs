@@ -11,6 +11,7 @@ use crate::{
     network::Node,
     program,
     simulation::{Plant, Simulation, What},
+    worker::Worker,
 };
 
 /// What a worker has received from clients, and replicas of what others have.
@@ -101,7 +102,11 @@ impl Simulation {
     /// Says whatever there is to say after something has changed.
     pub(super) fn settle_inbox(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let ready = worker.inbox.own.ready();
+        let Worker { inbox: Inbox { own, replicas, .. }, blocks, .. } = worker;
+        let ready = own.ready(|source| match self.setting.plant {
+            Some(Plant::ForgetsReports) => Vec::new(),
+            _ => self.clients.held(source, blocks, replicas),
+        });
         let has_room = !ready.is_empty();
         for Ready { request, report, blocks } in ready {
             blocks.into_iter().for_each(|(block, batches)| self.store_received(id, block, batches));
@@ -124,7 +129,7 @@ impl Simulation {
 
     /// The block can be read from now on.
     pub(super) fn store_received(&mut self, id: WorkerId, block: BlockId, batches: Vec<(BatchReport, u64)>) {
-        let value = self.clients.block(batches.into_iter().map(|(_, content)| content).collect());
+        let value = self.clients.block(batches);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.blocks.insert(block, value);
         }
@@ -180,9 +185,6 @@ impl Simulation {
             }
             Say::ReportReplicas { request, lost } => {
                 let (report, sealed) = inbox.replicas.report(lost);
-                if self.setting.plant != Some(Plant::ForgetsReports) {
-                    inbox.own.remember(&report.blocks);
-                }
                 sealed.into_iter().for_each(|(block, batches)| self.store_received(id, block, batches));
                 self.report(id, request, report);
                 self.peer_is_lost(id, lost);

@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use cutwater_core::{
     BlockId, ClientId, WorkerId,
-    clients::{BatchReport, BlocksReport, Entry, Holder, Own, OwnerLost, Ready, Receive, Refused, Replicas},
+    clients::{
+        BatchReport, BlocksReport, Entry, Holder, InputBlock, Own, OwnerLost, Ready, Receive, Refused,
+        Replicas,
+    },
 };
 use cutwater_wire::client::{ReplicaHead, new_client};
 use tokio::sync::{Notify, watch};
@@ -21,7 +24,8 @@ use crate::block::{Batch, Batches, Block, BlockStore};
 /// Properties:
 /// - it holds as much as the master has said for each source; then clients wait, and with them whoever sends;
 /// - a batch is acknowledged when another worker holds it too, unless there is no other;
-/// - each block is reported to the master once, here or, if this worker is lost, by the other.
+/// - each block is reported to the master once, here or, if this worker is lost, by the other; and to another master by
+///   whoever holds it.
 ///
 /// Connections put in and wait on the network thread; whoever hears the master asks for reports. If the process
 /// dies, everything acknowledged is held elsewhere, and clients send the rest to others.
@@ -116,7 +120,6 @@ impl Inbox {
     pub fn report_replicas(&self, request: u64, owner: WorkerId) {
         let (report, sealed) = self.replicas().report(owner);
         sealed.into_iter().for_each(|(id, batches)| self.store(id, batches));
-        self.own().remember(&report.blocks);
         self.peers.send_modify(|peers| {
             Arc::make_mut(peers).remove(&owner);
         });
@@ -248,7 +251,7 @@ impl Inbox {
 
     /// Says whatever there is to say after something has changed.
     fn settle(&self, mut own: MutexGuard<'_, Own<Bytes>>) {
-        let (ready, acknowledged) = (own.ready(), own.acknowledged());
+        let (ready, acknowledged) = (own.ready(|source| self.readable(source)), own.acknowledged());
         drop(own);
         if !ready.is_empty() {
             self.room.send_replace(());
@@ -264,10 +267,26 @@ impl Inbox {
         });
     }
 
+    /// What can be read here of a source, whoever has received it, unless its receiver is yet to report it.
+    fn readable(&self, of: u32) -> Vec<InputBlock> {
+        let replicas = self.replicas();
+        let held = self.blocks.names().into_iter().filter_map(|id| match id {
+            BlockId::Input { source, sequence }
+                if source == of && !replicas.awaits_report(source, sequence) =>
+            {
+                let block = self.blocks.get(id)?;
+                let Batches(batches) = block.get().ok()?;
+                let batches = batches.iter().map(|batch| batch.report).collect();
+                Some(InputBlock { source, sequence, batches })
+            }
+            _ => None,
+        });
+        held.collect()
+    }
+
     /// The block can be read from now on.
     fn store(&self, id: BlockId, batches: Vec<(BatchReport, Bytes)>) {
-        let batch =
-            |(report, content): (BatchReport, Bytes)| Batch::new(report.client, report.sequence, content);
+        let batch = |(report, content): (BatchReport, Bytes)| Batch::new(report, content);
         self.blocks.put(id, Block::new(Batches(batches.into_iter().map(batch).collect())));
     }
 
