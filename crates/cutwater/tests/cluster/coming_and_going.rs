@@ -10,6 +10,7 @@ use std::{
 };
 
 use cutwater::testing::Harness;
+use cutwater_client::Client;
 
 use crate::{builder, sorted, wait_until};
 
@@ -251,4 +252,35 @@ fn failure_5_without_any_worker_the_program_waits_for_one() {
         assert_eq!(sorted(records.unwrap()), sums(t), "interval {t}");
     }
     drop(joined);
+}
+
+/// Who joins one by one holds replicas for the one before, and not all for the same: two of four are lost that are not next to
+/// each other, and no record is.
+#[test]
+fn workers_that_join_one_by_one_hold_replicas_in_turn() {
+    let program = Open::new(1, 4);
+    let harness = &program.harness;
+    let seen = harness.watch(&harness.ctx().source("lines").client_lines());
+    harness.advance(1).unwrap();
+    let others = [program.one_more(), program.one_more(), program.one_more()];
+    let address = harness.ctx().client_access().unwrap().address.to_string();
+    let client = |_| Client::builder(&address, "lines").token_file(program.token.path()).build().unwrap();
+    let clients: Vec<Client> = (0..8).map(client).collect();
+    let send = |round: u64| {
+        for (n, client) in clients.iter().enumerate() {
+            client.send(format!("{n}:{round}")).unwrap();
+            client.flush().unwrap();
+        }
+    };
+    for round in 0..10 {
+        send(round);
+        harness.advance(1).unwrap();
+    }
+    send(10);
+    [harness.workers()[0], others[1].0.id()].into_iter().for_each(crate::kill);
+    wait_until("their loss was not noticed", || harness.joined() == 2);
+    harness.advance(2).unwrap();
+    let seen: Vec<String> = seen.all().into_iter().flatten().flatten().collect();
+    let all = (0..8).flat_map(|n| (0..=10).map(move |round| format!("{n}:{round}")));
+    assert_eq!(sorted(seen), sorted(all.collect()));
 }

@@ -1,4 +1,4 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{io, ops::Bound, sync::Arc, time::Duration};
 
 use cutwater_core::{
     WorkerId,
@@ -27,15 +27,18 @@ use crate::runtime::cluster::{host_of, identity};
 type Connection = Channel<TcpStream>;
 
 /// Has another worker hold what this one receives: the next by number, and the one after it when that one is
-/// gone, so that all have as much to hold. It never ends.
+/// gone. It never ends.
+///
+/// When somebody joins in between it is that one from then on, so that all have as much to hold: those who join one by one
+/// would otherwise all have the first of them hold it, and be lost with that one.
 pub(crate) async fn replicate(inbox: Arc<Inbox>, credentials: Credentials) {
     let mut peers = inbox.peers();
     let mut turn = inbox.me();
     loop {
         let known = peers.borrow_and_update().clone();
-        let next =
-            known.range(turn..).find(|(worker, _)| **worker > turn).or_else(|| known.first_key_value());
-        let Some((worker, address)) = next.map(|(worker, address)| (*worker, address.clone())) else {
+        let nearest = next_to(inbox.me(), &known);
+        let next = next_to(turn, &known).and_then(|worker| Some((worker, known.get(&worker)?.clone())));
+        let Some((worker, address)) = next else {
             inbox.hand_to(Holder::Alone);
             if peers.changed().await.is_err() {
                 return;
@@ -50,6 +53,10 @@ pub(crate) async fn replicate(inbox: Arc<Inbox>, credentials: Credentials) {
                 let ended = tokio::select! {
                     ended = stream(connection, &inbox) => ended,
                     () = is_gone(worker, &mut peers) => Ok(()),
+                    () = is_nearer(inbox.me(), nearest, worker, inbox.peers()) => {
+                        turn = inbox.me();
+                        continue;
+                    }
                 };
                 inbox.hand_to(Holder::Sought);
                 let why = ended.err().map(|error| error.to_string()).unwrap_or_default();
@@ -66,6 +73,27 @@ pub(crate) async fn replicate(inbox: Arc<Inbox>, credentials: Credentials) {
         }
         turn = worker;
     }
+}
+
+/// The next by number after `worker`, and after the highest the lowest.
+fn next_to(worker: WorkerId, peers: &Peers) -> Option<WorkerId> {
+    let above = peers.range((Bound::Excluded(worker), Bound::Unbounded)).next();
+    above.or_else(|| peers.first_key_value()).map(|(next, _)| *next)
+}
+
+/// Waits until somebody has joined who is nearer than the one that holds replicas. The nearest that there was when that one
+/// was chosen may be out of reach.
+async fn is_nearer(
+    me: WorkerId,
+    nearest: Option<WorkerId>,
+    holder: WorkerId,
+    mut peers: watch::Receiver<Peers>,
+) {
+    let has_joined = |peers: &Peers| {
+        let next = next_to(me, peers);
+        next != nearest && next != Some(holder)
+    };
+    let _ = peers.wait_for(has_joined).await;
 }
 
 async fn is_gone(worker: WorkerId, peers: &mut watch::Receiver<Peers>) {
