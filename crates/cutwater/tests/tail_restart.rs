@@ -123,6 +123,22 @@ impl Trial {
         }
     }
 
+    /// The program is killed while it reads so many lines, of which it has given out some.
+    fn is_killed_amid(&mut self, lines: usize) {
+        let program = self.start(&[]);
+        let before = self.in_sink().len();
+        self.write(lines, "");
+        self.wait_for(before + 50);
+        kill(program);
+    }
+
+    /// The program reads its last line and ends, and each line was given out once.
+    fn ends(mut self, program: Child) {
+        self.write(1, LAST);
+        succeeds(program);
+        self.assert_complete();
+    }
+
     fn assert_complete(&self) {
         let found = self.in_sink();
         let distinct: BTreeSet<String> = found.iter().cloned().collect();
@@ -161,17 +177,11 @@ fn a_program_that_is_killed_goes_on_where_it_read_to() {
     }
     let mut trial = Trial::new("a_program_that_is_killed_goes_on_where_it_read_to", &[]);
     for _ in 0..4 {
-        let program = trial.start(&[]);
-        let before = trial.in_sink().len();
-        trial.write(300, "");
-        trial.wait_for(before + 50);
-        kill(program);
+        trial.is_killed_amid(300);
         trial.write(100, "");
     }
     let program = trial.start(&[]);
-    trial.write(1, LAST);
-    succeeds(program);
-    trial.assert_complete();
+    trial.ends(program);
 }
 
 /// What rotation does while nobody looks: the file is moved, or copied and cut short.
@@ -183,11 +193,7 @@ fn a_file_that_was_rotated_meanwhile_is_read_to_its_end_first() {
     let mut trial = Trial::new("a_file_that_was_rotated_meanwhile_is_read_to_its_end_first", &[]);
     let log = trial.log();
     for copied in [false, true, false] {
-        let program = trial.start(&[]);
-        let before = trial.in_sink().len();
-        trial.write(300, "");
-        trial.wait_for(before + 50);
-        kill(program);
+        trial.is_killed_amid(300);
         trial.write(50, "");
         let old = log.with_extension("log.1");
         if copied {
@@ -199,9 +205,7 @@ fn a_file_that_was_rotated_meanwhile_is_read_to_its_end_first() {
         trial.write(50, "");
     }
     let program = trial.start(&[]);
-    trial.write(1, LAST);
-    succeeds(program);
-    trial.assert_complete();
+    trial.ends(program);
 }
 
 /// Records of later intervals are held when one is cut; they are read again, and those between them are not.
@@ -213,17 +217,11 @@ fn lines_that_are_in_intervals_by_their_own_time_are_in_one() {
     let mut trial =
         Trial::new("lines_that_are_in_intervals_by_their_own_time_are_in_one", &["TAIL_EVENT_TIME"]);
     for _ in 0..4 {
-        let program = trial.start(&[]);
-        let before = trial.in_sink().len();
-        trial.write(400, "");
-        trial.wait_for(before + 50);
-        kill(program);
+        trial.is_killed_amid(400);
         trial.write(50, "");
     }
     let program = trial.start(&[]);
-    trial.write(1, LAST);
-    succeeds(program);
-    trial.assert_complete();
+    trial.ends(program);
 }
 
 #[test]
@@ -243,7 +241,5 @@ fn a_standby_goes_on_where_the_master_before_read_to() {
         trial.write(100, "");
         master = standby;
     }
-    trial.write(1, LAST);
-    succeeds(master);
-    trial.assert_complete();
+    trial.ends(master);
 }

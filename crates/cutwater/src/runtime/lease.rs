@@ -161,8 +161,8 @@ struct State {
 }
 
 impl Keeper {
-    /// Writes the first, and removes those of the masters before. `workers` are those of the master before, which this one is about to call: if it dies before they
-    /// have come, whoever takes over next has to find them.
+    /// Writes the first, and removes those of the masters before. `workers` are those of the master before, which this
+    /// one is about to call: if it dies before they have come, whoever takes over next has to find them.
     pub fn start(store: &Store, epoch: u64, workers: Vec<(WorkerId, String)>) -> Result<Self, Error> {
         let (news, over, program_over, master) = Default::default();
         let state = State { workers: workers.clone(), news, over, program_over, master };

@@ -39,8 +39,9 @@ async fn join(
     }
 }
 
-/// Whether a worker of the master before may stay that comes after new ones.
-fn may_stay() -> bool {
+/// Starts a master that takes over, and waits for this `worker` of the one before. Answers where it listens, what lets in,
+/// and the thread on which it starts.
+fn takes_over_from(worker: WorkerId) -> (SocketAddr, Credentials, JoinHandle<Arc<Engine>>) {
     let token = Token::new().unwrap();
     let mut settings = Context::builder("takeover").threads(1).build().unwrap().settings().clone();
     // Nobody else gets the port as long as it is listened to.
@@ -49,11 +50,16 @@ fn may_stay() -> bool {
     settings.token = Some(token.clone());
     let credentials = settings.network.credentials(Some(&token)).unwrap();
     let mut begins = Begins::default();
+    // Nobody answers there when the master calls.
+    (begins.epoch, begins.workers) = (2, vec![(worker, "127.0.0.1:1".to_owned())]);
+    (address, credentials, thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap()))
+}
+
+/// Whether a worker of the master before may stay that comes after new ones.
+fn may_stay() -> bool {
     // As no newcomer is.
     let before = WorkerId(1 << 12);
-    // Nobody answers there when the master calls.
-    (begins.epoch, begins.workers) = (2, vec![(before, "127.0.0.1:1".to_owned())]);
-    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let (address, credentials, starts) = takes_over_from(before);
     let network = cluster::network_threads().unwrap();
     let (connected, may_stay) = network.block_on(async {
         // Many, so that there is time to take the first of them for the one that is waited for.
@@ -85,16 +91,8 @@ fn a_newcomer_does_not_take_the_place_of_a_worker_that_comes_later() {
 /// Other workers were told that it is lost, and take nothing more from who is called so.
 #[test]
 fn a_worker_that_the_master_before_had_lost_is_called_otherwise() {
-    let token = Token::new().unwrap();
-    let mut settings = Context::builder("takeover").threads(1).build().unwrap().settings().clone();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    settings.role = Role::Master { listen: address, workers: 0 };
-    settings.token = Some(token.clone());
-    let credentials = settings.network.credentials(Some(&token)).unwrap();
     let (known, lost) = (WorkerId(1 << 12), WorkerId((1 << 12) + 1));
-    let mut begins = Begins::default();
-    (begins.epoch, begins.workers) = (2, vec![(known, "127.0.0.1:1".to_owned())]);
-    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let (address, credentials, starts) = takes_over_from(known);
     let network = cluster::network_threads().unwrap();
     let (again, called) = network.block_on(async {
         let (_, called) = join(address, &credentials, Some(lost)).await;
