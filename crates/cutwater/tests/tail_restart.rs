@@ -1,24 +1,26 @@
 //! Followed files across restarts and takeovers: whatever is killed, every line is in the sink once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::{
     collections::BTreeSet,
     env,
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use cutwater::{
     Context, Error, Time,
     output::{FileSink, committed},
 };
+use process::{exit_code, kill, wait_until};
 
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(90);
 const LAST: &str = "last";
 
 /// The program: every line of the log, until one says that it is the last.
@@ -56,26 +58,20 @@ fn time_of(line: &str) -> Time {
 
 /// In a process that was started as the program, is it.
 fn is_program() -> bool {
-    let Ok(folder) = env::var("TAIL_FOLDER") else { return false };
-    if let Err(error) = run(&PathBuf::from(folder)) {
-        eprintln!("the program: {error}");
-        std::process::exit(3);
-    }
-    std::process::exit(0);
+    process::is_program(run)
 }
 
 /// A log that is written, and processes that follow it.
 struct Trial {
-    test: &'static str,
     folder: tempfile::TempDir,
     variables: Vec<&'static str>,
     written: BTreeSet<String>,
 }
 
 impl Trial {
-    fn new(test: &'static str, variables: &[&'static str]) -> Self {
+    fn new(variables: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { test, folder, variables: variables.to_vec(), written: BTreeSet::new() }
+        Self { folder, variables: variables.to_vec(), written: BTreeSet::new() }
     }
 
     fn log(&self) -> PathBuf {
@@ -83,9 +79,7 @@ impl Trial {
     }
 
     fn start(&self, and: &[&str]) -> Child {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args([self.test, "--exact", "--nocapture"]).stdout(Stdio::null());
-        command.env("TAIL_FOLDER", self.folder.path());
+        let mut command = process::program(self.folder.path());
         for variable in self.variables.iter().chain(and) {
             command.env(variable, "1");
         }
@@ -116,11 +110,7 @@ impl Trial {
 
     /// Waits until so many lines are in the sink.
     fn wait_for(&self, lines: usize) {
-        let until = Instant::now() + PATIENCE;
-        while self.in_sink().len() < lines {
-            assert!(Instant::now() < until, "{} of {lines} lines came", self.in_sink().len());
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until(&format!("{lines} lines have not come"), || self.in_sink().len() >= lines);
     }
 
     /// The program is killed while it reads so many lines, of which it has given out some.
@@ -133,9 +123,9 @@ impl Trial {
     }
 
     /// The program reads its last line and ends, and each line was given out once.
-    fn ends(mut self, program: Child) {
+    fn ends(mut self, mut program: Child) {
         self.write(1, LAST);
-        succeeds(program);
+        assert_eq!(exit_code(&mut program), Some(0));
         self.assert_complete();
     }
 
@@ -148,34 +138,13 @@ impl Trial {
     }
 }
 
-fn kill(mut process: Child) {
-    let done = Command::new("kill").args(["-KILL", &process.id().to_string()]).status().unwrap();
-    assert!(done.success());
-    process.wait().unwrap();
-}
-
-fn succeeds(mut process: Child) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = process.try_wait().unwrap() {
-            assert!(status.success(), "{status}");
-            return;
-        }
-        if Instant::now() > until {
-            process.kill().unwrap();
-            panic!("it does not end");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// Killed while it reads, and lines are written while it is not there.
 #[test]
 fn a_program_that_is_killed_goes_on_where_it_read_to() {
     if is_program() {
         return;
     }
-    let mut trial = Trial::new("a_program_that_is_killed_goes_on_where_it_read_to", &[]);
+    let mut trial = Trial::new(&[]);
     for _ in 0..4 {
         trial.is_killed_amid(300);
         trial.write(100, "");
@@ -190,7 +159,7 @@ fn a_file_that_was_rotated_meanwhile_is_read_to_its_end_first() {
     if is_program() {
         return;
     }
-    let mut trial = Trial::new("a_file_that_was_rotated_meanwhile_is_read_to_its_end_first", &[]);
+    let mut trial = Trial::new(&[]);
     let log = trial.log();
     for copied in [false, true, false] {
         trial.is_killed_amid(300);
@@ -214,8 +183,7 @@ fn lines_that_are_in_intervals_by_their_own_time_are_in_one() {
     if is_program() {
         return;
     }
-    let mut trial =
-        Trial::new("lines_that_are_in_intervals_by_their_own_time_are_in_one", &["TAIL_EVENT_TIME"]);
+    let mut trial = Trial::new(&["TAIL_EVENT_TIME"]);
     for _ in 0..4 {
         trial.is_killed_amid(400);
         trial.write(50, "");
@@ -229,7 +197,7 @@ fn a_standby_goes_on_where_the_master_before_read_to() {
     if is_program() {
         return;
     }
-    let mut trial = Trial::new("a_standby_goes_on_where_the_master_before_read_to", &["TAIL_WORKERS"]);
+    let mut trial = Trial::new(&["TAIL_WORKERS"]);
     let mut master = trial.start(&[]);
     for _ in 0..2 {
         let before = trial.in_sink().len();

@@ -2,22 +2,23 @@
 //! adds each row once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../../cutwater/tests/support/process.rs"]
+mod process;
 mod support;
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
 };
 
 use cutwater::{Context, Error, Time};
 use cutwater_postgres::PostgresSink;
+use process::{exit_code, kill, signal, wait_until};
 use support::Server;
 
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(90);
+const SERVER: &str = "RESTART_SERVER";
 const INTERVAL: Duration = Duration::from_millis(100);
 const INTERVALS: i64 = 60;
 const RECORDS_PER_INTERVAL: i64 = 20;
@@ -47,35 +48,26 @@ fn run(folder: &Path, server: &str) -> Result<(), Error> {
 
 /// In a process that was started as the program, is it.
 fn is_program() -> bool {
-    let (Ok(folder), Ok(server)) = (env::var("RESTART_FOLDER"), env::var("RESTART_SERVER")) else {
-        return false;
-    };
-    if let Err(error) = run(&PathBuf::from(folder), &server) {
-        eprintln!("the program: {error}");
-        std::process::exit(3);
-    }
-    std::process::exit(0);
+    process::is_program(|folder| run(folder, &env::var(SERVER).unwrap()))
 }
 
 /// A server, the program's folder, and what is started of it.
 struct Trial {
-    test: &'static str,
     server: Server,
     folder: tempfile::TempDir,
 }
 
 impl Trial {
-    fn new(test: &'static str) -> Option<Self> {
+    fn new() -> Option<Self> {
         let (server, folder) = (Server::start()?, tempfile::tempdir().unwrap());
         let lines: String = (0..RECORDS).map(|n| format!("{n}\n")).collect();
         fs::write(folder.path().join("input"), lines).unwrap();
-        Some(Self { test, server, folder })
+        Some(Self { server, folder })
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args([self.test, "--exact", "--nocapture"]).stdout(Stdio::null());
-        command.env("RESTART_FOLDER", self.folder.path()).env("RESTART_SERVER", self.server.connection());
+        let mut command = process::program(self.folder.path());
+        command.env(SERVER, self.server.connection());
         command
     }
 
@@ -89,12 +81,11 @@ impl Trial {
 
     /// Waits until what the server answers to `sql` is true.
     fn wait_until(&self, sql: &str) {
-        let (until, mut client) = (Instant::now() + PATIENCE, self.server.client());
+        let mut client = self.server.client();
         // The tables are not there at first.
-        while !client.query(sql, &[]).is_ok_and(|rows| rows.first().is_some_and(|row| row.get(0))) {
-            assert!(Instant::now() < until, "never: {sql}");
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(&format!("not so: {sql}"), || {
+            client.query(sql, &[]).is_ok_and(|rows| rows.first().is_some_and(|row| row.get(0)))
+        });
     }
 
     fn wait_for_intervals(&self, intervals: i64) {
@@ -131,35 +122,12 @@ impl Trial {
     }
 }
 
-fn signal(process: &Child, signal: &str) {
-    assert!(Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap().success());
-}
-
-fn kill(mut process: Child) {
-    signal(&process, "-KILL");
-    process.wait().unwrap();
-}
-
-fn exit_code(process: &mut Child) -> Option<i32> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = process.try_wait().unwrap() {
-            return status.code();
-        }
-        if Instant::now() > until {
-            process.kill().unwrap();
-            panic!("it does not end");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn a_program_that_is_killed_and_started_again_adds_each_row_once() {
     if is_program() {
         return;
     }
-    let Some(trial) = Trial::new("a_program_that_is_killed_and_started_again_adds_each_row_once") else {
+    let Some(trial) = Trial::new() else {
         return;
     };
     for intervals in [5, 17, 30, 44] {
@@ -177,7 +145,7 @@ fn a_standby_adds_what_is_missing() {
     if is_program() {
         return;
     }
-    let Some(trial) = Trial::new("a_standby_adds_what_is_missing") else { return };
+    let Some(trial) = Trial::new() else { return };
     let master = trial.master();
     trial.wait_for_intervals(2);
     let mut standby = trial.standby();
@@ -194,17 +162,17 @@ fn a_transaction_of_a_master_that_was_overtaken_is_fenced() {
     if is_program() {
         return;
     }
-    let Some(trial) = Trial::new("a_transaction_of_a_master_that_was_overtaken_is_fenced") else { return };
+    let Some(trial) = Trial::new() else { return };
     let said = trial.folder.path().join("said");
     let mut master = trial.command().stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
     trial.wait_for_intervals(2);
     let mut standby = trial.standby();
     trial.wait_for_intervals(15);
 
-    trial.while_a_commit_waits("records", || signal(&master, "-STOP"));
+    trial.while_a_commit_waits("records", || signal(master.id(), "-STOP"));
     trial.wait_until(&format!("SELECT count(*) > 0 {SESSIONS} AND state = 'idle in transaction'"));
     trial.wait_for_intervals(30);
-    signal(&master, "-CONT");
+    signal(master.id(), "-CONT");
     assert_eq!(exit_code(&mut master), Some(3));
     let said = fs::read_to_string(said).unwrap();
     assert!(said.contains("table records belongs to the master of epoch"), "{said}");

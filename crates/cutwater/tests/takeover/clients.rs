@@ -1,0 +1,151 @@
+//! Programs whose records clients send.
+
+use std::{
+    fs,
+    path::Path,
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutwater::{Builder, Error};
+use cutwater_client::Client;
+use tempfile::TempDir;
+
+use crate::{
+    INTERVAL, builder,
+    process::{self, PATIENCE, exit_code, kill, signal, wait_until},
+    start, start_standby,
+};
+
+const KEYS: u64 = 500;
+
+/// The program: how often each line came, until one says that it is the last.
+fn run(builder: Builder, folder: &Path) -> Result<(), Error> {
+    let ctx = builder.build()?;
+    let lines = ctx.source("records").client_lines();
+    let counts = lines.map(|line| (line, 1u64)).running_reduce(|a, b| a + b);
+    let (out, program) = (folder.join("counts"), ctx.clone());
+    counts.for_each_rdd(move |rdd, _| {
+        let counts = rdd.collect()?;
+        if counts.iter().any(|(line, _)| line == "last") {
+            program.stop();
+        }
+        let mut counts: Vec<String> = counts.into_iter().map(|(line, n)| format!("{line} {n}\n")).collect();
+        counts.sort_unstable();
+        write(&out, &counts.concat())
+    });
+    write(&folder.join("address"), &ctx.client_access()?.address.to_string())?;
+    ctx.run()
+}
+
+/// Whoever reads finds all of it, or all that was there before.
+fn write(file: &Path, content: &str) -> Result<(), Error> {
+    let beside = file.with_extension(format!("{}", std::process::id()));
+    let written = fs::write(&beside, content).and_then(|()| fs::rename(&beside, file));
+    written.map_err(Error::user)
+}
+
+fn is_program() -> bool {
+    process::is_program(|folder| run(builder(folder), folder))
+}
+
+/// A program and a client of it.
+struct Trial {
+    dir: TempDir,
+    client: Client,
+    sent: u64,
+}
+
+impl Trial {
+    /// Started, with its first master.
+    fn start() -> (Self, Child) {
+        let dir = tempfile::tempdir().unwrap();
+        let master = start(dir.path());
+        wait_until("it does not start", || address(dir.path()).is_some());
+        let client = Client::builder(&address(dir.path()).unwrap(), "records");
+        let client = client.token_file(dir.path().join("token")).patience(PATIENCE).build().unwrap();
+        (Self { dir, client, sent: 0 }, master)
+    }
+
+    fn send(&mut self, records: u64) {
+        for _ in 0..records {
+            self.client.send(format!("record {}", self.sent % KEYS)).unwrap();
+            self.sent += 1;
+        }
+    }
+
+    fn send_for(&mut self, intervals: u32) {
+        let until = Instant::now() + intervals * INTERVAL;
+        while Instant::now() < until {
+            self.send(20);
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Sends two of each key, and waits until they are acknowledged.
+    fn send_all(&mut self) {
+        self.send(2 * KEYS);
+        self.client.flush().unwrap();
+        assert_eq!(self.client.acknowledged(), self.sent);
+    }
+
+    /// Has the program end, which has counted each record once.
+    fn ends(self, mut master: Child) {
+        self.client.flush().unwrap();
+        self.client.send(b"last").unwrap();
+        self.client.flush().unwrap();
+        assert_eq!(exit_code(&mut master), Some(0));
+        let count = |key: u64| format!("record {key} {}\n", (self.sent - key).div_ceil(KEYS));
+        let mut expected: Vec<String> = (0..KEYS).map(count).collect();
+        expected.push("last 1\n".to_owned());
+        expected.sort_unstable();
+        assert_eq!(fs::read_to_string(self.dir.path().join("counts")).unwrap(), expected.concat());
+    }
+}
+
+fn address(folder: &Path) -> Option<String> {
+    fs::read_to_string(folder.join("address")).ok()
+}
+
+/// What clients were told is safe is counted once, though masters are killed while they send.
+#[test]
+fn acknowledged_records_count_once_whichever_master_is_killed() {
+    if is_program() {
+        return;
+    }
+    let (mut trial, mut master) = Trial::start();
+    trial.send_for(8);
+    for _ in 0..2 {
+        let standby = start_standby(trial.dir.path());
+        trial.send_for(12);
+        kill(master);
+        master = standby;
+        trial.send_for(25);
+    }
+    trial.ends(master);
+}
+
+/// Its silence is all there is to see: nothing of it ends. Workers go on acknowledging, before the takeover and after it, and
+/// while the one that was stopped wakes up.
+#[test]
+fn clients_are_acknowledged_while_a_master_that_was_stopped_is_replaced_and_wakes_up() {
+    if is_program() {
+        return;
+    }
+    let (mut trial, mut master) = Trial::start();
+    let first = address(trial.dir.path());
+    trial.send_all();
+    wait_until("nothing is given out", || trial.dir.path().join("counts").exists());
+    let standby = start_standby(trial.dir.path());
+    trial.send_all();
+    signal(master.id(), "-STOP");
+    trial.send_all();
+    wait_until("nobody takes over", || address(trial.dir.path()) != first);
+    trial.send_all();
+    signal(master.id(), "-CONT");
+    trial.send_all();
+    assert_eq!(exit_code(&mut master), Some(3));
+    trial.send_all();
+    trial.ends(standby);
+}

@@ -1,0 +1,85 @@
+//! Masters that are killed, stopped and started again: another goes on with the workers that are there, and every
+//! interval's output is what it would have been.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod clients;
+mod damage;
+#[path = "../support/process.rs"]
+mod process;
+mod states;
+
+use std::{
+    env,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use cutwater::{Builder, Context};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+const STANDBY: &str = "TAKEOVER_STANDBY";
+const PARALLELISM: &str = "TAKEOVER_PARALLELISM";
+const ADDRESS: &str = "TAKEOVER_ADDRESS";
+
+/// What all programs here have in common, and what is said to each in its environment.
+fn builder(folder: &Path) -> Builder {
+    let parallelism = env::var(PARALLELISM).map_or(6, |number| number.parse().unwrap());
+    let builder = Context::builder("takeover")
+        .interval(INTERVAL)
+        .threads(1)
+        .parallelism(parallelism)
+        .standby(env::var(STANDBY).is_ok())
+        .token_file(folder.join("token"))
+        .checkpoint(folder.join("checkpoints").to_str().unwrap())
+        .checkpoint_intervals(8)
+        .handle_signals(false)
+        .progress(false);
+    match env::var(ADDRESS) {
+        // Its workers are started by hand.
+        Ok(address) => builder.master(address),
+        Err(_) => builder.workers(3),
+    }
+}
+
+fn start(folder: &Path) -> Child {
+    process::program(folder).spawn().unwrap()
+}
+
+fn start_standby(folder: &Path) -> Child {
+    process::program(folder).env(STANDBY, "1").spawn().unwrap()
+}
+
+/// A master whose workers are started by hand, and the workers.
+struct ByHand<'a> {
+    folder: &'a Path,
+    address: String,
+}
+
+impl<'a> ByHand<'a> {
+    fn new(folder: &'a Path) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self { folder, address: free.to_string() }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = process::program(self.folder);
+        command.env("CUTWATER_TOKEN", "known to both");
+        command
+    }
+
+    fn master(&self) -> Child {
+        self.command().env(ADDRESS, &self.address).spawn().unwrap()
+    }
+
+    fn workers(&self) -> Vec<Child> {
+        let worker = || {
+            let mut command = self.command();
+            command.env("CUTWATER_ROLE", "worker").env("CUTWATER_JOIN", &self.address);
+            command.spawn().unwrap()
+        };
+        (0..3).map(|_| worker()).collect()
+    }
+}
