@@ -18,7 +18,7 @@ use crate::{
     start, start_standby,
 };
 
-const KEYS: u64 = 500;
+pub const KEYS: u64 = 500;
 
 /// The program: how often each line came, until one says that it is the last.
 fn run(builder: Builder, folder: &Path) -> Result<(), Error> {
@@ -46,12 +46,12 @@ fn write(file: &Path, content: &str) -> Result<(), Error> {
     written.map_err(Error::user)
 }
 
-fn is_program() -> bool {
+pub fn is_program() -> bool {
     process::is_program(|folder| run(builder(folder), folder))
 }
 
 /// A program and a client of it.
-struct Trial {
+pub struct Trial {
     dir: TempDir,
     client: Client,
     sent: u64,
@@ -59,7 +59,7 @@ struct Trial {
 
 impl Trial {
     /// Started, with its first master.
-    fn start() -> (Self, Child) {
+    pub fn start() -> (Self, Child) {
         let dir = tempfile::tempdir().unwrap();
         let master = start(dir.path());
         wait_until("it does not start", || address(dir.path()).is_some());
@@ -68,7 +68,11 @@ impl Trial {
         (Self { dir, client, sent: 0 }, master)
     }
 
-    fn send(&mut self, records: u64) {
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn send(&mut self, records: u64) {
         for _ in 0..records {
             self.client.send(format!("record {}", self.sent % KEYS)).unwrap();
             self.sent += 1;
@@ -84,14 +88,14 @@ impl Trial {
     }
 
     /// Sends two of each key, and waits until they are acknowledged.
-    fn send_all(&mut self) {
+    pub fn send_all(&mut self) {
         self.send(2 * KEYS);
         self.client.flush().unwrap();
         assert_eq!(self.client.acknowledged(), self.sent);
     }
 
     /// Has the program end, which has counted each record once.
-    fn ends(self, mut master: Child) {
+    pub fn ends(self, mut master: Child) {
         self.client.flush().unwrap();
         self.client.send(b"last").unwrap();
         self.client.flush().unwrap();
@@ -100,11 +104,11 @@ impl Trial {
         let mut expected: Vec<String> = (0..KEYS).map(count).collect();
         expected.push("last 1\n".to_owned());
         expected.sort_unstable();
-        assert_eq!(fs::read_to_string(self.dir.path().join("counts")).unwrap(), expected.concat());
+        assert_eq!(fs::read_to_string(self.folder().join("counts")).unwrap(), expected.concat());
     }
 }
 
-fn address(folder: &Path) -> Option<String> {
+pub fn address(folder: &Path) -> Option<String> {
     fs::read_to_string(folder.join("address")).ok()
 }
 
@@ -117,7 +121,7 @@ fn acknowledged_records_count_once_whichever_master_is_killed() {
     let (mut trial, mut master) = Trial::start();
     trial.send_for(8);
     for _ in 0..2 {
-        let standby = start_standby(trial.dir.path());
+        let standby = start_standby(trial.folder());
         trial.send_for(12);
         kill(master);
         master = standby;
@@ -134,14 +138,14 @@ fn clients_are_acknowledged_while_a_master_that_was_stopped_is_replaced_and_wake
         return;
     }
     let (mut trial, mut master) = Trial::start();
-    let first = address(trial.dir.path());
+    let first = address(trial.folder());
     trial.send_all();
-    wait_until("nothing is given out", || trial.dir.path().join("counts").exists());
-    let standby = start_standby(trial.dir.path());
+    wait_until("nothing is given out", || trial.folder().join("counts").exists());
+    let standby = start_standby(trial.folder());
     trial.send_all();
     signal(master.id(), "-STOP");
     trial.send_all();
-    wait_until("nobody takes over", || address(trial.dir.path()) != first);
+    wait_until("nobody takes over", || address(trial.folder()) != first);
     trial.send_all();
     signal(master.id(), "-CONT");
     trial.send_all();

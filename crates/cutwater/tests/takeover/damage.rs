@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    entries,
     process::{children, exit_code, kill, signal},
     start, start_standby,
     states::{assert_complete, is_program, wait_for, write_input},
@@ -40,12 +41,6 @@ fn a_damaged_checkpoint_is_noticed_by_whoever_takes_over() {
         assert_eq!(exit_code(&mut standby), Some(0), "{damaged}");
         assert_complete(dir.path());
     }
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    entries
 }
 
 /// Changes the newest file in a folder; or, if that is a folder, every file in it.

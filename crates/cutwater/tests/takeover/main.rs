@@ -2,16 +2,18 @@
 //! interval's output is what it would have been.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod again;
 mod clients;
+mod copies;
 mod damage;
 #[path = "../support/process.rs"]
 mod process;
 mod states;
 
 use std::{
-    env,
+    env, fs,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
 };
@@ -23,9 +25,14 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const STANDBY: &str = "TAKEOVER_STANDBY";
 const PARALLELISM: &str = "TAKEOVER_PARALLELISM";
 const ADDRESS: &str = "TAKEOVER_ADDRESS";
+/// Whether it says what it sees.
+const SAYS: &str = "TAKEOVER_SAYS";
 
 /// What all programs here have in common, and what is said to each in its environment.
 fn builder(folder: &Path) -> Builder {
+    if env::var(SAYS).is_ok() {
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    }
     let parallelism = env::var(PARALLELISM).map_or(6, |number| number.parse().unwrap());
     let builder = Context::builder("takeover")
         .interval(INTERVAL)
@@ -50,6 +57,13 @@ fn start(folder: &Path) -> Child {
 
 fn start_standby(folder: &Path) -> Child {
     process::program(folder).env(STANDBY, "1").spawn().unwrap()
+}
+
+/// What is in a folder, by name.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries
 }
 
 /// A master whose workers are started by hand, and the workers.
