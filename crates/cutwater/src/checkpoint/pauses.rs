@@ -123,7 +123,15 @@ fn a_master_that_is_stopped_at_any_step_and_overtaken_does_no_harm_when_it_wakes
     let test = thread::current().name().unwrap().to_owned();
     let expected = undisturbed();
     // Of each folder, every so many steps.
-    let steps = [("leases", 2), ("log", 9), ("input", 9), ("state", 9), ("checkpoints", 4), ("operators", 2)];
+    let steps = [
+        ("leases", 2),
+        ("log", 9),
+        ("input", 9),
+        ("state", 9),
+        ("checkpoints", 4),
+        ("operators", 2),
+        ("programs", 2),
+    ];
     let cases: Vec<(&str, u64, Wakes)> = steps
         .into_iter()
         .flat_map(|(of, every)| (0..8).map(move |nth| (of, nth * every + nth % 2)))

@@ -175,27 +175,19 @@ impl Durable {
 
     /// The label before the first interval's: that of the first start, or `zero` if this is it.
     pub fn zero(&self, ctx: &Context, zero: Time) -> Result<Time, Error> {
+        let before = ProgramRecord::read(&self.store)?;
         let record = ProgramRecord {
             name: ctx.settings().name.clone(),
             interval_ms: u64::try_from(ctx.interval().as_millis()).unwrap_or(u64::MAX),
             parallelism: ctx.engine().parallelism(),
-            zero,
+            zero: before.as_ref().map_or(zero, |before| before.zero),
         };
-        if record.create(&self.store)? {
-            return Ok(zero);
+        if let Some(before) = before.filter(|before| before.parallelism != record.parallelism) {
+            let (was, is, store) = (before.parallelism, record.parallelism, self.store.url());
+            tracing::info!(was, is, store, "the parallelism was changed; keys are spread anew");
         }
-        let Some(before) = ProgramRecord::read(&self.store)? else { return Ok(zero) };
-        if before.parallelism != record.parallelism {
-            let (was, is) = (before.parallelism, record.parallelism);
-            tracing::info!(
-                was,
-                is,
-                store = self.store.url(),
-                "the parallelism was changed; keys are spread anew"
-            );
-            ProgramRecord { zero: before.zero, ..record }.write(&self.store)?;
-        }
-        Ok(before.zero)
+        record.write(&self.store, self.epoch)?;
+        Ok(record.zero)
     }
 
     /// The last interval whose input is known, if any is.
