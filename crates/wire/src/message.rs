@@ -162,7 +162,7 @@ pub enum ToMaster {
     Clock(i64),
     /// The answer to a request for blocks.
     Reported(u64, BlocksReport),
-    /// Blocks that it holds, from when it worked for another master.
+    /// Blocks that it holds, from when it worked for another master. It says so first: before that it is not here.
     Holds(Vec<Blocks>),
     /// Nothing: the worker is alive.
     Ping,

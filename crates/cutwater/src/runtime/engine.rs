@@ -231,7 +231,7 @@ impl Engine {
         };
         engine.threads().extend(worker::start(&worker, threads, &work, report)?);
         let (slots, link) = (engine.slots, Link::Here { work: to_worker, attempts, inbox });
-        engine.say(ToMaster::Joined { worker: EMBEDDED, slots, link, address: None });
+        engine.say(ToMaster::Joined { worker: EMBEDDED, slots, link, address: None, holds: Vec::new() });
         Ok(Arc::new(engine))
     }
 
@@ -290,7 +290,8 @@ impl Engine {
         let away = Workers::Away { children, listener, received, token, token_file: Mutex::new(token_file) };
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, settings, begins, 0, (to_master, events))?;
-        engine.say(ToMaster::Joined { worker: WorkerId::MASTER, slots: 0, link: holder, address: None });
+        let (worker, holds) = (WorkerId::MASTER, Vec::new());
+        engine.say(ToMaster::Joined { worker, slots: 0, link: holder, address: None, holds });
         if takes_over && engine.wait_for_those_before(&begins.workers) == 0 {
             tracing::warn!("none of the workers of the master before has come; new ones are waited for");
             if let Workers::Away { children, .. } = &mut engine.workers {

@@ -54,10 +54,9 @@ pub(crate) enum ToMaster {
     Reported { worker: WorkerId, request: u64, report: BlocksReport },
     /// An attempt has ended.
     Ran { worker: WorkerId, attempt: Attempt, result: Result<Outcome, TaskError> },
-    /// A worker can be reached by `link`; in another process, its blocks are at `address`.
-    Joined { worker: WorkerId, slots: u32, link: Link, address: Option<String> },
-    /// A worker that has joined holds these, from when it worked for another master.
-    Holds { worker: WorkerId, blocks: Vec<BlockId> },
+    /// A worker can be reached by `link`; in another process, its blocks are at `address`. If it worked for another
+    /// master before, it holds what it made then: whoever counts on that worker may count on that, too.
+    Joined { worker: WorkerId, slots: u32, link: Link, address: Option<String>, holds: Vec<BlockId> },
     /// Of what was held before this master began, only these datasets are used.
     UseOnly(HashSet<DatasetId>),
     /// A worker wants to leave.
@@ -111,10 +110,8 @@ pub(super) struct Master {
     not_coming: BTreeSet<WorkerId>,
     /// Those that are still waited for, and where they are: whoever takes over next has to find them.
     awaited: BTreeMap<WorkerId, String>,
-    /// No worker of the master before is waited for any longer; what is still to come is what they hold.
-    all_came: bool,
-    /// What was reported while it was not known.
-    reported: Vec<(WorkerId, Vec<BlockId>)>,
+    /// What those held that have come, while it is not known what is used.
+    reported: Vec<BlockId>,
 }
 
 #[derive(Default)]
@@ -152,7 +149,6 @@ impl Master {
             background: HashSet::new(),
             not_coming: BTreeSet::new(),
             awaited: begins.workers.iter().cloned().collect(),
-            all_came: false,
             reported: Vec::new(),
         }
     }
@@ -206,8 +202,8 @@ impl Master {
                 }
                 ToMaster::Reported { worker, request, report } => self.reported(worker, request, report),
                 ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
-                ToMaster::Joined { worker, slots, link, address } => {
-                    self.joined(worker, slots, link, address);
+                ToMaster::Joined { worker, slots, link, address, holds } => {
+                    self.joined(worker, slots, link, address, holds);
                 }
                 ToMaster::Draining { worker } => {
                     tracing::info!(%worker, "a worker wants to leave");
@@ -216,7 +212,6 @@ impl Master {
                     self.say(said);
                     self.drain_ready();
                 }
-                ToMaster::Holds { worker, blocks } => self.holds(worker, blocks),
                 ToMaster::UseOnly(datasets) => self.use_only(datasets),
                 ToMaster::Lost { worker } => self.lost(worker),
                 ToMaster::BeginsAnew { worker } if self.links.contains_key(&worker) => self.lost(worker),
@@ -261,7 +256,6 @@ impl Master {
         self.awaited.clear();
         self.tell_keeper();
         // What those held that do not come others are to hold.
-        self.all_came = true;
         self.step(Event::HoldersKnown);
     }
 
@@ -275,7 +269,14 @@ impl Master {
         self.reception = Reception::default();
     }
 
-    fn joined(&mut self, worker: WorkerId, slots: u32, link: Link, address: Option<String>) {
+    fn joined(
+        &mut self,
+        worker: WorkerId,
+        slots: u32,
+        link: Link,
+        address: Option<String>,
+        holds: Vec<BlockId>,
+    ) {
         if self.not_coming.contains(&worker) {
             // Others hold what it received, and take nothing from it any more.
             tracing::warn!(%worker, "a worker of the master before has come too late, and is sent away");
@@ -291,14 +292,22 @@ impl Master {
             self.addresses.insert(worker, address);
             self.tell_keeper();
         }
-        if link.is_worker() {
-            self.count(worker, Some(slots));
-        }
+        let is_worker = link.is_worker();
         self.links.insert(worker, link);
         self.holding.joined(&self.links);
         let shares = self.reception.joined(&self.receivers());
         self.say(shares);
         self.step(Event::WorkerJoined { worker, slots });
+        if !holds.is_empty() {
+            self.note_stored(&holds);
+            self.step(Event::BlocksHeld { worker, blocks: holds.clone() });
+            self.reported.extend(holds);
+            self.drop_unused();
+        }
+        if is_worker {
+            // Whoever sees that it is here may ask for what it holds.
+            self.count(worker, Some(slots));
+        }
     }
 
     /// The scheduler hears that a worker wants to leave when it knows all that the worker holds.
@@ -374,20 +383,6 @@ impl Master {
         }
     }
 
-    /// It may have been lost meanwhile.
-    fn holds(&mut self, worker: WorkerId, blocks: Vec<BlockId>) {
-        if !self.links.contains_key(&worker) {
-            return;
-        }
-        self.note_stored(&blocks);
-        self.step(Event::BlocksHeld { worker, blocks: blocks.clone() });
-        if self.all_came {
-            self.step(Event::HoldersKnown);
-        }
-        self.reported.push((worker, blocks));
-        self.drop_unused();
-    }
-
     fn use_only(&mut self, datasets: HashSet<DatasetId>) {
         self.used = Some(datasets);
         self.drop_unused();
@@ -401,8 +396,7 @@ impl Master {
             BlockId::Partition { dataset, .. } => !used.contains(dataset),
             BlockId::Piece { .. } => true,
         };
-        let reported = std::mem::take(&mut self.reported).into_iter().flat_map(|(_, blocks)| blocks);
-        let blocks: Vec<BlockId> = reported.filter(is_unused).collect();
+        let blocks: Vec<BlockId> = std::mem::take(&mut self.reported).into_iter().filter(is_unused).collect();
         self.note_dropped(&blocks);
         self.step(Event::InputsReleased { blocks });
     }

@@ -35,7 +35,9 @@ fn join(runtime: &Runtime, address: &str, off_ms: i64) -> Result<Channel<TcpStre
         let stream = TcpStream::connect(address).await?;
         let credentials = Credentials::new(Secret::of("both"), None);
         let joined = credentials.connect(stream, "127.0.0.1", Role::Master, &introduction).await;
-        joined.map(|(channel, Joined { .. })| channel)
+        let (mut channel, Joined { .. }) = joined?;
+        frame::send(&mut channel, &vec![ToMaster::Holds(Vec::new())]).await?;
+        Ok(channel)
     })
 }
 

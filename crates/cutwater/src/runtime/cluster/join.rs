@@ -239,13 +239,7 @@ async fn session(
 ) -> Ended {
     let (mut from, to) = split(stream);
     let (to_master, messages) = mpsc::unbounded_channel();
-    // First, so that whatever is stored from now on is told of, here or there.
-    current.follow(to_master.clone());
-    let held = hands.blocks.names();
-    if !held.is_empty() {
-        // From the time with another.
-        let _ = to_master.send(ToMaster::Holds(Blocks::short(&held)));
-    }
+    current.follow(to_master.clone(), || ToMaster::Holds(Blocks::short(&hands.blocks.names())));
     hands.to_master = to_master.clone();
     let writer = tokio::spawn(send_all(to, messages, || ToMaster::Ping));
     let clock = tokio::spawn(tell_time(to_master));
@@ -368,8 +362,12 @@ async fn knock(
 pub(super) struct Current(Mutex<Option<UnboundedSender<ToMaster>>>);
 
 impl Current {
-    fn follow(&self, master: UnboundedSender<ToMaster>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(master);
+    /// From now on this one is told, first of all what is held from the time with another. Whoever stores something
+    /// meanwhile waits to tell of it.
+    fn follow(&self, master: UnboundedSender<ToMaster>, holds: impl FnOnce() -> ToMaster) {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = master.send(holds());
+        *current = Some(master);
     }
 
     fn forget(&self) {

@@ -325,14 +325,20 @@ impl Entered {
         let (outgoing, messages) = mpsc::unbounded_channel();
         let link = Link::Away(Box::new(Away::new(outgoing)));
         let writer = tokio::spawn(send_all(to, messages, || ToWorker::Ping));
-        let joined = ToMaster::Joined { worker, slots, link, address: Some(address.clone()) };
-        let mut ended = to_master.send(joined).map_err(|_| "the master has stopped".to_owned());
-        let (mut bytes, mut watch) = (Vec::new(), Watch::default());
+        let (mut link, mut bytes, mut watch) = (Some(link), Vec::new(), Watch::default());
+        let mut ended = Ok(());
         while ended.is_ok() {
             ended = match receive_some::<message::ToMaster>(&mut from, &mut bytes).await {
                 Ok(Some(messages)) => messages
                     .into_iter()
                     .filter_map(|message| match message {
+                        message::ToMaster::Holds(blocks) => {
+                            let holds = held(worker, &blocks);
+                            let address = Some(address.clone());
+                            link.take().map(|link| ToMaster::Joined { worker, slots, link, address, holds })
+                        }
+                        // It says first what it holds. Whatever else it says is of one that is not here.
+                        _ if link.is_some() => None,
                         message::ToMaster::Clock(ms) => {
                             watch.see(
                                 worker,
@@ -349,13 +355,19 @@ impl Entered {
                 Err(error) => Err(error.to_string()),
             };
         }
-        if to_master.send(ToMaster::Lost { worker }).is_ok() {
+        if link.is_none() && to_master.send(ToMaster::Lost { worker }).is_ok() {
             let why = ended.err().unwrap_or_default();
             tracing::info!(%worker, address, %why, "a worker is gone");
         }
         // What is in the queue is still sent, above all that the program is over.
         let _ = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX), writer).await;
     }
+}
+
+/// What a worker holds when it joins. It has none that cannot be understood: they are of no use.
+fn held(worker: WorkerId, blocks: &[Blocks]) -> Vec<BlockId> {
+    let blocks = Blocks::long(blocks);
+    blocks.inspect_err(|error| tracing::error!(%worker, %error, "what it holds")).unwrap_or_default()
 }
 
 /// What became of a copy. Names that cannot be understood are of no copy that was asked for.
@@ -372,14 +384,7 @@ fn copied(
 /// A message of a worker in the words of this process.
 fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
     match message {
-        message::ToMaster::Holds(blocks) => match Blocks::long(&blocks) {
-            Ok(blocks) => Some(ToMaster::Holds { worker, blocks }),
-            Err(error) => {
-                tracing::error!(%worker, %error, "what it holds");
-                None
-            }
-        },
-        message::ToMaster::Ping | message::ToMaster::Clock(_) => None,
+        message::ToMaster::Holds(_) | message::ToMaster::Ping | message::ToMaster::Clock(_) => None,
         message::ToMaster::Reported(request, report) => Some(ToMaster::Reported { worker, request, report }),
         message::ToMaster::Held(block) => Some(ToMaster::Held { worker, block }),
         message::ToMaster::Copied(blocks) => {

@@ -7,7 +7,8 @@ use cutwater_wire::{
     channel::Channel,
     credentials::Credentials,
     frame,
-    message::{Introduction, Joined, ToWorker},
+    message::{Introduction, Joined, ToMaster, ToWorker},
+    names::Blocks,
     tls,
 };
 use tokio::net::TcpStream;
@@ -15,8 +16,30 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::{Context, runtime::clock};
 
-/// Joins the master at `address` as a worker that was called so by one of an epoch before, or as a new one.
+async fn say(master: &mut Channel<TcpStream>, message: ToMaster) {
+    frame::send(master, &vec![message]).await.unwrap();
+}
+
+/// What the worker at this end is told next.
+async fn told(master: &mut Channel<TcpStream>) -> Vec<ToWorker> {
+    let mut bytes = Vec::new();
+    assert!(frame::read(master, frame::MESSAGE_BYTES_MAX, &mut bytes).await.unwrap());
+    postcard::from_bytes(&bytes).unwrap()
+}
+
+/// Joins the master at `address` as a worker that was called so by one of an epoch before, or as a new one, and holds nothing.
 async fn join(
+    address: SocketAddr,
+    credentials: &Credentials,
+    was: Option<WorkerId>,
+) -> (Channel<TcpStream>, Joined) {
+    let (mut stream, joined) = enter(address, credentials, was).await;
+    say(&mut stream, ToMaster::Holds(Vec::new())).await;
+    (stream, joined)
+}
+
+/// The same, and does not say yet what it holds.
+async fn enter(
     address: SocketAddr,
     credentials: &Credentials,
     was: Option<WorkerId>,
@@ -71,9 +94,7 @@ fn may_stay() -> bool {
         }
         let (mut late, joined) = join(address, &credentials, Some(before)).await;
         assert_eq!(joined.worker, before);
-        let mut bytes = Vec::new();
-        assert!(frame::read(&mut late, frame::MESSAGE_BYTES_MAX, &mut bytes).await.unwrap());
-        let told: Vec<ToWorker> = postcard::from_bytes(&bytes).unwrap();
+        let told = told(&mut late).await;
         ((newcomers, late), !told.contains(&ToWorker::Stop))
     });
     let engine = starts.join().unwrap();
@@ -86,6 +107,31 @@ fn may_stay() -> bool {
 #[test]
 fn a_newcomer_does_not_take_the_place_of_a_worker_that_comes_later() {
     assert!((0..5).any(|_| may_stay()), "it was sent away");
+}
+
+/// Whoever counts on a worker asks for what that worker holds: an interval is run again as soon as all have come.
+#[test]
+fn a_worker_is_here_once_it_has_said_what_it_holds() {
+    let before = WorkerId(1 << 12);
+    let block = BlockId::Partition { dataset: DatasetId(7), partition: 3 };
+    let (address, credentials, starts) = takes_over_from(before);
+    let network = cluster::network_threads().unwrap();
+    let (others, here, connected) = network.block_on(async {
+        let (mut silent, _) = enter(address, &credentials, Some(before)).await;
+        let (mut newcomer, _) = join(address, &credentials, None).await;
+        let others = told(&mut newcomer).await;
+        say(&mut silent, ToMaster::Holds(Blocks::short(&[block]))).await;
+        (others, told(&mut silent).await, (silent, newcomer))
+    });
+    let engine = starts.join().unwrap();
+    assert!(others.contains(&ToWorker::Peers(Vec::new())), "it is here before it has spoken: {others:?}");
+    // Unless it took so long that nobody waited for it.
+    if !here.contains(&ToWorker::Stop) {
+        let stored = engine.shared.stored.lock().unwrap();
+        assert_eq!(stored.get(&DatasetId(7)), Some(&HashSet::from([3])));
+    }
+    drop(connected);
+    drop(engine);
 }
 
 /// Other workers were told that it is lost, and take nothing more from who is called so.
