@@ -44,6 +44,8 @@ pub struct Cluster {
     pub workers: Vec<Process>,
     /// How many workers there are to be.
     pub wanted: usize,
+    /// How many masters found that another had taken over.
+    pub overtaken: u64,
     started: u32,
 }
 
@@ -132,8 +134,8 @@ impl Cluster {
         fs::write(files.program(), settings).map_err(BenchError::file("write", &files.program()))?;
         write_token(&files.token()).map_err(BenchError::file("write", &files.token()))?;
         let (masters, none) = (Vec::new(), Vec::new());
-        let mut cluster =
-            Self { folder: Some(folder), files, masters, workers: none, wanted: workers, started: 0 };
+        let (folder, wanted) = (Some(folder), workers);
+        let mut cluster = Self { folder, files, masters, workers: none, wanted, overtaken: 0, started: 0 };
         cluster.start_master(&[("CUTWATER_MIN_WORKERS", &workers.to_string())])?;
         let factor = slow.to_string();
         for number in 0..workers {
@@ -181,8 +183,9 @@ impl Cluster {
     /// It does not, or has ended.
     pub fn address(&mut self) -> Result<String, BenchError> {
         let until = Instant::now() + PATIENCE;
-        let master = self.masters.first_mut().expect("a cluster has a master, or one that takes over");
         loop {
+            self.dismiss_overtaken()?;
+            let master = self.masters.first_mut().expect("a cluster has a master, or one that takes over");
             if let Some(address) = master.address() {
                 return Ok(address);
             }
@@ -214,17 +217,31 @@ impl Cluster {
         Ok(Process { name, child, log, address_file })
     }
 
-    /// That the master has not ended by itself.
+    /// That the master has not ended by itself, unless another has taken over.
     ///
     /// # Errors
     /// It has.
     pub fn check(&mut self) -> Result<(), BenchError> {
+        self.dismiss_overtaken()?;
         if let Some(master) = self.masters.first_mut()
             && let Some(status) = master.ended()?
         {
             return Err(master.failed(&format!("has ended by itself ({status})")));
         }
         Ok(())
+    }
+
+    /// A master that was stopped for long finds out that the next has taken over, and ends.
+    fn dismiss_overtaken(&mut self) -> Result<(), BenchError> {
+        if self.masters.get(1).is_none_or(|next| next.address().is_none()) {
+            return Ok(());
+        }
+        let mut old = self.masters.remove(0);
+        self.overtaken += 1;
+        match old.wait()?.success() {
+            true => Err(old.failed("was overtaken and ended as if the program were over")),
+            false => Ok(()),
+        }
     }
 
     /// Tells the program to stop: what was received is still processed. Answers with what was counted.

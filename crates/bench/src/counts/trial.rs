@@ -101,11 +101,13 @@ impl Trial {
         outputs.wait(what, PATIENCE, wished, || cluster.check().and_then(|()| load.check()))
     }
 
-    /// Waits for so many more outputs.
+    /// Waits for so many more outputs than there are.
     ///
     /// # Errors
     /// They do not come, or a process or a client has ended.
     pub fn wait_for(&mut self, more: u64) -> Result<Output, BenchError> {
+        // What came since somebody looked last came before whatever is waited for.
+        self.outputs.poll()?;
         let from_ms = self.outputs.last().map_or(0.0, |last| last.due_ms);
         let until_ms = from_ms + (more * self.interval_ms) as f64;
         self.wait("the next output", |last| last.due_ms >= until_ms)
