@@ -435,6 +435,10 @@ pub const LEASE_BEAT_MS: u64 = 250;
 /// does not make a standby try. If it tries all the same nothing goes wrong, since only one of them can write.
 pub const LEASE_LOST_MS: u64 = 1_000;
 
+/// How long a master whose lease lay for so long that a standby may have taken over takes into account that one has, in
+/// milliseconds: ample time for that one to write a lease of its own.
+pub const LEASE_DOUBT_MS: u64 = 5_000;
+
 /// How often a standby looks at the lease, in milliseconds. A part of what a takeover takes.
 pub const LEASE_POLL_MS: u64 = 50;
 

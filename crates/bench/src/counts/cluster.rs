@@ -27,6 +27,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 const POLL_MS: u64 = 5;
 /// The end of a log that is shown when its process failed.
 const LOG_BYTES_SHOWN: usize = 1_500;
+/// What a master says when another runs the program.
+const OVERTAKEN: &str = "another master has taken";
 
 /// A master with its workers, perhaps a standby, each a process that this one has started.
 ///
@@ -111,6 +113,11 @@ impl Process {
         fs::read_to_string(&self.address_file)
             .ok()
             .map(|text| text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Whether it has said that.
+    fn says(&self, what: &str) -> bool {
+        fs::read(&self.log).is_ok_and(|log| String::from_utf8_lossy(&log).contains(what))
     }
 
     /// What went wrong with it, with the end of its log.
@@ -231,9 +238,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// A master that was stopped for long finds out that the next has taken over, and ends.
+    /// A master that was stopped for long finds out that the next has taken over, or is about to, and ends.
     fn dismiss_overtaken(&mut self) -> Result<(), BenchError> {
-        if self.masters.get(1).is_none_or(|next| next.address().is_none()) {
+        let [first, next, ..] = &mut self.masters[..] else { return Ok(()) };
+        let is_overtaken = next.address().is_some() || (first.ended()?.is_some() && first.says(OVERTAKEN));
+        if !is_overtaken {
             return Ok(());
         }
         let mut old = self.masters.remove(0);

@@ -634,8 +634,16 @@ impl Engine {
 
     /// Another master runs the program, and has the workers, or will have them.
     pub fn is_overtaken(&self) {
+        self.concede();
         self.say(ToMaster::Overtaken);
         self.overtaken.store(true, Ordering::Release);
+    }
+
+    /// Workers that come from now on are sent away with what they hold.
+    fn concede(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.concede();
+        }
     }
 
     /// Of what workers of a master before still hold, only these datasets are used.
@@ -666,6 +674,8 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        // Before the first of them loses its connection.
+        self.concede();
         if self.keeper.as_ref().is_some_and(|keeper| keeper.is_overtaken()) {
             self.is_overtaken();
         }

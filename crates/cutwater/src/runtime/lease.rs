@@ -138,6 +138,39 @@ impl Lease {
     }
 }
 
+/// Whether a master can be sure that no other has taken over.
+///
+/// The log decides that, and a master learns of it with what it writes next. What cannot be undone and is written nowhere,
+/// as to send a worker away from what it holds, needs to know before: a lease that never lay for long was taken by nobody.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// When the newest lease began to be written.
+    beaten: Instant,
+    /// Whoever has taken over before has said so by then; nothing if somebody has.
+    sure_from: Option<Instant>,
+}
+
+impl Standing {
+    const LOST: Duration = Duration::from_millis(limits::LEASE_LOST_MS);
+
+    fn new(now: Instant) -> Self {
+        Self { beaten: now, sure_from: Some(now) }
+    }
+
+    fn beats(&mut self, at: Instant) {
+        if at.duration_since(self.beaten) >= Self::LOST {
+            let said = at + Duration::from_millis(limits::LEASE_DOUBT_MS);
+            self.sure_from = self.sure_from.map(|_| said);
+        }
+        self.beaten = at;
+    }
+
+    fn is_sure(&self, now: Instant) -> bool {
+        let is_fresh = now.duration_since(self.beaten) < Self::LOST;
+        is_fresh && self.sure_from.is_some_and(|from| from <= now)
+    }
+}
+
 /// Writes the lease of this process for as long as it lives.
 ///
 /// A thread of its own writes; the master's thread says who the workers are. If the process dies, the lease is not
@@ -151,6 +184,7 @@ pub(super) struct Keeper {
 
 struct State {
     workers: Vec<(WorkerId, String)>,
+    standing: Standing,
     news: bool,
     /// The keeper ends.
     over: bool,
@@ -165,7 +199,8 @@ impl Keeper {
     /// one is about to call: if it dies before they have come, whoever takes over next has to find them.
     pub fn start(store: &Store, epoch: u64, workers: Vec<(WorkerId, String)>) -> Result<Self, Error> {
         let (news, over, program_over, master) = Default::default();
-        let state = State { workers: workers.clone(), news, over, program_over, master };
+        let standing = Standing::new(Instant::now());
+        let state = State { workers: workers.clone(), standing, news, over, program_over, master };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
         let mut lease = Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers };
         lease.write(store)?;
@@ -184,6 +219,16 @@ impl Keeper {
     /// Whether another master runs the program by now, and has the workers.
     pub fn is_overtaken(&self) -> bool {
         matches!(Lease::read(&self.store), Ok(Some(found)) if found.epoch > self.epoch)
+    }
+
+    /// Whether it is certain that no other master runs the program.
+    pub fn is_sure(&self) -> bool {
+        lock(&self.state.0).standing.is_sure(Instant::now())
+    }
+
+    /// Another has, or this one ends and leaves the program to another.
+    pub fn concede(&self) {
+        lock(&self.state.0).standing.sure_from = None;
     }
 
     /// The program has ended in good order: nobody is to take over.
@@ -217,7 +262,9 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
     match Lease::read(store) {
         Ok(Some(found)) if found.epoch > lease.epoch => {
             tracing::error!("another master has taken the program over");
-            if let Some(master) = lock(&shared.0).master.take() {
+            let mut state = lock(&shared.0);
+            state.standing.sure_from = None;
+            if let Some(master) = state.master.take() {
                 let _ = master.send(ToMaster::Overtaken);
             }
             return false;
@@ -227,8 +274,10 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
         Err(error) => tracing::warn!(%error, "the lease cannot be read"),
     }
     lease.beat += 1;
-    if let Err(error) = lease.write(store) {
-        tracing::warn!(%error, "the lease cannot be written; a standby may take over");
+    let begun = Instant::now();
+    match lease.write(store) {
+        Ok(()) => lock(&shared.0).standing.beats(begun),
+        Err(error) => tracing::warn!(%error, "the lease cannot be written; a standby may take over"),
     }
     !over
 }
@@ -267,6 +316,28 @@ mod tests {
         assert!(error.contains("--standby"), "{error}");
         drop(keeper);
         assert_eq!(Lease::await_free(&store, false).unwrap(), None);
+    }
+
+    /// Whoever has taken over meanwhile may not have said so yet.
+    #[test]
+    fn who_has_not_written_for_long_is_not_sure_at_once() {
+        let begun = Instant::now();
+        let after = |ms| begun + Duration::from_millis(ms);
+        let mut standing = Standing::new(begun);
+        assert!(standing.is_sure(after(limits::LEASE_LOST_MS - 1)));
+        assert!(!standing.is_sure(after(limits::LEASE_LOST_MS)), "it was not written since");
+        standing.beats(after(limits::LEASE_LOST_MS - 1));
+        assert!(standing.is_sure(after(limits::LEASE_LOST_MS)), "it never lay for long");
+        let late_ms = 3 * limits::LEASE_LOST_MS;
+        let mut ms = late_ms;
+        while ms <= late_ms + limits::LEASE_DOUBT_MS {
+            standing.beats(after(ms));
+            assert_eq!(standing.is_sure(after(ms)), ms == late_ms + limits::LEASE_DOUBT_MS, "{ms} ms");
+            ms += limits::LEASE_BEAT_MS;
+        }
+        standing.sure_from = None;
+        standing.beats(after(4 * late_ms));
+        assert!(!standing.is_sure(after(4 * late_ms)));
     }
 
     #[test]

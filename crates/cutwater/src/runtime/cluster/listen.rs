@@ -44,6 +44,7 @@ use crate::{
     error::Error,
     runtime::{
         Begins, clock,
+        lease::Keeper,
         link::{Away, Link},
         master::ToMaster,
         receive::{serve_directions, speaks_http},
@@ -86,6 +87,8 @@ struct Door {
     next_worker: AtomicU32,
     /// Workers of the master before.
     before: HashSet<WorkerId>,
+    /// Of the lease, if another master can take over.
+    keeper: Option<Arc<Keeper>>,
     /// Larger than that of any master before; 0 if nothing is written down that another could take over.
     epoch: u64,
     /// Workers whose connections have not ended.
@@ -134,6 +137,7 @@ impl Listener {
             to_master,
             next_worker: AtomicU32::new(begins.first_worker()),
             before: begins.workers.iter().map(|(worker, _)| *worker).collect(),
+            keeper: begins.keeper.clone(),
             epoch: begins.epoch,
             connected: AtomicUsize::new(0),
             handshakes: Handshakes::default(),
@@ -285,6 +289,13 @@ impl Door {
         let is_known = |(id, epoch): &(WorkerId, u64)| *epoch < self.epoch && self.before.contains(id);
         let known = was.filter(is_known).map(|(id, _)| id);
         let id = known.unwrap_or_else(|| WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed)));
+        let is_sure = || self.keeper.as_ref().is_none_or(|keeper| keeper.is_sure());
+        if was.is_some() && known.is_none() && !is_sure() {
+            // Another master may be about to call it, and need what it holds.
+            let why = "another master may have taken the program over; ask again";
+            accepting.refuse(&mut stream, why).await?;
+            return Ok(None);
+        }
         let joined = Joined {
             worker: id,
             program: self.program.clone(),

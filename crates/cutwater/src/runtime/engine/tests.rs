@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 
 use cutwater_wire::{
+    WireError,
     channel::Channel,
     credentials::Credentials,
     frame,
@@ -14,7 +15,7 @@ use cutwater_wire::{
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::{Context, runtime::clock};
+use crate::{Context, checkpoint::store::Store, runtime::clock};
 
 async fn say(master: &mut Channel<TcpStream>, message: ToMaster) {
     frame::send(master, &vec![message]).await.unwrap();
@@ -44,22 +45,31 @@ async fn enter(
     credentials: &Credentials,
     was: Option<WorkerId>,
 ) -> (Channel<TcpStream>, Joined) {
+    let was = was.map(|was| (was, 1));
+    loop {
+        // It may not listen yet.
+        match introduced(address, credentials, was).await {
+            Err(WireError::Io(_)) => tokio::task::yield_now().await,
+            joined => return joined.unwrap(),
+        }
+    }
+}
+
+async fn introduced(
+    address: SocketAddr,
+    credentials: &Credentials,
+    was: Option<(WorkerId, u64)>,
+) -> Result<(Channel<TcpStream>, Joined), WireError> {
     let introduction = Introduction::Worker {
         executable: cluster::identity::executable().unwrap(),
         slots: 1,
         memory_bytes: 0,
         data_address: ":1".to_owned(),
         clock_ms: clock::wall().as_ms(),
-        was: was.map(|was| (was, 1)),
+        was,
     };
-    loop {
-        // It may not listen yet.
-        if let Ok(stream) = TcpStream::connect(address).await {
-            let joined = credentials.connect(stream, "127.0.0.1", tls::Role::Master, &introduction).await;
-            return joined.unwrap();
-        }
-        tokio::task::yield_now().await;
-    }
+    let stream = TcpStream::connect(address).await?;
+    credentials.connect(stream, "127.0.0.1", tls::Role::Master, &introduction).await
 }
 
 /// Starts a master that takes over, and waits for this `worker` of the one before. Answers where it listens, what lets in,
@@ -193,6 +203,39 @@ fn last_word(is_overtaken: bool) -> Vec<ToWorker> {
     drop(worker);
     ends.join().unwrap();
     told
+}
+
+/// Its workers lose their connections when it ends, and knock once more where they were: the next master needs what they
+/// hold.
+#[test]
+fn who_was_overtaken_does_not_have_workers_begin_anew() {
+    let (_dir, store) = Store::temporary();
+    let token = Token::new().unwrap();
+    let mut settings = Context::builder("overtaken").threads(1).build().unwrap().settings().clone();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    settings.role = Role::Master { listen: address, workers: 0 };
+    settings.token = Some(token.clone());
+    let credentials = settings.network.credentials(Some(&token)).unwrap();
+    let mut begins = Begins::default();
+    begins.epoch = 2;
+    begins.keeper = Some(Arc::new(Keeper::start(&store, 2, Vec::new()).unwrap()));
+    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let network = cluster::network_threads().unwrap();
+    let (worker, lost) = network.block_on(join(address, &credentials, None));
+    let engine = starts.join().unwrap();
+    let knocks = || network.block_on(introduced(address, &credentials, Some((lost.worker, 2))));
+    let again = loop {
+        // It has to ask again if the lease could not be written for long.
+        if let Ok((_, again)) = knocks() {
+            break again;
+        }
+    };
+    assert_ne!(again.worker, lost.worker, "it begins anew while the master lives");
+    engine.is_overtaken();
+    let refused = knocks().map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("ask again"), "{refused}");
+    drop(worker);
+    drop(engine);
 }
 
 /// They are the other's, who may not have come to call them yet.
