@@ -304,9 +304,6 @@ impl Driver {
             }
             let report = self.interval(if stopping { None } else { due });
             progress.interval(&report, &self.graph.inputs);
-            if report.failure.as_ref().is_some_and(|error| error.kind() == ErrorKind::Fenced) {
-                self.ctx.engine().is_overtaken();
-            }
             if let Some(error) = report.failure
                 && (self.ctx.settings().on_failure == OnFailure::Stop
                     || matches!(error.kind(), ErrorKind::Internal | ErrorKind::Fenced)
@@ -358,6 +355,10 @@ impl Driver {
         let result = self.settle(&mut report).and(result);
         let result = result.and_then(|()| self.commit(&mut report));
         if let Err(error) = result {
+            if error.kind() == ErrorKind::Fenced {
+                // Before anything is let go: the other master needs what this interval is made from.
+                self.ctx.engine().is_overtaken();
+            }
             self.set_aside(&mut report, &error);
         }
         report.moved_partitions = self.ctx.engine().take_moved();

@@ -165,8 +165,10 @@ impl Master {
                 }
                 ToMaster::Overtaken => self.overtaken(),
                 ToMaster::NotComing(workers) => self.not_coming(&workers),
-                // Whoever waits for it hears that nobody answers.
-                ToMaster::Hold { .. } | ToMaster::Cut { .. } if self.is_overtaken => {}
+                ToMaster::Submit { job, target, steps, reply } => self.submit(job, target, steps, reply),
+                // The workers are the other's: nothing is asked of them, and above all nothing that they hold is let go.
+                // Whoever waits hears that nobody answers.
+                _ if self.is_overtaken => {}
                 ToMaster::Event(event) => {
                     if let (Event::Forgotten { datasets }, Some(used)) = (&event, &mut self.used) {
                         // Who comes late and holds it holds nothing of use.
@@ -177,7 +179,6 @@ impl Master {
                     }
                     self.step(event);
                 }
-                ToMaster::Submit { job, target, steps, reply } => self.submit(job, target, steps, reply),
                 ToMaster::Replace(step) => self.replace(step),
                 ToMaster::Describe(steps) => {
                     let datasets = self.take_in(steps);
