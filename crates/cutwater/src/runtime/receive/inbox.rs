@@ -252,13 +252,16 @@ impl Inbox {
     /// Says whatever there is to say after something has changed.
     fn settle(&self, mut own: MutexGuard<'_, Own<Bytes>>) {
         let (ready, acknowledged) = (own.ready(|source| self.readable(source)), own.acknowledged());
-        drop(own);
-        if !ready.is_empty() {
-            self.room.send_replace(());
-        }
+        let has_room = !ready.is_empty();
         for Ready { request, report, blocks } in ready {
             blocks.into_iter().for_each(|(id, batches)| self.store(id, batches));
             (self.answer)(request, report);
+        }
+        // Not before: another master may begin meanwhile, whose requests have the same numbers, and to which blocks that
+        // are neither here nor there are lost.
+        drop(own);
+        if has_room {
+            self.room.send_replace(());
         }
         self.acknowledged.send_if_modified(|before| {
             let more = acknowledged > *before;
