@@ -23,6 +23,9 @@ const CHANGES: Kind = Kind::new(b"sc", 1, "state's changes");
 /// them, and none of them can go before.
 const CHAIN_MAX: usize = 8;
 
+/// The folder of the files that states consist of.
+pub(crate) const STATES: &str = "state";
+
 /// A file that holds a partition, or what it differs by from the files before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileRef {
@@ -128,12 +131,16 @@ impl<T: Record> Saving<T> {
             rdd.num_partitions() == partitions && chains.len() == partitions as usize
         };
         let before = before.filter(is_alike);
+        // From changes to a file that is gone, or was cut short, nothing could be made.
+        let there = before.map(|_| store.sizes(STATES)).transpose()?.unwrap_or_default();
+        let is_there = |file: &FileRef| there.get(&file.name) == Some(&file.bytes);
         let chain = |partition: usize| before.and_then(|(_, chains)| chains.get(partition));
         let mut parents = vec![(state.kept_node().clone(), PartitionMap::Same)];
         parents.extend(before.map(|(rdd, _)| (rdd.kept_node().clone(), PartitionMap::Same)));
         let mut node = DatasetNode::narrow(state.engine(), partitions, parents, &self.save.any);
         let split = |partition: u32| {
-            let may_write_changes = chain(partition as usize).is_some_and(|files| files.len() < CHAIN_MAX);
+            let may_write_changes = chain(partition as usize)
+                .is_some_and(|files| files.len() < CHAIN_MAX && files.iter().all(is_there));
             let to = SaveTo { store: store.url().to_owned(), name: name.into(), may_write_changes };
             split_of(&to)
         };
@@ -324,4 +331,44 @@ fn take_in<T: Record, C: Incremental<T>>(
     let changes = CHANGES.open(file)?;
     let [state] = &mut records[..] else { return Err("there is no state that it changes".to_owned()) };
     C::apply(state, changes).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::{
+        super::{crashes::held, manifest::Manifest},
+        *,
+    };
+    use crate::{Context, testing::Harness};
+
+    /// Somebody has removed files of states, or cut them short: workers still hold what was in them.
+    #[test]
+    fn states_of_which_files_are_missing_are_written_whole_with_the_next_checkpoint() {
+        let (dir, store) = Store::temporary();
+        let builder = Context::builder("missing").interval(Duration::from_secs(1)).threads(2).parallelism(2);
+        let builder = builder.checkpoint(store.url()).checkpoint_intervals(1);
+        let harness = Harness::with(builder, 2);
+        // All keys at first, and then few.
+        let keys = |t: u64| (0..if t == 0 { 2_000 } else { 3 }).map(|key| (key, t)).collect();
+        let _sums = harness.watch(&harness.input((0..10).map(keys)).running_reduce(|a, b| a + b));
+        let advance = || {
+            harness.advance(1).unwrap();
+            harness.wait_until_written();
+            let newest = Manifest::read(&store, held(&store).last().unwrap()).unwrap().unwrap();
+            newest.files().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let removed = |file: &str| fs::remove_file(dir.path().join(file)).unwrap();
+        let cut_short = |file: &str| fs::write(dir.path().join(file), "short").unwrap();
+        for damage in [&removed as &dyn Fn(&str), &cut_short] {
+            advance();
+            let files = advance();
+            let changes: Vec<&String> = files.iter().filter(|file| file.ends_with(CHANGES_END)).collect();
+            assert!(!changes.is_empty(), "{files:?}");
+            changes.iter().for_each(|file| damage(file));
+            let next = advance();
+            assert!(!changes.iter().any(|file| next.contains(file)), "{next:?} need {changes:?}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -107,15 +107,19 @@ impl Store {
 
     /// The names of all objects whose names begin with `folder/`, in order.
     pub fn list(&self, folder: &str) -> Result<Vec<String>, Error> {
+        Ok(self.sizes(folder)?.into_keys().collect())
+    }
+
+    /// The same, and how many bytes each has.
+    pub fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>, Error> {
         use futures::TryStreamExt;
         let path = self.0.path(folder);
         let listed = async { self.0.objects.list(Some(&path)).try_collect::<Vec<_>>().await };
         let listed = runtime()?.block_on(listed);
         let listed = listed.map_err(|error| self.failed("list", folder, &root_of(&error)))?;
-        let mut names: Vec<String> =
-            listed.into_iter().filter_map(|object| self.0.name(&object.location)).collect();
-        names.sort_unstable();
-        Ok(names)
+        let sized =
+            listed.into_iter().filter_map(|object| Some((self.0.name(&object.location)?, object.size)));
+        Ok(sized.collect())
     }
 
     /// Removes an object; one that is not there is as good as removed.

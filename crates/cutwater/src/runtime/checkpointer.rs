@@ -17,6 +17,7 @@ use super::{journal::Journal, worker};
 use crate::{
     checkpoint::{
         manifest::{MANIFESTS_HELD, Manifest},
+        saved::STATES,
         store::Store,
     },
     context::Checkpoints,
@@ -299,9 +300,6 @@ impl Drop for Checkpointer {
         self.end();
     }
 }
-
-/// The folder of the files that states consist of.
-const STATES: &str = "state";
 
 /// The thread that waits for what is written.
 struct Writer {
