@@ -25,6 +25,7 @@ use super::{
     master::{Master, ToMaster},
     receive::{Door, Inbox},
     unclaimed::{Moved, Unclaimed},
+    used::Used,
     worker::{self, Worker},
 };
 use crate::{
@@ -646,9 +647,9 @@ impl Engine {
         }
     }
 
-    /// Of what workers of a master before still hold, only these datasets are used.
-    pub fn use_only(&self, datasets: HashSet<DatasetId>) {
-        self.say(ToMaster::UseOnly(datasets));
+    /// Of what workers of a master before still hold, only this is used.
+    pub fn use_only(&self, used: Used) {
+        self.say(ToMaster::UseOnly(Box::new(used)));
     }
 
     /// From now on the dataset is made as `step` says.

@@ -20,6 +20,7 @@ use super::{
     lease::Keeper,
     link::{Addresses, Defined, Link, LocatedShuffles},
     unclaimed::Moved,
+    used::Used,
 };
 use crate::{
     block::Block,
@@ -57,8 +58,8 @@ pub(crate) enum ToMaster {
     /// A worker can be reached by `link`; in another process, its blocks are at `address`. If it worked for another
     /// master before, it holds what it made then: whoever counts on that worker may count on that, too.
     Joined { worker: WorkerId, slots: u32, link: Link, address: Option<String>, holds: Vec<BlockId> },
-    /// Of what was held before this master began, only these datasets are used.
-    UseOnly(HashSet<DatasetId>),
+    /// Of what was held before this master began, only this is used.
+    UseOnly(Box<Used>),
     /// A worker wants to leave.
     Draining { worker: WorkerId },
     /// A worker cannot be reached any more.
@@ -71,6 +72,22 @@ pub(crate) enum ToMaster {
     Overtaken,
     /// The program is over.
     Shutdown,
+}
+
+impl ToMaster {
+    /// Whose word it is, if a worker has said it.
+    fn said_by(&self) -> Option<WorkerId> {
+        match self {
+            Self::Held { worker, .. }
+            | Self::Reported { worker, .. }
+            | Self::Ran { worker, .. }
+            | Self::Draining { worker }
+            | Self::Event(Event::BlocksCopied { worker, .. } | Event::CopyFailed { worker, .. }) => {
+                Some(*worker)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Feeds the scheduler and carries out its commands.
@@ -102,7 +119,7 @@ pub(super) struct Master {
     /// To be told where the workers are, for who takes over.
     keeper: Option<Arc<Keeper>>,
     /// What was held before this master began and is used; not known at first.
-    used: Option<HashSet<DatasetId>>,
+    used: Option<Used>,
     is_overtaken: bool,
     /// Targets of jobs that nobody waits for.
     background: HashSet<DatasetId>,
@@ -155,6 +172,10 @@ impl Master {
 
     pub fn run(mut self, messages: &Receiver<ToMaster>) {
         while let Some(message) = self.next(messages) {
+            // The connection of one that is lost may not have ended: it comes back by another meanwhile.
+            if message.said_by().is_some_and(|worker| !self.links.contains_key(&worker)) {
+                continue;
+            }
             match message {
                 ToMaster::Shutdown => {
                     // Who is overtaken leaves the workers to the other.
@@ -170,9 +191,8 @@ impl Master {
                 // Whoever waits hears that nobody answers.
                 _ if self.is_overtaken => {}
                 ToMaster::Event(event) => {
-                    if let (Event::Forgotten { datasets }, Some(used)) = (&event, &mut self.used) {
-                        // Who comes late and holds it holds nothing of use.
-                        used.retain(|dataset| !datasets.contains(dataset));
+                    if let Some(used) = &mut self.used {
+                        used.note(&event);
                     }
                     if let Event::BlocksCopied { worker, blocks } = &event {
                         self.reception.copied(*worker, blocks);
@@ -213,7 +233,7 @@ impl Master {
                     self.say(said);
                     self.drain_ready();
                 }
-                ToMaster::UseOnly(datasets) => self.use_only(datasets),
+                ToMaster::UseOnly(used) => self.use_only(*used),
                 ToMaster::Lost { worker } => self.lost(worker),
                 ToMaster::BeginsAnew { worker } if self.links.contains_key(&worker) => self.lost(worker),
                 // The master before may have had it for a moment: what it has received others hold.
@@ -384,20 +404,17 @@ impl Master {
         }
     }
 
-    fn use_only(&mut self, datasets: HashSet<DatasetId>) {
-        self.used = Some(datasets);
+    fn use_only(&mut self, used: Used) {
+        self.used = Some(used);
         self.drop_unused();
     }
 
-    /// What nobody will ask for was made for jobs of the master before.
+    /// What nobody will ask for was made for jobs of the master before, or received for an interval that it has not
+    /// written down.
     fn drop_unused(&mut self) {
         let Some(used) = &self.used else { return };
-        let is_unused = |block: &BlockId| match block {
-            BlockId::Input { .. } => false,
-            BlockId::Partition { dataset, .. } => !used.contains(dataset),
-            BlockId::Piece { .. } => true,
-        };
-        let blocks: Vec<BlockId> = std::mem::take(&mut self.reported).into_iter().filter(is_unused).collect();
+        let mut blocks = std::mem::take(&mut self.reported);
+        blocks.retain(|block| !used.contains(block));
         self.note_dropped(&blocks);
         self.step(Event::InputsReleased { blocks });
     }
@@ -640,3 +657,6 @@ fn overtaken() -> TaskError {
     let message = "another master has taken the program over".to_owned();
     TaskError::External { operator: "the master".into(), message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,7 @@ mod receive;
 mod resume;
 mod signals;
 mod unclaimed;
+mod used;
 mod worker;
 
 pub use engine::ClientAccess;

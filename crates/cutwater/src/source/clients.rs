@@ -134,6 +134,10 @@ impl<T: Record> Input for Clients<T> {
         Ok(())
     }
 
+    fn reported_by_workers(&self) -> Option<u32> {
+        Some(self.source)
+    }
+
     fn set_aside(&mut self, to: Time) {
         self.records.put_splits(to, Vec::new());
     }

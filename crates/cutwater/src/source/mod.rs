@@ -126,6 +126,11 @@ pub(crate) trait Input: Send {
         true
     }
 
+    /// Its number, if workers report what it has received.
+    fn reported_by_workers(&self) -> Option<u32> {
+        None
+    }
+
     /// Puts an empty dataset in the place of what was cut for `to`: the interval failed.
     fn set_aside(&mut self, to: Time);
 

@@ -231,6 +231,47 @@ fn failure_3_a_worker_that_falls_silent_is_lost_like_one_that_dies_and_comes_bac
     });
 }
 
+/// When it wakes up, its connection still holds what it was sent in its former life: tasks, blocks to hold, requests. It comes
+/// back with nothing while another joins, and neither an interval nor a client is given anything of that.
+#[test]
+fn a_worker_comes_back_while_another_joins() {
+    let program = Open::new(2, 6);
+    let mut others = vec![program.one_more()];
+    let harness = &program.harness;
+    let keyed = harness.input((0..1_000).map(numbers)).map(|n| (n % 17, n));
+    let seen = harness.watch(&keyed.running_reduce(|a, b| a + b));
+    let lines = harness.watch(&harness.ctx().source("lines").client_lines());
+    harness.advance(2).unwrap();
+    let address = harness.ctx().client_access().unwrap().address.to_string();
+    let client = |_| Client::builder(&address, "lines").token_file(program.token.path()).build().unwrap();
+    let clients: Vec<Client> = (0..8).map(client).collect();
+    let send = |round: u64| {
+        clients.iter().enumerate().for_each(|(n, client)| client.send(format!("{n}:{round}")).unwrap());
+    };
+    for round in 0..2 {
+        send(2 * round);
+        clients.iter().for_each(|client| client.flush().unwrap());
+        let workers = harness.joined();
+        others[0].signal("-STOP");
+        send(2 * round + 1);
+        // It has a part in this one until its silence is noticed.
+        harness.advance(2).unwrap();
+        wait_until("its silence was not noticed", || harness.joined() < workers);
+        others[0].signal("-CONT");
+        others.push(program.one_more());
+        wait_until("it does not come back", || harness.joined() == workers + 1);
+        harness.advance(3).unwrap();
+    }
+    clients.iter().for_each(|client| client.flush().unwrap());
+    harness.advance(2).unwrap();
+    for (t, records) in (0..).zip(seen.all()) {
+        assert_eq!(sorted(records.unwrap()), sums(t), "interval {t}");
+    }
+    let lines: Vec<String> = lines.all().into_iter().flatten().flatten().collect();
+    let all = (0..8).flat_map(|n| (0..4).map(move |round| format!("{n}:{round}")));
+    assert_eq!(sorted(lines), sorted(all.collect()));
+}
+
 #[test]
 fn failure_5_without_any_worker_the_program_waits_for_one() {
     let program = Open::new(1, 2);

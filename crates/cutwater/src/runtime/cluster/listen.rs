@@ -303,11 +303,14 @@ impl Door {
             compression: self.compression,
             epoch: self.epoch,
         };
-        accepting.welcome(&mut stream, &joined).await?;
-        if let Some((worker, _)) = was.filter(|_| known.is_none()) {
+        let lost = was.filter(|_| known.is_none());
+        if let Some((worker, _)) = lost {
             tracing::info!(%worker, %peer, "a worker that is lost is there again, and begins anew");
-            // Its connection may not have ended here yet.
+            // Its connection may not have ended here yet; and it is lost before it joins as another.
             let _ = self.to_master.send(ToMaster::BeginsAnew { worker });
+        }
+        accepting.welcome(&mut stream, &joined).await?;
+        if lost.is_some() {
             return Ok(None);
         }
         // A port alone is on the machine that the connection comes from.

@@ -1,14 +1,30 @@
 //! What the loop over intervals writes down, and how it goes on after a restart.
 
+use std::collections::HashSet;
+
 use cutwater_core::{BlockId, Event, Time};
 
 use super::Driver;
 use crate::{
     context::{Context, Graph, IntervalReport, OnFailure},
     error::Error,
-    runtime::resume::{self, Durable, Kept, Known},
+    runtime::{
+        resume::{self, Durable, Kept, Known},
+        used::Used,
+    },
     source::Recorded,
 };
+
+/// What there was when the program ended.
+#[derive(Default)]
+struct Back {
+    /// How far each source was.
+    positions: Vec<Vec<u8>>,
+    /// The blocks that the intervals consist of whose input is known.
+    inputs: HashSet<BlockId>,
+    /// Blocks of intervals for which nobody will ask.
+    released: Vec<BlockId>,
+}
 
 impl Driver {
     /// What the program writes down, if it does, unless it was written by another that this one cannot go on from.
@@ -28,7 +44,7 @@ impl Driver {
         let Some((number, time)) = durable.last() else { return Ok(()) };
         let zero = self.now;
         durable.name_kept(&self.ctx, &self.graph)?;
-        let (positions, released) = loop {
+        let Back { positions, inputs, released } = loop {
             let again = self.go_back(zero)?;
             let Some(durable) = &mut self.durable else { return Ok(()) };
             // Workers hold most of it, and this is what they do not. A file of it may be damaged.
@@ -60,21 +76,23 @@ impl Driver {
         if self.again.is_empty() {
             (self.number, self.now) = (number, time);
         }
-        let named = self.graph.streams.iter().flat_map(|stream| stream.named());
-        self.ctx.engine().use_only(named.collect());
+        let datasets = self.graph.streams.iter().flat_map(|stream| stream.named()).collect();
+        let reported = self.graph.inputs.iter().filter_map(|input| input.reported_by_workers()).collect();
+        self.ctx.engine().use_only(Used { datasets, inputs, reported });
         tracing::info!(interval = %self.now, again = self.again.len(), "the program goes on");
         Ok(())
     }
 
-    /// Gives streams the newest states that can be used, and what their sources gave since. Answers with how far each
-    /// source was, and with the blocks of intervals for which nobody will ask.
-    fn go_back(&mut self, zero: Time) -> Result<(Vec<Vec<u8>>, Vec<BlockId>), Error> {
-        let Some(durable) = &mut self.durable else { return Ok(Default::default()) };
+    /// Gives streams the newest states that can be used, and what their sources gave since.
+    fn go_back(&mut self, zero: Time) -> Result<Back, Error> {
+        let Some(durable) = &mut self.durable else { return Ok(Back::default()) };
         durable.restore(&self.ctx, &self.graph, zero)?;
         (self.number, self.now) = durable.from();
         let (mut known, released) = durable.known(&self.ctx, &self.graph)?;
         let inputs = known.back().into_iter().flat_map(|last| &last.input);
         let positions = inputs.map(|input| input.position.clone()).collect();
+        let splits = known.iter().flat_map(|known| &known.input).filter_map(|input| input.splits.as_ref());
+        let inputs = splits.flatten().flat_map(|split| split.blocks.iter().copied()).collect();
         let first_again = known.iter().position(|interval| !durable.is_completed(interval.number));
         self.again = known.split_off(first_again.unwrap_or(known.len()));
         let may_be_lost = self.ctx.engine().may_lose_blocks();
@@ -90,7 +108,7 @@ impl Driver {
                 }
             }
         }
-        Ok((positions, released))
+        Ok(Back { positions, inputs, released })
     }
 
     /// Has the last states written down, so that the next start need not make them again.

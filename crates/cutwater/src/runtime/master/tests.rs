@@ -1,0 +1,99 @@
+//! Masters that are told everything at once, and what their workers are told.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::thread::{self, JoinHandle};
+
+use cutwater_core::id::input_sequence;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+use crate::runtime::link::Away;
+
+const ONE: WorkerId = WorkerId(1);
+const OTHER: WorkerId = WorkerId(2);
+
+/// A master on a thread of its own.
+struct Trial {
+    to: Sender<ToMaster>,
+    thread: JoinHandle<()>,
+}
+
+impl Trial {
+    fn start() -> Self {
+        let (to, messages) = crossbeam_channel::unbounded();
+        let master = Master::new(Arc::default(), false, &Begins::default());
+        Self { to, thread: thread::spawn(move || master.run(&messages)) }
+    }
+
+    fn say(&self, message: ToMaster) {
+        self.to.send(message).unwrap();
+    }
+
+    /// A worker joins; what it is told.
+    fn joins(&self, worker: WorkerId, holds: &[BlockId]) -> UnboundedReceiver<ToWorker> {
+        let (to, told) = unbounded_channel();
+        let (link, address) = (Link::Away(Box::new(Away::new(to))), Some(format!("{worker}:1")));
+        self.say(ToMaster::Joined { worker, slots: 1, link, address, holds: holds.to_vec() });
+        told
+    }
+
+    fn end(self) {
+        self.say(ToMaster::Shutdown);
+        self.thread.join().unwrap();
+    }
+}
+
+/// It has come back by another connection, and what it said by the first is heard only then: nobody answers for it, and no
+/// interval waits for that.
+#[test]
+fn what_a_worker_said_before_it_was_lost_comes_too_late() {
+    let trial = Trial::start();
+    let _first = trial.joins(ONE, &[]);
+    let mut told = trial.joins(OTHER, &[]);
+    let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
+    let receive =
+        Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 };
+    trial.say(ToMaster::Receive(receive));
+    trial.say(ToMaster::BeginsAnew { worker: ONE });
+    trial.say(ToMaster::Draining { worker: ONE });
+    let (reply, received) = crossbeam_channel::bounded(1);
+    trial.say(ToMaster::Cut { source: 0, reply });
+    // Of the lost one's replicas, and then of its own.
+    for _ in 0..2 {
+        let request = loop {
+            match told.blocking_recv().unwrap() {
+                ToWorker::ReportReplicas(request, _) | ToWorker::ReportBlocks(request, _) => break request,
+                _ => {}
+            }
+        };
+        trial.say(ToMaster::Reported { worker: OTHER, request, report: BlocksReport::default() });
+    }
+    trial.end();
+    assert_eq!(received.try_recv(), Ok(Received::default()), "all have answered who are asked");
+}
+
+/// Those that are in no interval would stay with workers for ever, and be copied at each loss.
+#[test]
+fn received_blocks_that_no_interval_needs_go() {
+    let block = |source, count| BlockId::Input { source, sequence: input_sequence(WorkerId::MASTER, count) };
+    let (needed, unrecorded, of_clients) = (block(0, 1), block(0, 2), block(1, 1));
+    let all = [needed, unrecorded, of_clients];
+    let trial = Trial::start();
+    let mut early = trial.joins(ONE, &all);
+    let (inputs, reported) = (HashSet::from([needed]), HashSet::from([1]));
+    trial.say(ToMaster::UseOnly(Box::new(Used { datasets: HashSet::new(), inputs, reported })));
+    trial.say(ToMaster::Event(Event::InputsReleased { blocks: vec![needed] }));
+    let mut late = trial.joins(OTHER, &all);
+    trial.end();
+    let dropped = |told: &mut UnboundedReceiver<ToWorker>| {
+        let told = std::iter::from_fn(|| told.try_recv().ok());
+        let dropped = told.filter_map(|message| match message {
+            ToWorker::Drop(blocks) => Some(Blocks::long(&blocks).unwrap()),
+            _ => None,
+        });
+        dropped.collect::<Vec<_>>()
+    };
+    assert_eq!(dropped(&mut early), [[unrecorded], [needed]]);
+    let late: HashSet<BlockId> = dropped(&mut late).into_iter().flatten().collect();
+    assert_eq!(late, HashSet::from([needed, unrecorded]));
+}
