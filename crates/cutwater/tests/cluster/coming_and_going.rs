@@ -244,31 +244,35 @@ fn a_worker_comes_back_while_another_joins() {
     harness.advance(2).unwrap();
     let address = harness.ctx().client_access().unwrap().address.to_string();
     let client = |_| Client::builder(&address, "lines").token_file(program.token.path()).build().unwrap();
-    let clients: Vec<Client> = (0..8).map(client).collect();
-    let send = |round: u64| {
+    // Some at each worker that there is.
+    let clients = || (0..8).map(client).collect::<Vec<Client>>();
+    let send = |clients: &[Client], round: u64| {
         clients.iter().enumerate().for_each(|(n, client)| client.send(format!("{n}:{round}")).unwrap());
     };
+    let flush = |clients: &[Client]| clients.iter().for_each(|client| client.flush().unwrap());
     for round in 0..2 {
-        send(2 * round);
-        clients.iter().for_each(|client| client.flush().unwrap());
-        let workers = harness.joined();
+        let (before, workers) = (clients(), harness.joined());
+        send(&before, 3 * round);
+        flush(&before);
         others[0].signal("-STOP");
-        send(2 * round + 1);
+        send(&before, 3 * round + 1);
         // It has a part in this one until its silence is noticed.
         harness.advance(2).unwrap();
         wait_until("its silence was not noticed", || harness.joined() < workers);
         others[0].signal("-CONT");
         others.push(program.one_more());
         wait_until("it does not come back", || harness.joined() == workers + 1);
+        let after = clients();
+        send(&after, 3 * round + 2);
+        flush(&after);
+        flush(&before);
         harness.advance(3).unwrap();
     }
-    clients.iter().for_each(|client| client.flush().unwrap());
-    harness.advance(2).unwrap();
     for (t, records) in (0..).zip(seen.all()) {
         assert_eq!(sorted(records.unwrap()), sums(t), "interval {t}");
     }
     let lines: Vec<String> = lines.all().into_iter().flatten().flatten().collect();
-    let all = (0..8).flat_map(|n| (0..4).map(move |round| format!("{n}:{round}")));
+    let all = (0..8).flat_map(|n| (0..6).map(move |round| format!("{n}:{round}")));
     assert_eq!(sorted(lines), sorted(all.collect()));
 }
 
