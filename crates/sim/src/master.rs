@@ -292,7 +292,7 @@ impl Simulation {
 
     pub(crate) fn master_hears(&mut self, id: WorkerId, message: ToMaster) {
         let now_ms = self.now_ms;
-        if let ToMaster::Joined { slots } = message {
+        if let ToMaster::Joined { slots, holds } = message {
             if self.setting.is_durable() && !self.lets_in(id) {
                 return;
             }
@@ -301,6 +301,9 @@ impl Simulation {
             self.master.links.insert(id, Link { heard_ms: now_ms, ..Link::default() });
             self.share_receiving();
             self.step(Event::WorkerJoined { worker: id, slots });
+            if !holds.is_empty() {
+                self.still_holds(id, holds);
+            }
             self.hold_more();
             return self.have_come();
         }
@@ -351,7 +354,6 @@ impl Simulation {
             ToMaster::NotCopied(blocks) => self.step(Event::CopyFailed { worker: id, blocks }),
             ToMaster::Saved { file, partition } => self.saved(file, partition),
             ToMaster::Reported(request, report) => self.reported(id, request, report),
-            ToMaster::Holds(blocks) => self.still_holds(id, blocks),
             ToMaster::Draining => {
                 link.leaving = true;
                 self.wants_to_leave(id);

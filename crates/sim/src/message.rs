@@ -39,11 +39,11 @@ pub enum ToWorker {
 /// From a worker to the master.
 #[derive(Clone, Debug)]
 pub enum ToMaster {
+    /// If it worked for another master before, it holds what it made then.
     Joined {
         slots: u32,
+        holds: Vec<BlockId>,
     },
-    /// It holds these from the time with another master.
-    Holds(Vec<BlockId>),
     Ran {
         attempt: Attempt,
         result: Result<Ran, TaskError>,

@@ -659,7 +659,7 @@ impl Simulation {
         self.workers.insert(id, Worker::new(id, slots as usize, master, self.now_ms));
         match self.setting.takeovers {
             true => self.joins(id, master),
-            false => self.tell_master(id, ToMaster::Joined { slots }),
+            false => self.tell_master(id, ToMaster::Joined { slots, holds: Vec::new() }),
         }
     }
 

@@ -43,11 +43,8 @@ impl Simulation {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         (worker.master, worker.epoch, worker.place, worker.heard_ms) =
             (Some(master), epoch, place, self.now_ms);
-        let (slots, held) = (worker.slots as u32, worker.blocks.keys().copied().collect::<Vec<_>>());
-        self.tell_master(id, ToMaster::Joined { slots });
-        if !held.is_empty() {
-            self.tell_master(id, ToMaster::Holds(held));
-        }
+        let (slots, holds) = (worker.slots as u32, worker.blocks.keys().copied().collect());
+        self.tell_master(id, ToMaster::Joined { slots, holds });
     }
 
     /// A worker is without a master, and waits for another one.
@@ -142,9 +139,6 @@ impl Simulation {
     pub(crate) fn still_holds(&mut self, id: WorkerId, blocks: Vec<BlockId>) {
         blocks.iter().for_each(|block| self.holds(id, *block));
         self.step(Event::BlocksHeld { worker: id, blocks: blocks.clone() });
-        if self.master.durable.all_came {
-            self.step(Event::HoldersKnown);
-        }
         self.master.durable.reported.extend(blocks);
         self.drop_unused();
     }
