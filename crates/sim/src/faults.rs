@@ -98,7 +98,11 @@ impl Simulation {
         self.log.say(now_ms, format_args!("{fault:?} {id}"));
         match fault {
             Fault::Kill if self.may_lose(id) => self.ends(id, "is killed"),
-            Fault::Interrupt { there, back } => {
+            // Whoever takes over does not wait so long for it.
+            Fault::Interrupt { there, back } if self.is_here(of, id) || self.may_lose(id) => {
+                if !self.is_here(of, id) {
+                    self.doomed.insert(id);
+                }
                 let ms = self.dice.between(200..limits::SILENCE_MS_MAX - 2_000);
                 self.close(&[(master, worker, there), (worker, master, back)], ms);
             }
@@ -142,9 +146,14 @@ impl Simulation {
             // Who is lost by now, or will be, is no one to hand anything over to.
             Fault::Drain
                 if self.clients_may_lose(id, |other| self.stays(other))
+                    // If all leave there is nobody to hand anything over to.
+                    && (!self.setting.clients || ids.iter().any(|other| *other != id && self.stays(*other)))
                     && (self.setting.takeovers
                         || self.master.links.keys().all(|other| self.will_last(*other))) =>
             {
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.wants_to_leave = true;
+                }
                 self.tell_master(id, ToMaster::Draining);
             }
             Fault::Join if ids.len() < 7 => self.at(now_ms, What::Start),
@@ -190,7 +199,9 @@ impl Simulation {
                 self.master_ends("is killed");
             }
             Fault::Pause => {
-                let for_ms = self.dice.between(100..8_000);
+                // If all workers are lost to a master that nobody has taken over from, so is what clients have sent.
+                let most_ms = if self.setting.clients { limits::SILENCE_MS_MAX - 2_000 } else { 8_000 };
+                let for_ms = self.dice.between(100..most_ms);
                 self.paused.entry(id).or_default();
                 self.at(now_ms + for_ms, What::Continue(id));
             }
@@ -222,6 +233,10 @@ impl Simulation {
         self.needed_of(id).all(|(_, holders)| holders.iter().any(is_left))
     }
 
+    fn is_here(&self, master: MasterId, id: WorkerId) -> bool {
+        self.master_of(master).is_some_and(|master| master.links.contains_key(&id))
+    }
+
     fn will_last(&self, id: WorkerId) -> bool {
         self.workers.contains_key(&id) && !self.doomed.contains(&id)
     }
@@ -231,7 +246,8 @@ impl Simulation {
         let leaves = |master: &Master| master.links.get(&id).is_some_and(|link| link.leaving);
         // Without a master, who is found by none ends in time.
         let has_master = |worker: &Worker| worker.master.is_some() || self.store.lease_names(id);
-        let is_found = self.workers.get(&id).is_some_and(has_master);
+        let is_found =
+            self.workers.get(&id).is_some_and(|worker| has_master(worker) && !worker.wants_to_leave);
         self.will_last(id) && is_found && !self.masters.values().chain([&self.master]).any(leaves)
     }
 

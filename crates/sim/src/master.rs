@@ -293,19 +293,13 @@ impl Simulation {
     pub(crate) fn master_hears(&mut self, id: WorkerId, message: ToMaster) {
         let now_ms = self.now_ms;
         if let ToMaster::Joined { slots, holds } = message {
-            if self.setting.is_durable() && !self.lets_in(id) {
-                return;
+            if !self.setting.is_durable() || self.lets_in(id, slots) {
+                self.enters(id, slots, holds);
             }
-            self.log.say(now_ms, format_args!("{id} joins {}", self.master.id));
-            self.meets_peers(id);
-            self.master.links.insert(id, Link { heard_ms: now_ms, ..Link::default() });
-            self.share_receiving();
-            self.step(Event::WorkerJoined { worker: id, slots });
-            if !holds.is_empty() {
-                self.still_holds(id, holds);
-            }
-            self.hold_more();
-            return self.have_come();
+            return;
+        }
+        if let ToMaster::BeginsAnew = message {
+            return self.begins_anew(id);
         }
         if let ToMaster::Copied(blocks) | ToMaster::NotCopied(blocks) = &message {
             let what = if matches!(message, ToMaster::Copied(_)) { "has copied" } else { "has not copied" };
@@ -315,7 +309,7 @@ impl Simulation {
         let Some(link) = self.master.links.get_mut(&id) else { return };
         link.heard_ms = now_ms;
         match message {
-            ToMaster::Joined { .. } | ToMaster::Ping => {}
+            ToMaster::Joined { .. } | ToMaster::BeginsAnew | ToMaster::Ping => {}
             ToMaster::Ran { attempt, result: Ok(Ran { value, stored, read }) } => {
                 for block in stored.iter().filter(|block| matches!(block, BlockId::Partition { .. })) {
                     self.master.holders.entry(*block).or_default().insert(id);
@@ -348,7 +342,6 @@ impl Simulation {
             }
             ToMaster::Copied(blocks) => {
                 blocks.iter().for_each(|block| self.holds(id, *block));
-                self.master.clients.reception.copied(id, &blocks);
                 self.step(Event::BlocksCopied { worker: id, blocks });
             }
             ToMaster::NotCopied(blocks) => self.step(Event::CopyFailed { worker: id, blocks }),
@@ -360,6 +353,20 @@ impl Simulation {
                 self.drain_ready();
             }
         }
+    }
+
+    /// A worker is here, with what it holds from the time with another master.
+    pub(crate) fn enters(&mut self, id: WorkerId, slots: u32, holds: Vec<BlockId>) {
+        self.log.say(self.now_ms, format_args!("{id} joins {}", self.master.id));
+        self.meets_peers(id);
+        self.master.links.insert(id, Link { heard_ms: self.now_ms, ..Link::default() });
+        self.share_receiving();
+        self.step(Event::WorkerJoined { worker: id, slots });
+        if !holds.is_empty() {
+            self.still_holds(id, holds);
+        }
+        self.hold_more();
+        self.have_come();
     }
 
     /// How many records were left of those that an attempt has read: a few, where what it made is combined for a shuffle.
@@ -411,6 +418,7 @@ impl Simulation {
 
     /// The connection of a worker has ended, or it was silent for too long.
     pub(crate) fn lost(&mut self, id: WorkerId) {
+        self.master.durable.entering.remove(&id);
         if self.master.links.remove(&id).is_none() {
             return;
         }

@@ -58,6 +58,8 @@ pub enum ToMaster {
     /// The answer to a request for blocks of clients.
     Reported(u64, BlocksReport),
     Draining,
+    /// It is nobody's any more, and holds nothing.
+    BeginsAnew,
     Ping,
 }
 

@@ -713,6 +713,8 @@ impl Simulation {
         let silent = |heard_ms: u64| now_ms - heard_ms > limits::SILENCE_MS_MAX;
         let links = self.master.links.iter().filter(|(id, _)| **id != WorkerId::MASTER);
         let links: Vec<(WorkerId, u64)> = links.map(|(id, link)| (*id, link.heard_ms)).collect();
+        let entering: Vec<WorkerId> = self.master.durable.entering.keys().copied().collect();
+        entering.into_iter().for_each(|id| self.tell_worker(id, ToWorker::Ping));
         for (id, heard_ms) in links {
             if silent(heard_ms) {
                 self.lost(id);

@@ -76,7 +76,8 @@ pub struct Lease {
     /// Counts how often it was written.
     pub beat: u64,
     pub process: MasterId,
-    pub workers: BTreeSet<WorkerId>,
+    /// Nobody is named as long as the master has not looked whom the one before had last.
+    pub workers: Option<BTreeSet<WorkerId>>,
 }
 
 /// The states of one moment, each with the name that it is written under and the number of its partitions.
@@ -243,10 +244,10 @@ impl Store {
     pub fn lease_names(&self, id: WorkerId) -> bool {
         let mut leases = self.objects.range(Name::Lease(0)..=Name::Lease(u64::MAX)).rev();
         let readable = leases.find_map(|(_, object)| match object {
-            Object::Lease(lease) => Some(lease),
+            Object::Lease(lease) => lease.workers.as_ref(),
             _ => None,
         });
-        readable.is_some_and(|lease| lease.workers.contains(&id))
+        readable.is_some_and(|workers| workers.contains(&id))
     }
 
     /// How many intervals are committed.

@@ -34,6 +34,8 @@ pub struct Worker {
     /// When the master was last heard, and since when there is none.
     pub heard_ms: u64,
     pub orphaned_ms: u64,
+    /// It was asked to, and has said so.
+    pub wants_to_leave: bool,
     orders: BTreeMap<Attempt, Order>,
     /// Attempts that have all they read and no slot.
     ready: VecDeque<Attempt>,
@@ -85,6 +87,7 @@ impl Worker {
             epoch: 0,
             place: 0,
             orphaned_ms: 0,
+            wants_to_leave: false,
             heard_ms: now_ms,
             orders: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -273,13 +276,14 @@ impl Simulation {
             blocks.iter().copied().zip(values.iter().copied()).collect();
         while let Some((first, _)) = rest.first().copied() {
             let some: Vec<_> = rest.extract_if(.., |(block, _)| unit(block) == unit(&first)).collect();
-            let names = some.iter().map(|(block, _)| *block).collect();
+            let names: Vec<BlockId> = some.iter().map(|(block, _)| *block).collect();
             let values: Option<Vec<(BlockId, u64)>> =
                 some.iter().map(|(block, value)| Some((*block, (*value)?))).collect();
             let Some(worker) = self.workers.get_mut(&id) else { return };
             match values {
                 Some(values) => {
                     worker.blocks.extend(values);
+                    worker.inbox.own.copied(&names);
                     self.tell_master(id, ToMaster::Copied(names));
                 }
                 None => self.tell_master(id, ToMaster::NotCopied(names)),

@@ -129,7 +129,7 @@ pub enum ToWorker {
     /// This worker is lost. Report the replicas of blocks of it, as answer to a request of this number, and
     /// take no more from it.
     ReportReplicas(u64, WorkerId),
-    /// Of the replicas of blocks of a source, from this worker and up to this number, those listed are
+    /// Of the replicas of blocks of a source, from the worker that is in this number and up to it, those listed are
     /// needed and no others.
     Settled {
         /// The source.
@@ -138,6 +138,8 @@ pub enum ToWorker {
         through: u64,
         /// The blocks that are needed.
         keep: Vec<u64>,
+        /// Those that are needed if the master was told that they are held here.
+        again: Vec<u64>,
     },
     /// Nothing: the master is alive.
     Ping,

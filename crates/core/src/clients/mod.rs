@@ -23,9 +23,9 @@ mod own;
 mod reception;
 mod replicas;
 
-pub use own::{Entry, Holder, Own, Ready, Refused};
+pub use own::{Entry, Held, Holder, Own, Ready, Refused};
 pub use reception::{Consequences, Received, Reception, Say};
-pub use replicas::{OwnerLost, Replicas};
+pub use replicas::{OwnerLost, Replicas, Settled, Teller};
 
 /// What a worker reports of a batch that is in one of its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,12 +63,14 @@ impl InputBlock {
 pub struct BlocksReport {
     /// Blocks in the order of their numbers. The worker holds them.
     pub blocks: Vec<InputBlock>,
-    /// How many of them, the first ones, were reported before, to a master that may not have written them down. Blocks of
-    /// workers that are lost may be among these.
+    /// How many of them, the first ones, are told of again: a master before may not have written down what they consist of,
+    /// or whoever reported them may have been lost before it could say so. Blocks of other workers may be among these. Who holds
+    /// them was said, or is said, elsewhere.
     pub again: u64,
-    /// Who else holds all of the others. Of those that were reported before it may have been somebody else, who
-    /// says so itself.
+    /// Who else holds all of the others.
     pub replica: Option<WorkerId>,
+    /// Of whom it holds replicas, if it has had another master: they may be lost, and this one may not know them.
+    pub owners: Vec<WorkerId>,
     /// Who may have beginnings of them, of no use to anybody.
     pub left: Vec<WorkerId>,
     /// Connections that had to wait, since their source was full.

@@ -49,6 +49,17 @@ pub struct Own<C> {
     requests: VecDeque<Request>,
     /// There was a master before this one.
     had_another: bool,
+    /// Blocks that were copied here since the last report.
+    copied: BTreeSet<BlockId>,
+}
+
+/// What a worker holds, whoever has received it.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// Blocks of a source that can be read, and that are nobody's to report yet, in the order of their numbers.
+    pub blocks: Vec<InputBlock>,
+    /// Of whom there are replicas.
+    pub owners: Vec<WorkerId>,
 }
 
 /// Who else holds what this worker receives.
@@ -146,6 +157,7 @@ impl<C: Clone> Own<C> {
             gone: 0,
             requests: VecDeque::new(),
             had_another: false,
+            copied: BTreeSet::new(),
         }
     }
 
@@ -251,9 +263,18 @@ impl<C: Clone> Own<C> {
         self.sources.values_mut().for_each(|source| source.again = true);
     }
 
-    /// What can be reported now. Of a source `held` tells the blocks that can be read here, in the order of their numbers,
-    /// and that are nobody's to report yet.
-    pub fn ready(&mut self, mut held: impl FnMut(u32) -> Vec<InputBlock>) -> Vec<Ready<C>> {
+    /// These were copied here. The next report tells what they consist of: whoever was to report them may be lost by then.
+    pub fn copied(&mut self, blocks: &[BlockId]) {
+        let inputs = blocks.iter().filter(|block| matches!(block, BlockId::Input { .. }));
+        self.copied.extend(inputs);
+        // Those of other sources are never asked for.
+        while self.copied.len() > limits::BLOCKS_KNOWN_MAX {
+            self.copied.pop_first();
+        }
+    }
+
+    /// What can be reported now. `held` tells what is held of a source.
+    pub fn ready(&mut self, mut held: impl FnMut(u32) -> Held) -> Vec<Ready<C>> {
         let mut ready = Vec::new();
         while let Some(request) = self.requests.pop_front_if(|request| request.ticket <= self.held) {
             ready.push(self.report(&request, &mut held));
@@ -261,7 +282,7 @@ impl<C: Clone> Own<C> {
         ready
     }
 
-    fn report(&mut self, request: &Request, held: impl FnOnce(u32) -> Vec<InputBlock>) -> Ready<C> {
+    fn report(&mut self, request: &Request, held: impl FnOnce(u32) -> Held) -> Ready<C> {
         let replica = match self.holder {
             Holder::Peer(worker) => Some(worker),
             Holder::Alone | Holder::Sought => None,
@@ -284,8 +305,14 @@ impl<C: Clone> Own<C> {
                 blocks.push((block.id(), contents));
                 report.blocks.push(block);
             }
-            if std::mem::take(&mut source.again) {
-                let held = held(request.source);
+            let of_source =
+                |block: &BlockId| matches!(block, BlockId::Input { source, .. } if *source == request.source);
+            let copied: BTreeSet<BlockId> = self.copied.extract_if(.., of_source).collect();
+            let of_all = std::mem::take(&mut source.again);
+            if of_all || !copied.is_empty() {
+                let Held { blocks: mut held, owners } = held(request.source);
+                held.retain(|block| of_all || copied.contains(&block.id()));
+                report.owners = if of_all { owners } else { Vec::new() };
                 report.again = held.len() as u64;
                 report.blocks.splice(..0, held);
             }
@@ -433,7 +460,7 @@ mod tests {
         let ticket = put(&mut own, 0, 0);
         assert_eq!(own.acknowledged(), ticket);
         own.request(5, 0);
-        let ready = own.ready(|_| Vec::new());
+        let ready = own.ready(|_| Held::default());
         assert_eq!((ready[0].request, sequences(&ready[0])), (5, vec![vec![0]]));
         assert_eq!(ready[0].report.replica, None);
         assert!(receiver_of(ready[0].report.blocks[0].sequence) == ME);
@@ -446,9 +473,9 @@ mod tests {
             put(&mut own, n, now_ms);
         }
         own.request(1, 0);
-        assert_eq!(sequences(&own.ready(|_| Vec::new())[0]), [vec![0, 1], vec![2, 3], vec![4]]);
+        assert_eq!(sequences(&own.ready(|_| Held::default())[0]), [vec![0, 1], vec![2, 3], vec![4]]);
         own.request(2, 0);
-        assert!(own.ready(|_| Vec::new())[0].report.blocks.is_empty(), "reported once");
+        assert!(own.ready(|_| Held::default())[0].report.blocks.is_empty(), "reported once");
     }
 
     #[test]
@@ -462,10 +489,13 @@ mod tests {
         own.request(1, 0);
         own.held(2);
         assert_eq!(own.acknowledged(), second);
-        assert!(own.ready(|_| Vec::new()).is_empty(), "the peer does not know yet that the block is closed");
+        assert!(
+            own.ready(|_| Held::default()).is_empty(),
+            "the peer does not know yet that the block is closed"
+        );
         assert!(matches!(own.entry(2), Some(Entry::Sealed { .. })));
         own.held(3);
-        let ready = own.ready(|_| Vec::new());
+        let ready = own.ready(|_| Held::default());
         assert_eq!((sequences(&ready[0]), ready[0].report.replica), (vec![vec![0, 1]], Some(PEER)));
     }
 
@@ -480,7 +510,10 @@ mod tests {
         own.hand_to(Holder::Sought);
         put(&mut own, 2, 300);
         own.request(1, 0);
-        assert!(own.ready(|_| Vec::new()).is_empty() && own.acknowledged() == before, "nobody else holds it");
+        assert!(
+            own.ready(|_| Held::default()).is_empty() && own.acknowledged() == before,
+            "nobody else holds it"
+        );
         own.hand_to(Holder::Peer(OTHER));
         let mut sent = 0;
         let mut told = Vec::new();
@@ -494,7 +527,7 @@ mod tests {
         let all = [(4, Some(0)), (4, None), (5, Some(1)), (5, Some(2)), (5, None)];
         assert_eq!(told, all, "names 0 to 3 were used before");
         own.held(5);
-        let ready = own.ready(|_| Vec::new());
+        let ready = own.ready(|_| Held::default());
         assert_eq!(sequences(&ready[0]), [vec![0], vec![1, 2]]);
         assert_eq!((ready[0].report.replica, &*ready[0].report.left), (Some(OTHER), &[PEER][..]));
     }
@@ -511,15 +544,32 @@ mod tests {
         // The request of a master that is gone is not answered.
         own.request(2, 0);
         own.begin_anew();
-        assert!(own.ready(|_| held.clone()).is_empty());
+        let all = || Held { blocks: held.clone(), owners: vec![OTHER] };
+        assert!(own.ready(|_| all()).is_empty());
         put(&mut own, 1, 300);
         own.request(1, 0);
-        let ready = own.ready(|_| held.clone());
+        let ready = own.ready(|_| all());
         assert_eq!(sequences(&ready[0]), [vec![0], vec![], vec![1]]);
         assert_eq!((&ready[0].report.blocks[..2], ready[0].blocks.len()), (&held[..], 1));
         assert_eq!(ready[0].report.again, 2, "who held replicas of those may be another");
+        assert_eq!(ready[0].report.owners, [OTHER]);
         own.request(2, 0);
-        assert!(own.ready(|_| held.clone())[0].report.blocks.is_empty(), "it has heard it");
+        assert!(own.ready(|_| all())[0].report.blocks.is_empty(), "it has heard it");
+    }
+
+    /// Whoever was to report it to this master may be lost by now.
+    #[test]
+    fn what_is_copied_here_is_told_of_in_the_next_report() {
+        let mut own = own();
+        let of =
+            |count| InputBlock { source: 0, sequence: input_sequence(OTHER, count), batches: Vec::new() };
+        let held = || Held { blocks: vec![of(1), of(2)], owners: vec![OTHER] };
+        own.copied(&[of(2).id()]);
+        own.request(1, 0);
+        let report = own.ready(|_| held()).remove(0).report;
+        assert_eq!((report.blocks, report.again, report.owners), (vec![of(2)], 1, Vec::new()));
+        own.request(2, 0);
+        assert!(own.ready(|_| held())[0].report.blocks.is_empty(), "it is told of once");
     }
 
     #[test]
@@ -531,7 +581,7 @@ mod tests {
         }
         assert_eq!(own.has_room(0), Ok(false));
         own.request(1, 0);
-        own.ready(|_| Vec::new());
+        own.ready(|_| Held::default());
         assert_eq!(own.has_room(0), Ok(true), "a reported block makes room");
         own.receive(receive(false, 100));
         assert_eq!(own.has_room(0), Err(Refused::Closed));

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{BlockId, Event, WorkerId, id::receiver_of, limits};
 
@@ -13,8 +13,10 @@ use super::{BlocksReport, InputBlock, Receive};
 /// - blocks of a worker that is lost are reported by whoever holds replicas of them: they are waited for too, and
 ///   are in the interval that is cut next;
 /// - who wants to leave and is asked for such replicas stays until it has answered;
-/// - what was reported is in exactly one interval, unless all that hold it are lost before that is cut: what is in it may
-///   be in another block, too.
+/// - what was reported is in exactly one interval: the next that is cut when somebody holds it. What is in it may be in
+///   another block, too.
+/// - a master that takes over asks for replicas of those of whom it hears only that there are some: the one before may have
+///   lost them, or never had them for more than a moment.
 ///
 /// `R` is how whoever cuts an interval is answered. If the process dies, what was reported and is in no interval is still
 /// held by workers.
@@ -30,7 +32,7 @@ use super::{BlocksReport, InputBlock, Receive};
 /// let blocks = vec![InputBlock { source: 0, sequence: 5, batches: Vec::new() }];
 /// let report = BlocksReport { blocks: blocks.clone(), ..BlocksReport::default() };
 /// let _ = reception.reported(WorkerId(1), 1, report, &workers);
-/// let [(for_whom, received)] = &reception.is_answered(1)[..] else { panic!("all have answered") };
+/// let [(for_whom, received)] = &reception.is_answered(1, |_| true)[..] else { panic!("all have answered") };
 /// assert_eq!((*for_whom, &received.blocks), ("the first interval", &blocks));
 /// ```
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Reception<R> {
     leaving: BTreeMap<WorkerId, BTreeSet<u64>>,
     /// The last block of each worker that it has reported itself.
     reported: BTreeMap<(u32, WorkerId), u64>,
+    /// Of whom replicas were asked for.
+    lost: Workers,
 }
 
 /// What workers have received for an interval.
@@ -60,10 +64,7 @@ pub struct Received {
 
 #[derive(Debug, Default)]
 struct Fresh {
-    /// With those that hold them.
-    blocks: Vec<(InputBlock, Workers)>,
-    /// Those whose last holder is lost, the oldest first: a copy of one may have been made, of which nobody has told yet.
-    unheld: VecDeque<InputBlock>,
+    blocks: Vec<InputBlock>,
     deferred: u64,
 }
 
@@ -108,6 +109,8 @@ pub enum Say {
         through: u64,
         /// Those of them that whoever is told is to go on holding.
         keep: Vec<u64>,
+        /// Those of them that it is to go on holding if the master knows that it does.
+        again: Vec<u64>,
     },
 }
 
@@ -126,8 +129,8 @@ type Workers = BTreeSet<WorkerId>;
 
 impl<R> Default for Reception<R> {
     fn default() -> Self {
-        let (sources, requests, asked, cuts, fresh, leaving, reported) = Default::default();
-        Self { sources, requests, asked, cuts, fresh, leaving, reported }
+        let (sources, requests, asked, cuts, fresh, leaving, reported, lost) = Default::default();
+        Self { sources, requests, asked, cuts, fresh, leaving, reported, lost }
     }
 }
 
@@ -186,6 +189,7 @@ impl<R> Reception<R> {
     /// A worker is gone, and is in `workers` no longer.
     pub fn lost(&mut self, lost: WorkerId, workers: &Workers) -> Vec<(WorkerId, Say)> {
         let mut said = self.joined(workers);
+        self.lost.insert(lost);
         self.leaving.remove(&lost);
         let unanswered = self.asked.extract_if(.., |_, asked| asked.whom == lost);
         let unanswered: Vec<u64> = unanswered.map(|(request, _)| request).collect();
@@ -202,22 +206,7 @@ impl<R> Reception<R> {
         for cut in &mut self.cuts {
             cut.waits_for.retain(|request| !unanswered.contains(request));
         }
-        self.fresh.values_mut().for_each(|fresh| fresh.lose(lost));
         said
-    }
-
-    /// A worker holds these from now on, too.
-    pub fn copied(&mut self, worker: WorkerId, blocks: &[BlockId]) {
-        for fresh in self.fresh.values_mut() {
-            let found: Vec<usize> =
-                (0..fresh.unheld.len()).rev().filter(|at| blocks.contains(&fresh.unheld[*at].id())).collect();
-            for at in found {
-                fresh.blocks.extend(fresh.unheld.remove(at).map(|block| (block, Workers::new())));
-            }
-            for (_, holders) in fresh.blocks.iter_mut().filter(|(block, _)| blocks.contains(&block.id())) {
-                holders.insert(worker);
-            }
-        }
     }
 
     /// What a worker answers.
@@ -245,38 +234,46 @@ impl<R> Reception<R> {
         report: BlocksReport,
         workers: &Workers,
     ) -> Consequences {
-        let BlocksReport { blocks, again, replica, left, deferred } = report;
+        let BlocksReport { blocks, again, replica, owners, left, deferred } = report;
         let mut consequences = Consequences::default();
         let replica = replica.filter(|replica| workers.contains(replica));
         let again = usize::try_from(again).unwrap_or(usize::MAX).min(blocks.len());
         let own = |block: &&InputBlock| receiver_of(block.sequence) == worker;
         if let Some(through) = blocks.iter().filter(own).map(|block| block.sequence).max() {
             self.reported.insert((source, worker), through);
-            let settled = |keep| Say::Settled { source, through, keep };
-            let keep: Vec<u64> = blocks.iter().filter(own).map(|block| block.sequence).collect();
-            // Of what a master before was told only it knew who held replicas.
-            let others = workers.iter().copied().filter(|other| *other != worker && again > 0);
-            let told: Workers = replica.into_iter().chain(others).collect();
-            consequences.say.extend(told.into_iter().map(|other| (other, settled(keep.clone()))));
-            consequences.say.extend(left.into_iter().map(|left| (left, settled(Vec::new()))));
-        }
-        if !blocks.is_empty() {
-            let held = |worker, blocks: &[InputBlock]| Event::BlocksHeld {
-                worker,
-                blocks: blocks.iter().map(InputBlock::id).collect(),
+            let settled = |keep, again| Say::Settled { source, through, keep, again };
+            let own = |blocks: &[InputBlock]| -> Vec<u64> {
+                blocks.iter().filter(own).map(|block| block.sequence).collect()
             };
-            consequences.events.push(held(worker, &blocks));
-            consequences.events.extend(replica.map(|replica| held(replica, &blocks[again..])));
-            // There may be others by now who can hold what only the worker does.
-            if again > 0 || replica.is_none() {
-                consequences.events.push(Event::HoldersKnown);
+            let (again, new) = (own(&blocks[..again]), own(&blocks[again..]));
+            // Of what a master before was told only it knew who held replicas.
+            let others = workers.iter().copied().filter(|other| *other != worker && !again.is_empty());
+            let told: Workers = replica.into_iter().chain(others).collect();
+            for other in told {
+                let keep = if Some(other) == replica { new.clone() } else { Vec::new() };
+                consequences.say.push((other, settled(keep, again.clone())));
             }
+            consequences.say.extend(left.into_iter().map(|left| (left, settled(Vec::new(), Vec::new()))));
+        }
+        let new = &blocks[again..];
+        if !new.is_empty() {
+            let held =
+                |worker| Event::BlocksHeld { worker, blocks: new.iter().map(InputBlock::id).collect() };
+            consequences.events.push(held(worker));
+            consequences.events.extend(replica.map(held));
+        }
+        // There may be others by now who can hold what only the worker does.
+        if !blocks.is_empty() && (again > 0 || replica.is_none()) {
+            consequences.events.push(Event::HoldersKnown);
         }
         let fresh = self.fresh.entry(source).or_default();
         fresh.deferred += deferred;
-        for (at, block) in blocks.into_iter().enumerate() {
-            let holders = replica.filter(|_| at >= again).into_iter().chain([worker]).collect();
-            fresh.take(block, holders);
+        blocks.into_iter().for_each(|block| fresh.take(block));
+        for owner in owners {
+            if !workers.contains(&owner) && !self.lost.contains(&owner) {
+                let asked = self.lost(owner, workers);
+                consequences.say.extend(asked);
+            }
         }
         consequences
     }
@@ -295,7 +292,7 @@ impl<R> Reception<R> {
         // The other holder was the one that is lost.
         let known = (!new.is_empty()).then_some(Event::HoldersKnown);
         for block in new {
-            self.fresh.entry(block.source).or_default().take(block, Workers::from([worker]));
+            self.fresh.entry(block.source).or_default().take(block);
         }
         Consequences {
             events: [Some(held), known].into_iter().flatten().collect(),
@@ -304,21 +301,25 @@ impl<R> Reception<R> {
         }
     }
 
-    /// To be called after the consequences were carried out: who is answered may use the blocks at once.
-    pub fn is_answered(&mut self, request: u64) -> Vec<(R, Received)> {
+    /// To be called after the consequences were carried out: who is answered may use the blocks at once. What nobody
+    /// holds, as the scheduler knows it, is in no interval before somebody says that it is copied.
+    pub fn is_answered(&mut self, request: u64, is_held: impl Fn(&BlockId) -> bool) -> Vec<(R, Received)> {
         for waits_for in self.leaving.values_mut().chain(self.cuts.iter_mut().map(|cut| &mut cut.waits_for)) {
             waits_for.remove(&request);
         }
-        self.answered()
+        self.answered(is_held)
     }
 
     /// Those who asked for an interval for which there is nothing more to wait for, and what it has.
-    pub fn answered(&mut self) -> Vec<(R, Received)> {
+    pub fn answered(&mut self, is_held: impl Fn(&BlockId) -> bool) -> Vec<(R, Received)> {
         let answered: Vec<_> = self.cuts.extract_if(.., |cut| cut.waits_for.is_empty()).collect();
         let answer = |Cut { source, reply, .. }| {
             let fresh = self.fresh.entry(source).or_default();
             let deferred = std::mem::take(&mut fresh.deferred);
-            let mut blocks: Vec<InputBlock> = fresh.blocks.drain(..).map(|(block, _)| block).collect();
+            let mut blocks: Vec<InputBlock> =
+                fresh.blocks.extract_if(.., |block| is_held(&block.id())).collect();
+            // No more are being copied at a time.
+            fresh.blocks.drain(..fresh.blocks.len().saturating_sub(limits::COPIES_MAX));
             blocks.sort_unstable_by_key(|block| block.sequence);
             (reply, Received { blocks, deferred })
         };
@@ -342,26 +343,11 @@ impl<R> Reception<R> {
 }
 
 impl Fresh {
-    /// A block was reported: for a master that takes over by more than one, perhaps.
-    fn take(&mut self, block: InputBlock, holders: Workers) {
-        match self.blocks.iter_mut().find(|(known, _)| known.sequence == block.sequence) {
-            Some((_, known)) => known.extend(holders),
-            None => {
-                self.unheld.retain(|unheld| unheld.sequence != block.sequence);
-                self.blocks.push((block, holders));
-            }
+    /// A block was reported: by more than one, perhaps.
+    fn take(&mut self, block: InputBlock) {
+        if self.blocks.iter().all(|known| known.sequence != block.sequence) {
+            self.blocks.push(block);
         }
-    }
-
-    /// What nobody else holds is in no interval, until somebody says that it is copied.
-    fn lose(&mut self, lost: WorkerId) {
-        self.blocks.iter_mut().for_each(|(_, holders)| {
-            holders.remove(&lost);
-        });
-        let unheld = self.blocks.extract_if(.., |(_, holders)| holders.is_empty());
-        self.unheld.extend(unheld.map(|(block, _)| block));
-        // No more are being copied at a time.
-        self.unheld.drain(..self.unheld.len().saturating_sub(limits::COPIES_MAX));
     }
 }
 
@@ -377,9 +363,10 @@ mod tests {
         InputBlock { source: 0, sequence: input_sequence(OWNER, count), batches: Vec::new() }
     }
 
-    /// The worker that held replicas of what was reported to the master before may be lost by now.
+    /// Who says that it holds something holds it: whoever held replicas for the master before may be lost by now, and who has
+    /// copied something may have been told to drop it.
     #[test]
-    fn of_what_is_reported_again_only_who_says_so_is_a_holder() {
+    fn of_what_is_reported_again_it_is_told_what_it_consists_of_and_not_who_holds_it() {
         let workers = Workers::from([OWNER, OTHER]);
         let mut reception = Reception::default();
         reception.cut(0, (), &workers);
@@ -390,58 +377,51 @@ mod tests {
             replica: Some(OTHER),
             ..BlocksReport::default()
         };
-        let events = reception.reported(OWNER, 1, report, &workers).events;
-        let held = |worker, blocks: &[InputBlock]| Event::BlocksHeld {
-            worker,
-            blocks: blocks.iter().map(InputBlock::id).collect(),
-        };
-        assert_eq!(events, [held(OWNER, &blocks), held(OTHER, &blocks[2..]), Event::HoldersKnown]);
-        assert!(reception.is_answered(1).is_empty(), "the other is still to answer");
+        let Consequences { events, say, .. } = reception.reported(OWNER, 1, report, &workers);
+        let held = |worker| Event::BlocksHeld { worker, blocks: vec![blocks[2].id()] };
+        assert_eq!(events, [held(OWNER), held(OTHER), Event::HoldersKnown]);
+        let keep = vec![blocks[2].sequence];
+        let again = blocks[..2].iter().map(|block| block.sequence).collect();
+        let settled = Say::Settled { source: 0, through: blocks[2].sequence, keep, again };
+        assert_eq!(say, [(OTHER, settled)], "it knows itself which of them it holds");
+        assert!(reception.is_answered(1, |_| true).is_empty(), "the other is still to answer");
         reception.reported(OTHER, 2, BlocksReport::default(), &workers);
-        assert_eq!(reception.is_answered(2), [((), Received { blocks, deferred: 0 })]);
+        assert_eq!(reception.is_answered(2, |_| true), [((), Received { blocks, deferred: 0 })]);
     }
 
-    /// Of two that held replicas of a lost worker one is lost, too, before the interval is cut.
+    /// The master before had lost its owner, and was gone before it could ask all for replicas.
     #[test]
-    fn what_nobody_holds_any_more_is_in_no_interval() {
-        let third = WorkerId(6);
-        let mut workers = Workers::from([OTHER, third]);
+    fn who_hears_of_replicas_of_somebody_who_is_not_there_asks_for_them() {
+        let workers = Workers::from([OTHER]);
         let mut reception = Reception::default();
-        reception.lost(OWNER, &workers);
-        for (request, worker) in [(1, OTHER), (2, third)] {
-            let report = BlocksReport { blocks: vec![block(request)], ..BlocksReport::default() };
-            reception.reported(worker, request, report, &workers);
-        }
-        workers.remove(&OTHER);
-        reception.lost(OTHER, &workers);
-        reception.reported(third, 3, BlocksReport::default(), &workers);
         reception.cut(0, (), &workers);
-        reception.reported(third, 4, BlocksReport::default(), &workers);
-        let received = Received { blocks: vec![block(2)], deferred: 0 };
-        assert_eq!(reception.is_answered(4), [((), received)]);
+        let report = BlocksReport { owners: vec![OWNER, OTHER], ..BlocksReport::default() };
+        let say = reception.reported(OTHER, 1, report.clone(), &workers).say;
+        assert_eq!(say, [(OTHER, Say::ReportReplicas { request: 2, lost: OWNER })]);
+        assert!(reception.is_answered(1, |_| true).is_empty(), "they are waited for");
+        let replicas = BlocksReport { blocks: vec![block(1)], ..BlocksReport::default() };
+        reception.reported(OTHER, 2, replicas, &workers);
+        let received = Received { blocks: vec![block(1)], deferred: 0 };
+        assert_eq!(reception.is_answered(2, |_| true), [((), received)]);
+        reception.cut(0, (), &workers);
+        assert!(reception.reported(OTHER, 3, report, &workers).say.is_empty(), "they were asked for");
     }
 
     /// It may be that only a worker that nobody has heard of yet holds it.
     #[test]
-    fn a_copy_of_which_is_told_when_the_others_are_lost_is_in_the_next_interval() {
-        let mut workers = Workers::from([OWNER, OTHER]);
+    fn what_nobody_holds_is_in_the_interval_that_is_cut_when_somebody_says_that_it_does() {
+        let workers = Workers::from([OWNER, OTHER]);
         let mut reception = Reception::default();
         reception.cut(0, "first", &workers);
         let report = BlocksReport { blocks: vec![block(1)], ..BlocksReport::default() };
         reception.reported(OWNER, 1, report, &workers);
-        reception.is_answered(1);
-        workers.remove(&OWNER);
-        reception.lost(OWNER, &workers);
-        for request in [2, 3] {
-            reception.reported(OTHER, request, BlocksReport::default(), &workers);
-        }
-        reception.is_answered(2);
-        assert_eq!(reception.is_answered(3), [("first", Received::default())]);
-        reception.copied(OTHER, &[block(1).id()]);
-        reception.cut(0, "second", &workers);
-        reception.reported(OTHER, 4, BlocksReport::default(), &workers);
+        reception.is_answered(1, |_| false);
+        reception.reported(OTHER, 2, BlocksReport::default(), &workers);
+        assert_eq!(reception.is_answered(2, |_| false), [("first", Received::default())]);
+        reception.cut(0, "second", &Workers::from([OTHER]));
+        reception.reported(OTHER, 3, BlocksReport::default(), &workers);
         let received = Received { blocks: vec![block(1)], deferred: 0 };
-        assert_eq!(reception.is_answered(4), [("second", received)]);
+        assert_eq!(reception.is_answered(3, |_| true), [("second", received)]);
     }
 
     /// It may hold what only the lost one had beside it.
@@ -454,7 +434,7 @@ mod tests {
         reception.lost(OWNER, &workers);
         assert!(!reception.may_leave(OTHER));
         reception.reported(OTHER, 1, BlocksReport::default(), &workers);
-        reception.is_answered(1);
+        reception.is_answered(1, |_| true);
         assert!(reception.may_leave(OTHER));
     }
 
@@ -474,7 +454,7 @@ mod tests {
         let report = BlocksReport { blocks: vec![block(1)], ..BlocksReport::default() };
         let events = reception.reported(OWNER, 1, report, &workers).events;
         assert!(events.contains(&Event::HoldersKnown), "nobody else holds it: {events:?}");
-        reception.is_answered(1);
+        reception.is_answered(1, |_| true);
         assert!(reception.may_leave(OWNER));
         assert_eq!(reception.joined(&workers), [(OWNER, share(false)), (OTHER, share(true))]);
     }

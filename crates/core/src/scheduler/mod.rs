@@ -41,8 +41,8 @@ pub use command::Command;
 pub use event::Event;
 pub use size::Size;
 
-use crate::{DatasetId, JobId, StageId, WorkerId};
-use blocks::Blocks;
+use crate::{BlockId, DatasetId, JobId, StageId, WorkerId};
+use blocks::{Blocks, Unit};
 use copies::Copies;
 use datasets::Datasets;
 use history::History;
@@ -169,6 +169,11 @@ impl Scheduler {
         // Tasks may be copied, and pieces fetched ahead.
         let has_others = self.workers.len() > 1 && !self.runs.is_empty();
         has_others || !self.draining.is_empty()
+    }
+
+    /// Whether somebody is known to hold the block.
+    pub fn is_held(&self, block: &BlockId) -> bool {
+        self.blocks.is_held(Unit::of(block))
     }
 
     /// Takes note of what happened and says what is to be done now, in order.

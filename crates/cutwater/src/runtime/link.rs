@@ -140,7 +140,9 @@ impl Link {
                 Say::Receive(receive) => ToWorker::Receive(receive),
                 Say::ReportBlocks { request, source } => ToWorker::ReportBlocks(request, source),
                 Say::ReportReplicas { request, lost } => ToWorker::ReportReplicas(request, lost),
-                Say::Settled { source, through, keep } => ToWorker::Settled { source, through, keep },
+                Say::Settled { source, through, keep, again } => {
+                    ToWorker::Settled { source, through, keep, again }
+                }
             }),
             // Who is alone holds no replicas.
             (Self::Here { .. }, Say::Settled { .. }) | (Self::Holder(_), _) => {}

@@ -194,9 +194,6 @@ impl Master {
                     if let Some(used) = &mut self.used {
                         used.note(&event);
                     }
-                    if let Event::BlocksCopied { worker, blocks } = &event {
-                        self.reception.copied(*worker, blocks);
-                    }
                     self.step(event);
                 }
                 ToMaster::Replace(step) => self.replace(step),
@@ -219,7 +216,7 @@ impl Master {
                 ToMaster::Cut { source, reply } => {
                     let said = self.reception.cut(source, reply, &self.receivers());
                     self.say(said);
-                    answer(self.reception.answered());
+                    self.answer_cuts();
                 }
                 ToMaster::Reported { worker, request, report } => self.reported(worker, request, report),
                 ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
@@ -346,7 +343,7 @@ impl Master {
             let said = self.ask_for_replicas(worker);
             self.step(Event::WorkerLost { worker });
             self.say(said);
-            answer(self.reception.answered());
+            self.answer_cuts();
             // Whoever sees that it is gone sees what follows from it.
             self.count(worker, None);
         }
@@ -357,13 +354,14 @@ impl Master {
             self.reception.reported(worker, request, report, &self.receivers());
         // The scheduler first: who waits for the blocks may submit a job the next moment.
         events.into_iter().for_each(|event| self.step(event));
+        self.wait_for_asked();
         self.say(say);
         if let Some((worker, blocks)) = drop.filter(|(_, blocks)| !blocks.is_empty())
             && let Some(link) = self.links.get_mut(&worker)
         {
             link.drop_blocks(blocks);
         }
-        answer(self.reception.is_answered(request));
+        answer(self.reception.is_answered(request, |block| self.scheduler.is_held(block)));
         // It may be what one has said who wants to leave.
         self.drain_ready();
     }
@@ -372,16 +370,25 @@ impl Master {
     fn receiver_is_lost(&mut self, worker: WorkerId) {
         let said = self.ask_for_replicas(worker);
         self.say(said);
-        answer(self.reception.answered());
+        self.answer_cuts();
     }
 
     /// The same; to be said once the scheduler knows that nobody who is asked may leave.
     fn ask_for_replicas(&mut self, lost: WorkerId) -> Vec<(WorkerId, Say)> {
         let said = self.reception.lost(lost, &self.receivers());
+        self.wait_for_asked();
+        said
+    }
+
+    /// Who was to be let go and is asked something else stays until it has answered.
+    fn wait_for_asked(&mut self) {
         for worker in self.holding.wait_again(|worker| self.reception.may_leave(worker)) {
             self.step(Event::WorkerAsked { worker });
         }
-        said
+    }
+
+    fn answer_cuts(&mut self) {
+        answer(self.reception.answered(|block| self.scheduler.is_held(block)));
     }
 
     /// Those that clients can reach.

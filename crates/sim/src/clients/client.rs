@@ -75,11 +75,7 @@ impl Simulation {
     /// A client looks for a receiver, another than the last if there is one.
     pub(crate) fn client_connects(&mut self, n: u32) {
         let last = self.clients.all[n as usize].connection.take().map(|connection| connection.to);
-        let is_one = |id: &WorkerId| {
-            // Where masters take over from each other, only those that the next will find.
-            *id != WorkerId::MASTER && (!self.setting.takeovers || self.store.lease_names(*id))
-        };
-        let all = self.workers.keys().copied().filter(is_one);
+        let all = self.workers.keys().copied().filter(|id| *id != WorkerId::MASTER);
         let (others, same): (Vec<WorkerId>, Vec<WorkerId>) = all.partition(|id| Some(*id) != last);
         let Some(to) = self.dice.pick(&others).or(same.first().copied()) else {
             return self.at(self.now_ms + limits::RECONNECT_MS_MIN, What::ClientConnects(n));

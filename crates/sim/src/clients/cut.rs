@@ -9,7 +9,7 @@ use cutwater_core::{
 
 use crate::{
     description::blocks_of,
-    master::interval_of_block,
+    master::{Master, interval_of_block},
     message::ToWorker,
     simulation::{Plant, Simulation},
 };
@@ -107,7 +107,7 @@ impl Simulation {
         let receivers = self.receivers();
         let said = self.master.clients.reception.cut(source, interval, &receivers);
         self.say_of_clients(said);
-        let answered = self.master.clients.reception.answered();
+        let answered = self.answered_cuts();
         self.are_cut(answered);
     }
 
@@ -126,11 +126,13 @@ impl Simulation {
             }
             self.step(event);
         }
+        self.wait_for_asked();
         self.say_of_clients(say);
         if let Some((worker, blocks)) = drop.filter(|(_, blocks)| !blocks.is_empty()) {
             self.tell_worker(worker, ToWorker::Drop(blocks));
         }
-        let answered = self.master.clients.reception.is_answered(request);
+        let Master { clients, scheduler, .. } = &mut self.master;
+        let answered = clients.reception.is_answered(request, |block| scheduler.is_held(block));
         self.are_cut(answered);
         self.drain_ready();
     }
@@ -142,6 +144,11 @@ impl Simulation {
             let said = self.master.clients.reception.leaves(id, &receivers);
             self.say_of_clients(said);
         }
+    }
+
+    fn answered_cuts(&mut self) -> Vec<(u64, Received)> {
+        let Master { clients, scheduler, .. } = &mut self.master;
+        clients.reception.answered(|block| scheduler.is_held(block))
     }
 
     fn are_cut(&mut self, answered: Vec<(u64, Received)>) {
@@ -194,7 +201,7 @@ impl Simulation {
 
     pub(crate) fn say_of_receiver(&mut self, said: Vec<(WorkerId, Say)>) {
         self.say_of_clients(said);
-        let answered = self.master.clients.reception.answered();
+        let answered = self.answered_cuts();
         self.are_cut(answered);
     }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cutwater_core::{
     BlockId, ClientId, Split, WorkerId,
-    clients::{BatchReport, InputBlock, Replicas},
+    clients::{BatchReport, Held, InputBlock, Replicas},
 };
 
 use crate::{program, simulation::Simulation};
@@ -46,8 +46,8 @@ impl Clients {
         value
     }
 
-    /// Of what a worker holds, the blocks of that source that no other is to report.
-    fn held(&self, of: u32, blocks: &BTreeMap<BlockId, u64>, replicas: &Replicas<u64>) -> Vec<InputBlock> {
+    /// What a worker holds of that source.
+    fn held(&self, of: u32, blocks: &BTreeMap<BlockId, u64>, replicas: &Replicas<u64>) -> Held {
         let held = blocks.iter().filter_map(|(block, value)| match *block {
             BlockId::Input { source, sequence }
                 if source == of && !replicas.awaits_report(source, sequence) =>
@@ -57,7 +57,7 @@ impl Clients {
             }
             _ => None,
         });
-        held.collect()
+        Held { blocks: held.collect(), owners: replicas.owners().into_iter().collect() }
     }
 
     /// What a task reads of a block, if the split says that some of its batches are left out.
@@ -118,7 +118,7 @@ impl Simulation {
         let mut holders: BTreeMap<Numbered, BTreeSet<WorkerId>> =
             records.needed(self.needed_of_clients()).map(|batch| (batch, BTreeSet::new())).collect();
         for (id, worker) in &self.workers {
-            let unreported = worker.inbox.own.batches().chain(worker.inbox.replicas.batches());
+            let unreported = worker.inbox.own.batches().chain(worker.inbox.counted_on());
             for batch in unreported.map(|batch| (batch.client, batch.sequence)) {
                 if records.counted_in(batch).is_none()
                     && let Some(holders) = holders.get_mut(&batch)

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cutwater_core::{
     BlockId, WorkerId,
-    clients::{BatchReport, BlocksReport, Holder, Own, Ready, Replicas, Say},
+    clients::{BatchReport, BlocksReport, Held, Holder, Own, Ready, Replicas, Say, Settled},
+    id::receiver_of,
 };
 
 use super::replicate::{Served, Stream};
@@ -24,6 +25,9 @@ pub struct Inbox {
     pub(super) turn: WorkerId,
     /// For whom it holds replicas, by connection.
     pub(super) serves: BTreeMap<u64, Served>,
+    /// Up to which block those who had it hold replicas have reported that another holds them now. It may be told at any
+    /// moment that nobody needs them, also when that other is lost by then.
+    left: BTreeMap<WorkerId, u64>,
     /// Those of clients.
     connections: BTreeMap<u64, Connection>,
 }
@@ -39,9 +43,16 @@ struct Connection {
 
 impl Inbox {
     pub fn new(me: WorkerId) -> Self {
-        let (peers, stream, serves, connections) = Default::default();
+        let (peers, stream, serves, left, connections) = Default::default();
         let (own, replicas) = (Own::new(me), Replicas::default());
-        Self { own, replicas, peers, stream, turn: me, serves, connections }
+        Self { own, replicas, peers, stream, turn: me, serves, left, connections }
+    }
+
+    /// Batches of others that are safe here until their owner has reported them.
+    pub fn counted_on(&self) -> impl Iterator<Item = &BatchReport> {
+        let is_left =
+            |block: u64| self.left.get(&receiver_of(block)).is_some_and(|through| block <= *through);
+        self.replicas.batches().filter(move |(block, _)| !is_left(*block)).map(|(_, report)| report)
     }
 }
 
@@ -104,7 +115,7 @@ impl Simulation {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Worker { inbox: Inbox { own, replicas, .. }, blocks, .. } = worker;
         let ready = own.ready(|source| match self.setting.plant {
-            Some(Plant::ForgetsReports) => Vec::new(),
+            Some(Plant::ForgetsReports) => Held::default(),
             _ => self.clients.held(source, blocks, replicas),
         });
         let has_room = !ready.is_empty();
@@ -123,6 +134,14 @@ impl Simulation {
         for block in &report.blocks {
             let noted = self.clients.note(block);
             self.check(noted);
+        }
+        let own = report.blocks.iter().map(|block| block.sequence).filter(|block| receiver_of(*block) == id);
+        if let Some(through) = own.max() {
+            for left in &report.left {
+                if let Some(worker) = self.workers.get_mut(left) {
+                    worker.inbox.left.insert(id, through);
+                }
+            }
         }
         self.tell_master(id, ToMaster::Reported(request, report));
     }
@@ -189,8 +208,9 @@ impl Simulation {
                 self.report(id, request, report);
                 self.peer_is_lost(id, lost);
             }
-            Say::Settled { source, through, keep } => {
-                let useless = inbox.replicas.settled(source, through, &keep);
+            Say::Settled { source, through, keep, again } => {
+                let Settled { useless, counted_on } = inbox.replicas.settled(source, through, &keep, &again);
+                inbox.own.copied(&counted_on);
                 worker.blocks.retain(|block, _| !useless.contains(block));
             }
         }

@@ -1,6 +1,6 @@
 use cutwater_core::{
     WorkerId,
-    clients::{Entry, Holder},
+    clients::{Entry, Holder, Teller},
     limits,
 };
 
@@ -23,7 +23,7 @@ pub struct Stream {
 
 /// The other end of it.
 pub struct Served {
-    owner: WorkerId,
+    teller: Teller,
     held: u64,
     heard_ms: u64,
 }
@@ -33,6 +33,7 @@ impl Simulation {
     pub(crate) fn note_peers(&mut self, id: WorkerId, peers: Vec<WorkerId>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let inbox = &mut worker.inbox;
+        inbox.replicas.are_there(peers.iter().copied());
         inbox.peers.extend(peers.into_iter().filter(|peer| *peer != id));
         if !inbox.peers.is_empty() && inbox.own.holder() == Holder::Alone {
             // From the first moment on nothing is acknowledged that only this one holds.
@@ -127,7 +128,8 @@ impl Simulation {
         let stream = inbox.stream.as_mut().filter(|stream| stream.nth == nth);
         match message {
             Replicas::Connect => {
-                inbox.serves.insert(nth, Served { owner: from, held: 0, heard_ms: now_ms });
+                let teller = inbox.replicas.connected(from);
+                inbox.serves.insert(nth, Served { teller, held: 0, heard_ms: now_ms });
                 self.tell_peer(id, from, nth, Replicas::Connected);
             }
             Replicas::Entry(entry) => self.replica(id, nth, entry),
@@ -161,16 +163,17 @@ impl Simulation {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Inbox { serves, replicas, .. } = &mut worker.inbox;
         let Some(served) = serves.get_mut(&nth) else { return };
-        let owner = served.owner;
+        let teller = served.teller;
+        let owner = teller.owner();
         let sealed = match entry {
             Entry::Batch { source, block, report, content } => {
-                let put = replicas.put(owner, source, block, (report, content));
+                let put = replicas.put(&teller, source, block, (report, content));
                 if put.is_ok() {
                     self.invariants.records.held((report.client, report.sequence), id);
                 }
                 put.map(|()| None)
             }
-            Entry::Sealed { source, block } => replicas.seal(owner, source, block),
+            Entry::Sealed { source, block } => replicas.seal(&teller, source, block),
         };
         match sealed {
             Ok(sealed) => {
@@ -189,7 +192,7 @@ impl Simulation {
     /// A worker process has ended, and its connections with it: clients and other workers notice.
     pub(crate) fn inbox_ends(&mut self, id: WorkerId, inbox: &Inbox) {
         self.connections_end(id, inbox);
-        let served = inbox.serves.iter().map(|(nth, served)| (served.owner, *nth));
+        let served = inbox.serves.iter().map(|(nth, served)| (served.teller.owner(), *nth));
         for (other, nth) in inbox.stream.iter().map(|stream| (stream.to, stream.nth)).chain(served) {
             self.tell_peer(id, other, nth, Replicas::Ended);
         }
@@ -203,7 +206,7 @@ impl Simulation {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Inbox { stream, serves, .. } = &mut worker.inbox;
         serves.retain(|_, served| !is_silent(served.heard_ms));
-        let served = serves.iter().map(|(nth, served)| (served.owner, *nth));
+        let served = serves.iter().map(|(nth, served)| (served.teller.owner(), *nth));
         let mut others: Vec<(WorkerId, u64)> = served.collect();
         let silent = stream.take_if(|stream| stream.open && is_silent(stream.heard_ms));
         others.extend(stream.iter().map(|stream| (stream.to, stream.nth)));

@@ -2,7 +2,7 @@
 
 use cutwater_core::progress::{Claim, Entry, History, News, Outcome};
 
-use super::{Phase, Purpose};
+use super::Purpose;
 use crate::{
     description::Description,
     simulation::{Plant, Simulation},
@@ -141,11 +141,9 @@ impl Simulation {
         durable.entries.push(entry);
         durable.writer = Some(writer);
         (durable.completed, durable.said) = (durable.history.completed, durable.history.completed);
-        durable.phase = Phase::TakingOver;
-        durable.expected = durable.before.iter().flat_map(|lease| lease.workers.iter().copied()).collect();
         self.log.say(self.now_ms, format_args!("{} is master", self.master.id));
         self.let_master_hold();
-        let (name, lease) = self.lease();
+        let (name, lease) = self.lease(None);
         self.ask(Purpose::FirstLease, Request::Put(name, lease));
     }
 }

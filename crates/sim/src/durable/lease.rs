@@ -1,6 +1,8 @@
 //! Who runs the program.
 
-use cutwater_core::limits;
+use std::collections::BTreeSet;
+
+use cutwater_core::{WorkerId, limits};
 
 use super::{Phase, Purpose};
 use crate::{
@@ -47,47 +49,76 @@ impl Simulation {
         if !is_over || self.setting.plant == Some(Plant::NeverTakesOver) {
             return self.at(now_ms + limits::LEASE_POLL_MS, What::Look(self.master.id));
         }
-        durable.before = lease;
         durable.phase = Phase::Claiming;
         self.log.say(now_ms, format_args!("{} wants to be master", self.master.id));
         self.ask(Purpose::ListEpochs, Request::List(Folder::Epochs));
     }
 
-    /// The lease as it is to be written now. While workers are waited for they are in it: whoever takes over next has to
-    /// find them.
-    pub(super) fn lease(&mut self) -> (Name, Object) {
+    /// The lease as it is to be written now.
+    pub(super) fn lease(&mut self, workers: Option<BTreeSet<WorkerId>>) -> (Name, Object) {
         let name = self.lease_name();
         let durable = &mut self.master.durable;
         durable.beat += 1;
-        let mut workers: std::collections::BTreeSet<_> = self.master.links.keys().copied().collect();
-        workers.remove(&cutwater_core::WorkerId::MASTER);
-        workers.extend(&durable.expected);
         let lease = Lease { epoch: durable.epoch, beat: durable.beat, process: self.master.id, workers };
         (name, Object::Lease(lease))
     }
 
+    /// The master before lets nobody in from now on, since it looks for a later lease when it has named somebody: whom it has
+    /// named last are its workers. While they are waited for they are in the lease of this one: whoever takes over next has to
+    /// find them.
+    pub(super) fn read_leases_before(&mut self, found: Vec<Option<Object>>) {
+        let epoch = self.master.durable.epoch;
+        let workers = found.into_iter().rev().find_map(|object| match object {
+            Some(Object::Lease(lease)) if lease.epoch < epoch => lease.workers,
+            _ => None,
+        });
+        let known = workers.unwrap_or_default();
+        let durable = &mut self.master.durable;
+        (durable.known, durable.expected) = (known.clone(), known.clone());
+        let (name, lease) = self.lease(Some(known));
+        self.ask(Purpose::SecondLease, Request::Put(name, lease));
+    }
+
     /// It is time to write the lease again.
     pub(crate) fn keep_lease(&mut self) {
-        if self.master.durable.phase >= Phase::TakingOver && !self.master.durable.beating {
-            self.master.durable.beating = true;
-            self.ask(Purpose::ListLeases, Request::List(Folder::Leases));
+        if self.master.durable.phase < Phase::TakingOver || self.master.durable.naming.is_some() {
+            return;
         }
+        let durable = &mut self.master.durable;
+        durable.lease_news = false;
+        let mut workers: BTreeSet<WorkerId> = self.master.links.keys().copied().collect();
+        workers.remove(&WorkerId::MASTER);
+        workers.extend(&durable.expected);
+        workers.extend(durable.entering.keys());
+        durable.naming = Some(workers.clone());
+        let (name, lease) = self.lease(Some(workers));
+        self.ask(Purpose::WriteLease, Request::Put(name, lease));
     }
 
     /// Who takes over has to find the workers there are.
     pub(crate) fn lease_has_news(&mut self) {
         if self.setting.is_durable() {
+            self.master.durable.lease_news = true;
             self.keep_lease();
+        }
+    }
+
+    /// It was written, or it was not, and is tried again.
+    pub(super) fn wrote_lease(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Done => self.ask(Purpose::ListLeases, Request::List(Folder::Leases)),
+            _ => self.lease_is_kept(),
         }
     }
 
     pub(super) fn listed_leases(&mut self, answer: Answer) {
         match answer {
             Answer::Names(names) => self.ask(Purpose::ReadLease, Request::Get(names)),
-            _ => self.wrote_lease(),
+            _ => self.lease_is_kept(),
         }
     }
 
+    /// A later master either has been found now, or finds whom this one has named.
     pub(super) fn read_lease(&mut self, answer: Answer) {
         if let Answer::Found(found) = answer {
             let epochs = found.into_iter().flatten().filter_map(|object| match object {
@@ -97,14 +128,17 @@ impl Simulation {
             if epochs.max().is_some_and(|epoch| epoch > self.master.durable.epoch) {
                 return self.master_is_over("reads that another is master");
             }
+            self.master.durable.named = self.master.durable.naming.clone().unwrap_or_default();
         }
-        let (name, lease) = self.lease();
-        self.ask(Purpose::WriteLease, Request::Put(name, lease));
+        self.lease_is_kept();
+        self.let_named_in();
     }
 
-    /// It was written, or it was not, and is tried again.
-    pub(super) fn wrote_lease(&mut self) {
-        self.master.durable.beating = false;
+    fn lease_is_kept(&mut self) {
+        self.master.durable.naming = None;
         self.at(self.now_ms + limits::LEASE_BEAT_MS, What::KeepLease(self.master.id));
+        if self.master.durable.lease_news {
+            self.keep_lease();
+        }
     }
 }

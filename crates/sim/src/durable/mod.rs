@@ -28,7 +28,7 @@ use crate::{
     network::{MasterId, Node},
     program::Made,
     simulation::{Plant, Simulation, What},
-    store::{Answer, File, Lease, Manifest, Name, Object, Outputs, Request},
+    store::{Answer, File, Folder, Lease, Manifest, Name, Object, Outputs, Request},
 };
 
 /// How far a master is.
@@ -57,10 +57,14 @@ pub struct Durable {
     pub ordinal: u64,
     waiting: BTreeMap<u64, Purpose>,
     seen: Option<(Option<Lease>, u64)>,
-    before: Option<Lease>,
     beat: u64,
-    /// A lease is being written.
-    beating: bool,
+    /// A lease is being written, which names these, and there is news for the next.
+    naming: Option<BTreeSet<WorkerId>>,
+    lease_news: bool,
+    /// Workers that whoever takes over finds, whatever happens to this master.
+    named: BTreeSet<WorkerId>,
+    /// Those that want to join, and are here once the lease names them, with their slots.
+    pub entering: BTreeMap<WorkerId, u32>,
     claim: Option<Claim>,
     history: History,
     writer: Option<Writer>,
@@ -71,7 +75,8 @@ pub struct Durable {
     tries: u32,
     completed: u64,
     said: u64,
-    /// Workers of the master before that have not come.
+    /// Workers of the master before, and those of them that have not come.
+    known: BTreeSet<WorkerId>,
     expected: BTreeSet<WorkerId>,
     not_coming: BTreeSet<WorkerId>,
     all_came: bool,
@@ -108,6 +113,9 @@ enum Purpose {
     ReadTaken,
     FindEnd,
     FirstLease,
+    ListLeasesBefore,
+    ReadLeasesBefore,
+    SecondLease,
     OpenSink,
     ListManifests,
     ReadManifests(Vec<Checkpoint>),
@@ -248,7 +256,14 @@ impl Simulation {
             (Purpose::Claim, Answer::Created(created)) => self.created_claim(created),
             (Purpose::ReadTaken, Answer::Found(found)) => self.read_taken(found),
             (Purpose::FindEnd, Answer::Names(names)) => self.found_end(&names),
-            (Purpose::FirstLease, Answer::Done) => self.call_workers(),
+            (Purpose::FirstLease, Answer::Done) => {
+                self.ask(Purpose::ListLeasesBefore, Request::List(Folder::Leases));
+            }
+            (Purpose::ListLeasesBefore, Answer::Names(names)) => {
+                self.ask(Purpose::ReadLeasesBefore, Request::Get(names));
+            }
+            (Purpose::ReadLeasesBefore, Answer::Found(found)) => self.read_leases_before(found),
+            (Purpose::SecondLease, Answer::Done) => self.call_workers(),
             (Purpose::OpenSink, Answer::Opened(committed)) => self.opened_sink(committed),
             (Purpose::ListManifests, Answer::Names(names)) => self.listed_manifests(names),
             (Purpose::ReadManifests(held), Answer::Found(found)) => self.read_manifests(&held, found),
@@ -256,7 +271,7 @@ impl Simulation {
             (Purpose::ReadInputs(intervals), Answer::Found(found)) => self.read_inputs(&intervals, found),
             (Purpose::ListLeases, answer) => self.listed_leases(answer),
             (Purpose::ReadLease, answer) => self.read_lease(answer),
-            (Purpose::WriteLease, _) => self.wrote_lease(),
+            (Purpose::WriteLease, answer) => self.wrote_lease(&answer),
             (Purpose::WriteInput(news), answer) => self.wrote_input(news, &answer),
             (Purpose::Append(entry), answer) => self.appended(entry, &answer),
             (Purpose::ReadAppended(entry), answer) => self.read_appended(&entry, answer),

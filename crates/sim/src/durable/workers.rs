@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cutwater_core::{BlockId, DatasetId, Event, WorkerId, limits};
 
-use super::{Phase, Purpose};
+use super::{Durable, Phase, Purpose};
 use crate::{
     description::blocks_of,
     message::{ToMaster, ToWorker},
@@ -20,6 +20,7 @@ impl Simulation {
     /// The master whose turn it is has the log, and calls the workers of the one before.
     pub(super) fn call_workers(&mut self) {
         let (me, now_ms) = (self.master.id, self.now_ms);
+        self.master.durable.phase = Phase::TakingOver;
         for id in self.master.durable.expected.clone() {
             self.send(Node::Master(me), Node::Worker(id), What::Call(me, id));
         }
@@ -43,7 +44,8 @@ impl Simulation {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         (worker.master, worker.epoch, worker.place, worker.heard_ms) =
             (Some(master), epoch, place, self.now_ms);
-        let (slots, holds) = (worker.slots as u32, worker.blocks.keys().copied().collect());
+        let (slots, holds) = (worker.slots as u32, worker.blocks.keys().copied().collect::<Vec<_>>());
+        worker.inbox.replicas.told(&holds);
         self.tell_master(id, ToMaster::Joined { slots, holds });
     }
 
@@ -79,21 +81,49 @@ impl Simulation {
             let durable = &master.durable;
             durable.place == place && durable.phase >= Phase::TakingOver && durable.epoch > epoch
         });
-        let there = there.map(|master| master.id).find(|id| !self.ended.contains(id));
-        match there {
-            Some(master) if !self.paused.contains_key(&master) => self.joins(id, master),
-            _ => self.at(self.now_ms + RECONNECT_MS, What::Rejoin(id)),
+        let there = there.map(|master| (master.id, master.durable.known.contains(&id)));
+        let there = there.into_iter().find(|(id, _)| !self.ended.contains(id));
+        match there.filter(|(master, _)| !self.paused.contains_key(master)) {
+            Some((master, true)) => self.joins(id, master),
+            Some((master, false)) => {
+                self.give_up_batches_of(id);
+                let message = What::ToMaster(id, master, ToMaster::BeginsAnew);
+                self.send(Node::Worker(id), Node::Master(master), message);
+                self.ends(id, "is not known to the next master, and begins anew");
+            }
+            None => self.at(self.now_ms + RECONNECT_MS, What::Rejoin(id)),
         }
     }
 
-    /// Whether a worker may join the master whose turn it is.
-    pub(crate) fn lets_in(&mut self, id: WorkerId) -> bool {
+    /// Whether a worker is here from now on. A new one is once the lease names it: whoever takes over finds it then, with what
+    /// it has received or copied.
+    pub(crate) fn lets_in(&mut self, id: WorkerId, slots: u32) -> bool {
         if self.master.durable.not_coming.contains(&id) {
             // Others count as holders of what it received.
             self.tell_worker(id, ToWorker::Stop);
             return false;
         }
-        true
+        let is_named = self.master.durable.known.contains(&id);
+        if !is_named {
+            self.master.durable.entering.insert(id, slots);
+            self.lease_has_news();
+        }
+        is_named
+    }
+
+    /// The lease names them, and they are here.
+    pub(super) fn let_named_in(&mut self) {
+        let Durable { entering, named, .. } = &mut self.master.durable;
+        let named: Vec<(WorkerId, u32)> = entering.extract_if(.., |id, _| named.contains(id)).collect();
+        named.into_iter().for_each(|(id, slots)| self.enters(id, slots, Vec::new()));
+    }
+
+    /// A worker that no master knows any more, and that comes back as a new one.
+    pub(crate) fn begins_anew(&mut self, id: WorkerId) {
+        match self.master.links.contains_key(&id) {
+            true => self.lost(id),
+            false => self.receiver_is_lost(id),
+        }
     }
 
     /// A worker has come, or is lost: perhaps all have come that are waited for.

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{fetch::Fetcher, join::Current};
-use crate::block::BlockStore;
+use crate::{block::BlockStore, runtime::receive::Inbox};
 
 /// Copies blocks that other workers hold to this one, so that there are more who do.
 ///
@@ -30,10 +30,10 @@ struct Copies {
 }
 
 impl Copier {
-    /// One that copies by `fetcher` into `blocks`.
-    pub fn start(fetcher: Arc<Fetcher>, blocks: Arc<BlockStore>) -> Self {
+    /// One that copies by `fetcher` into `blocks`; `inbox` tells what those of clients consist of.
+    pub fn start(fetcher: Arc<Fetcher>, blocks: Arc<BlockStore>, inbox: Arc<Inbox>) -> Self {
         let (to_do, copies) = mpsc::unbounded_channel();
-        tokio::spawn(copy_all(copies, fetcher, blocks));
+        tokio::spawn(copy_all(copies, fetcher, blocks, inbox));
         Self { to_do }
     }
 
@@ -43,15 +43,21 @@ impl Copier {
     }
 }
 
-async fn copy_all(mut copies: UnboundedReceiver<Copies>, fetcher: Arc<Fetcher>, blocks: Arc<BlockStore>) {
+async fn copy_all(
+    mut copies: UnboundedReceiver<Copies>,
+    fetcher: Arc<Fetcher>,
+    blocks: Arc<BlockStore>,
+    inbox: Arc<Inbox>,
+) {
+    let to = (&*blocks, &*inbox);
     while let Some(Copies { from, names, current }) = copies.recv().await {
         for some in together(&names) {
-            if copy(&fetcher, &blocks, from, some, &current).await.is_ok() {
+            if copy(&fetcher, to, from, some, &current).await.is_ok() {
                 continue;
             }
             // Each by itself, if only some cannot be had.
             for one in some.chunks(1) {
-                if let Err(error) = copy(&fetcher, &blocks, from, one, &current).await {
+                if let Err(error) = copy(&fetcher, to, from, one, &current).await {
                     tracing::warn!(%from, %error, "a block cannot be copied");
                     current.tell(ToMaster::NotCopied(one.to_vec()));
                 }
@@ -70,7 +76,7 @@ fn together(names: &[Blocks]) -> impl Iterator<Item = &[Blocks]> {
 
 async fn copy(
     fetcher: &Fetcher,
-    blocks: &BlockStore,
+    (blocks, inbox): (&BlockStore, &Inbox),
     from: WorkerId,
     names: &[Blocks],
     current: &Current,
@@ -78,6 +84,7 @@ async fn copy(
     let began = Instant::now();
     for (id, block) in fetcher.ask(from, names.to_vec()).await? {
         blocks.put(id, block);
+        inbox.copied(&[id]);
     }
     current.tell(ToMaster::Copied(names.to_vec()));
     sleep(began.elapsed() * limits::COPY_PAUSE).await;

@@ -165,7 +165,7 @@ async fn live(
     let behind = fetcher();
     let mut hands = Hands {
         me: joined.worker,
-        copier: Copier::start(behind.clone(), blocks.clone()),
+        copier: Copier::start(behind.clone(), blocks.clone(), inbox.clone()),
         blocks,
         attempts,
         inbox,
@@ -239,7 +239,11 @@ async fn session(
 ) -> Ended {
     let (mut from, to) = split(stream);
     let (to_master, messages) = mpsc::unbounded_channel();
-    current.follow(to_master.clone(), || ToMaster::Holds(Blocks::short(&hands.blocks.names())));
+    current.follow(to_master.clone(), || {
+        let names = hands.blocks.names();
+        hands.inbox.told(&names);
+        ToMaster::Holds(Blocks::short(&names))
+    });
     hands.to_master = to_master.clone();
     let writer = tokio::spawn(send_all(to, messages, || ToMaster::Ping));
     let clock = tokio::spawn(tell_time(to_master));
@@ -552,7 +556,9 @@ impl Hands {
             ToWorker::Receive(receive) => self.inbox.receive(receive),
             ToWorker::ReportBlocks(request, source) => self.inbox.report(request, source),
             ToWorker::ReportReplicas(request, lost) => self.inbox.report_replicas(request, lost),
-            ToWorker::Settled { source, through, keep } => self.inbox.settled(source, through, &keep),
+            ToWorker::Settled { source, through, keep, again } => {
+                self.inbox.settled(source, through, &keep, &again);
+            }
             ToWorker::Ping => {}
             other => tracing::error!(me = %self.me, ?other, "not for here"),
         }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use cutwater_core::{
     BlockId, ClientId, WorkerId,
     clients::{
-        BatchReport, BlocksReport, Entry, Holder, InputBlock, Own, OwnerLost, Ready, Receive, Refused,
-        Replicas,
+        BatchReport, BlocksReport, Entry, Held, Holder, InputBlock, Own, OwnerLost, Ready, Receive, Refused,
+        Replicas, Settled, Teller,
     },
 };
 use cutwater_wire::client::{ReplicaHead, new_client};
@@ -126,9 +126,20 @@ impl Inbox {
         (self.answer)(request, report);
     }
 
-    pub fn settled(&self, source: u32, through: u64, keep: &[u64]) {
-        let useless = self.replicas().settled(source, through, keep);
+    pub fn settled(&self, source: u32, through: u64, keep: &[u64], again: &[u64]) {
+        let Settled { useless, counted_on } = self.replicas().settled(source, through, keep, again);
+        self.own().copied(&counted_on);
         self.blocks.remove(&useless);
+    }
+
+    /// A master is told that these are held here.
+    pub fn told(&self, held: &[BlockId]) {
+        self.replicas().told(held);
+    }
+
+    /// These were copied here.
+    pub fn copied(&self, blocks: &[BlockId]) {
+        self.own().copied(blocks);
     }
 
     pub fn note_peers(&self, addresses: &[(WorkerId, String)]) {
@@ -141,6 +152,7 @@ impl Inbox {
             own.hand_to(Holder::Sought);
         }
         drop(own);
+        self.replicas().are_there(addresses.iter().map(|(worker, _)| *worker));
         self.peers.send_modify(|peers| Arc::make_mut(peers).extend(addresses.iter().cloned()));
     }
 
@@ -229,19 +241,24 @@ impl Inbox {
         self.settle(own);
     }
 
-    /// What another worker has received and tells us of.
+    /// Another worker is going to tell us what it has received.
+    pub(super) fn connected(&self, owner: WorkerId) -> Teller {
+        self.replicas().connected(owner)
+    }
+
+    /// What it has received and tells us of.
     pub(super) fn replica(
         &self,
-        owner: WorkerId,
+        teller: &Teller,
         head: ReplicaHead,
         content: Bytes,
     ) -> Result<(), OwnerLost> {
         match head {
             ReplicaHead::Batch { source, block, batch } => {
-                self.replicas().put(owner, source, block, (batch, content))
+                self.replicas().put(teller, source, block, (batch, content))
             }
             ReplicaHead::Sealed { source, block } => {
-                let sealed = self.replicas().seal(owner, source, block)?;
+                let sealed = self.replicas().seal(teller, source, block)?;
                 sealed.into_iter().for_each(|(id, batches)| self.store(id, batches));
                 Ok(())
             }
@@ -271,7 +288,7 @@ impl Inbox {
     }
 
     /// What can be read here of a source, whoever has received it, unless its receiver is yet to report it.
-    fn readable(&self, of: u32) -> Vec<InputBlock> {
+    fn readable(&self, of: u32) -> Held {
         let replicas = self.replicas();
         let held = self.blocks.names().into_iter().filter_map(|id| match id {
             BlockId::Input { source, sequence }
@@ -284,7 +301,7 @@ impl Inbox {
             }
             _ => None,
         });
-        held.collect()
+        Held { blocks: held.collect(), owners: replicas.owners().into_iter().collect() }
     }
 
     /// The block can be read from now on.

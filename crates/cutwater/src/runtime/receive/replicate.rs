@@ -185,6 +185,7 @@ async fn hold(
     held: &watch::Sender<u64>,
 ) -> Result<(), WireError> {
     let silence = Duration::from_millis(limits::SILENCE_MS_MAX);
+    let teller = inbox.connected(owner);
     loop {
         // A batch stays where it was read to.
         let read = frame::read_with(&mut from, REPLICA_MESSAGE_BYTES_MAX, |bytes| inbox.buffers.take(bytes));
@@ -193,7 +194,7 @@ async fn hold(
         let (head, begin) = ReplicaHead::split(&message)?;
         let content = inbox.buffers.keep(message).split_off(begin);
         let lost = |_| WireError::Refused(format!("{owner} counts as lost"));
-        inbox.replica(owner, head, content).map_err(lost)?;
+        inbox.replica(&teller, head, content).map_err(lost)?;
         if head != ReplicaHead::Ping {
             held.send_modify(|count| *count += 1);
         }
