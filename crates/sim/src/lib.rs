@@ -26,10 +26,9 @@
 //!
 //! There may be clients, too: they send batches to workers, which hand them to a second one, and acknowledge. They send
 //! again what was not acknowledged, to another worker, when one dies, is cut off or is silent. Of what was acknowledged one
-//! holder is left by whatever goes wrong; then it must be in one interval, once. Where masters take over from each other,
-//! clients send to workers that the lease names, so that the next master finds them, and what is lost with workers that no
-//! master has found is counted apart. Around takeovers this does not hold for all seeds yet: what is known of it is in
-//! `ARCHITECTURE`.
+//! holder is left by whatever goes wrong; then it must be in one interval, once. What is lost with workers that no master has
+//! found in time, or that come to one that does not know them, is counted apart. A master is not stopped for so long that all
+//! workers take it for dead, and there is always a worker that does not want to leave.
 //!
 //! And intervals may overlap: while one is run, what follows from the next alone is expected of the scheduler, if its input is
 //! written down; and workers fetch what they are told that tasks will probably read, now and then.

@@ -41,20 +41,13 @@ enum Cluster {
     Overlap,
     /// Intervals that overlap where masters take over from each other.
     StandbyOverlap,
-    /// One master that never fails, and clients that send records to workers. It objects to two of 8,000 seeds
-    /// (`ARCHITECTURE`), and is run if it is chosen only.
+    /// One master that never fails, and clients that send records to workers.
     Clients,
-    /// Clients where masters take over from each other. It finds what is not mended yet (`ARCHITECTURE`), and is run if it
-    /// is chosen only.
+    /// Clients where masters take over from each other.
     StandbyClients,
 }
 
 impl Cluster {
-    /// Whether all that it finds is mended.
-    fn is_usual(self) -> bool {
-        !matches!(self, Self::Clients | Self::StandbyClients)
-    }
-
     fn setting(self) -> Setting {
         match self {
             Self::OneMaster => Setting::default(),
@@ -74,8 +67,7 @@ fn main() -> ExitCode {
         println!("{}", load::measure(&load::Shape::default()));
         return ExitCode::SUCCESS;
     }
-    let usual = || Cluster::value_variants().iter().copied().filter(|cluster| cluster.is_usual()).collect();
-    let clusters: Vec<Cluster> = cluster.map_or_else(usual, |cluster| vec![cluster]);
+    let clusters = cluster.map_or_else(|| Cluster::value_variants().to_vec(), |cluster| vec![cluster]);
     let mut all_hold = true;
     for cluster in clusters {
         let name = cluster.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();

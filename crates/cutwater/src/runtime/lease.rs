@@ -15,7 +15,7 @@ use crate::{
     error::Error,
 };
 
-const LEASE: Kind = Kind::new(b"ls", 2, "lease of a master");
+const LEASE: Kind = Kind::new(b"ls", 3, "lease of a master");
 const FOLDER: &str = "leases";
 
 /// Each master has a name of its own, in the order of the epochs: one that was overtaken may still write its own.
@@ -35,8 +35,9 @@ pub(super) struct Lease {
     beat: u64,
     process: Process,
     stands: Stands,
-    /// Where the master's workers serve their blocks.
-    pub workers: Vec<(WorkerId, String)>,
+    /// Where the master's workers serve their blocks. It names nobody as long as it has not looked whom the one before had
+    /// last.
+    workers: Option<Vec<(WorkerId, String)>>,
 }
 
 /// How a master stands to its program.
@@ -96,6 +97,17 @@ impl Lease {
             }
         }
         Ok(None)
+    }
+
+    /// The workers of the last master before that epoch.
+    fn workers_before(store: &Store, epoch: u64) -> Result<Vec<(WorkerId, String)>, Error> {
+        for name in store.list(FOLDER)?.iter().rev().filter(|other| **other < name(epoch)) {
+            let lease = store.get(name)?.and_then(|file| LEASE.open_value::<Self>(&file).ok());
+            if let Some(workers) = lease.and_then(|lease| lease.workers) {
+                return Ok(workers);
+            }
+        }
+        Ok(Vec::new())
     }
 
     fn write(&self, store: &Store) -> Result<(), Error> {
@@ -195,20 +207,32 @@ struct State {
 }
 
 impl Keeper {
-    /// Writes the first, and removes those of the masters before. `workers` are those of the master before, which this
-    /// one is about to call: if it dies before they have come, whoever takes over next has to find them.
-    pub fn start(store: &Store, epoch: u64, workers: Vec<(WorkerId, String)>) -> Result<Self, Error> {
-        let (news, over, program_over, master) = Default::default();
+    /// Writes the first, and removes those of the masters before. Answers with the workers of the last of them, unless it has
+    /// left none: this one is about to call them, and if it dies before they have come, whoever takes over next has to find
+    /// them.
+    ///
+    /// Who the last had is looked up when it lets nobody in any more: it does so only if it finds no later lease than its
+    /// own after it has named them.
+    pub fn start(
+        store: &Store,
+        epoch: u64,
+        takes_over: bool,
+    ) -> Result<(Self, Vec<(WorkerId, String)>), Error> {
+        let mut lease =
+            Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers: None };
+        lease.write(store)?;
+        let workers = if takes_over { Lease::workers_before(store, epoch)? } else { Vec::new() };
         let standing = Standing::new(Instant::now());
+        lease.workers = Some(workers.clone());
+        lease.write(store)?;
+        let (news, over, program_over, master) = Default::default();
         let state = State { workers: workers.clone(), standing, news, over, program_over, master };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
-        let mut lease = Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers };
-        lease.write(store)?;
         let older = store.list(FOLDER)?.into_iter().filter(|other| *other < name(epoch));
         older.into_iter().try_for_each(|older| store.delete(&older))?;
         let (to, shared) = (store.clone(), state.clone());
         let thread = worker::spawn("cutwater-lease", move || while keep(&to, &mut lease, &shared) {})?;
-        Ok(Self { store: store.clone(), epoch, state, thread: Some(thread) })
+        Ok((Self { store: store.clone(), epoch, state, thread: Some(thread) }, workers))
     }
 
     /// That master is told if another takes over: what it waits for will never come.
@@ -257,8 +281,34 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
         (true, false) => Stands::Left,
         (false, false) => Stands::Runs,
     };
-    lease.workers.clone_from(&state.workers);
+    let to_name = state.workers.clone();
     drop(state);
+    if is_overtaken(store, lease, shared) == Some(true) {
+        return false;
+    }
+    let names_others = lease.workers.as_ref() != Some(&to_name);
+    let before = lease.workers.replace(to_name);
+    lease.beat += 1;
+    let begun = Instant::now();
+    let written = lease.write(store);
+    match &written {
+        Ok(()) => lock(&shared.0).standing.beats(begun),
+        Err(error) => tracing::warn!(%error, "the lease cannot be written; a standby may take over"),
+    }
+    if names_others {
+        // A later master either is found now, or finds whom this one has named.
+        match written.ok().and_then(|()| is_overtaken(store, lease, shared)) {
+            Some(true) => return false,
+            Some(false) => tell_named(lease, shared),
+            // It is not known, and tried again.
+            None => lease.workers = before,
+        }
+    }
+    !over
+}
+
+/// Whether there is a later master, if that can be told. This one hears of it.
+fn is_overtaken(store: &Store, lease: &Lease, shared: &(Mutex<State>, Condvar)) -> Option<bool> {
     match Lease::read(store) {
         Ok(Some(found)) if found.epoch > lease.epoch => {
             tracing::error!("another master has taken the program over");
@@ -267,19 +317,22 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
             if let Some(master) = state.master.take() {
                 let _ = master.send(ToMaster::Overtaken);
             }
-            return false;
+            Some(true)
         }
-        Ok(_) => {}
+        Ok(_) => Some(false),
         // Nobody is told anything wrong by that; it is tried again.
-        Err(error) => tracing::warn!(%error, "the lease cannot be read"),
+        Err(error) => {
+            tracing::warn!(%error, "the lease cannot be read");
+            None
+        }
     }
-    lease.beat += 1;
-    let begun = Instant::now();
-    match lease.write(store) {
-        Ok(()) => lock(&shared.0).standing.beats(begun),
-        Err(error) => tracing::warn!(%error, "the lease cannot be written; a standby may take over"),
+}
+
+fn tell_named(lease: &Lease, shared: &(Mutex<State>, Condvar)) {
+    if let Some(master) = &lock(&shared.0).master {
+        let named = lease.workers.iter().flatten().map(|(worker, _)| *worker).collect();
+        let _ = master.send(ToMaster::Named(named));
     }
-    !over
 }
 
 /// The epoch of the master that runs the program, as far as the lease says, for tests of what becomes of it.
@@ -305,13 +358,15 @@ impl Drop for Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn one_that_is_kept_is_not_free_and_one_that_ended_in_good_order_is() {
         let (_dir, store) = Store::temporary();
         assert_eq!(Lease::await_free(&store, false).unwrap(), None);
-        let keeper = Keeper::start(&store, 7, Vec::new()).unwrap();
+        let (keeper, _) = Keeper::start(&store, 7, false).unwrap();
         let error = Lease::await_free(&store, false).unwrap_err().to_string();
         assert!(error.contains("--standby"), "{error}");
         drop(keeper);
@@ -350,7 +405,7 @@ mod tests {
             beat: 1,
             process,
             stands: Stands::Runs,
-            workers: vec![(WorkerId(3), "there".to_owned())],
+            workers: Some(vec![(WorkerId(3), "there".to_owned())]),
         };
         assert!(!lease.process.has_ended());
         child.kill().unwrap();
@@ -359,20 +414,45 @@ mod tests {
         assert_eq!(Lease::await_free(&store, false).unwrap(), Some(lease));
     }
 
+    fn named(epoch: u64, workers: Option<Vec<(WorkerId, String)>>) -> Lease {
+        Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers }
+    }
+
     /// It had not come to call them.
     #[test]
     fn who_dies_at_once_leaves_the_workers_of_the_one_before_in_the_lease() {
         let (_dir, store) = Store::temporary();
         let workers = vec![(WorkerId(3), "there".to_owned())];
-        let _keeper = Keeper::start(&store, 2, workers.clone()).unwrap();
-        assert_eq!(Lease::read(&store).unwrap().unwrap().workers, workers);
+        named(2, Some(workers.clone())).write(&store).unwrap();
+        // This one had not come to look.
+        named(3, None).write(&store).unwrap();
+        let (_keeper, found) = Keeper::start(&store, 4, true).unwrap();
+        assert_eq!(found, workers);
+        assert_eq!(Lease::read(&store).unwrap().unwrap().workers, Some(workers));
+        assert_eq!(store.list(FOLDER).unwrap(), [name(4)]);
+    }
+
+    /// Whoever takes over finds them, then.
+    #[test]
+    fn a_master_hears_when_the_lease_names_a_worker_unless_it_is_overtaken() {
+        let (_dir, store) = Store::temporary();
+        let (to_master, told) = crossbeam_channel::unbounded();
+        let (keeper, _) = Keeper::start(&store, 1, false).unwrap();
+        keeper.tell(to_master);
+        let workers = |n| vec![(WorkerId(n), "there".to_owned())];
+        keeper.workers(workers(3));
+        assert!(matches!(told.recv(), Ok(ToMaster::Named(named)) if named == BTreeSet::from([WorkerId(3)])));
+        assert_eq!(Lease::workers_before(&store, 2).unwrap(), workers(3));
+        named(2, None).write(&store).unwrap();
+        keeper.workers(workers(4));
+        assert!(matches!(told.recv(), Ok(ToMaster::Overtaken)), "the other has its workers by now");
     }
 
     #[test]
     fn who_was_overtaken_leaves_the_lease_alone() {
         let (_dir, store) = Store::temporary();
-        let old = Keeper::start(&store, 1, Vec::new()).unwrap();
-        let new = Keeper::start(&store, 2, Vec::new()).unwrap();
+        let (old, _) = Keeper::start(&store, 1, false).unwrap();
+        let (new, _) = Keeper::start(&store, 2, true).unwrap();
         drop(old);
         let newest = || Lease::read(&store).unwrap().unwrap();
         assert_eq!((newest().epoch, newest().stands), (2, Stands::Runs));
@@ -384,13 +464,13 @@ mod tests {
     #[test]
     fn who_writes_its_lease_late_is_taken_for_nobody() {
         let (_dir, store) = Store::temporary();
-        let old = Keeper::start(&store, 1, Vec::new()).unwrap();
+        let (old, _) = Keeper::start(&store, 1, false).unwrap();
         let lease = Lease::read(&store).unwrap().unwrap();
-        drop(Keeper::start(&store, 2, vec![(WorkerId(3), "there".to_owned())]).unwrap());
+        drop(Keeper::start(&store, 2, true).unwrap());
         lease.write(&store).unwrap();
         assert_eq!(Lease::read(&store).unwrap().unwrap().epoch, 2);
         assert!(old.is_overtaken());
-        drop(Keeper::start(&store, 3, Vec::new()).unwrap());
+        drop(Keeper::start(&store, 3, true).unwrap());
         assert_eq!(store.list(FOLDER).unwrap(), [name(3)], "what it left goes");
     }
 }

@@ -66,6 +66,8 @@ pub(crate) enum ToMaster {
     Lost { worker: WorkerId },
     /// A worker that was called so is nobody's any more, and holds nothing.
     BeginsAnew { worker: WorkerId },
+    /// The lease names these workers, and whoever takes over finds them.
+    Named(BTreeSet<WorkerId>),
     /// Those of these workers of the master before that have not come count as lost.
     NotComing(Vec<WorkerId>),
     /// Another master runs the program now, and has the workers.
@@ -127,8 +129,20 @@ pub(super) struct Master {
     not_coming: BTreeSet<WorkerId>,
     /// Those that are still waited for, and where they are: whoever takes over next has to find them.
     awaited: BTreeMap<WorkerId, String>,
+    /// All workers of the master before, which the lease names.
+    known: BTreeSet<WorkerId>,
+    /// Those that have come and are not named by the lease yet: they are here, and are relied on, once whoever takes over
+    /// would find them.
+    entering: BTreeMap<WorkerId, Entering>,
     /// What those held that have come, while it is not known what is used.
     reported: Vec<BlockId>,
+}
+
+struct Entering {
+    slots: u32,
+    link: Link,
+    address: String,
+    holds: Vec<BlockId>,
 }
 
 #[derive(Default)]
@@ -166,6 +180,8 @@ impl Master {
             background: HashSet::new(),
             not_coming: BTreeSet::new(),
             awaited: begins.workers.iter().cloned().collect(),
+            known: begins.workers.iter().map(|(worker, _)| *worker).collect(),
+            entering: BTreeMap::new(),
             reported: Vec::new(),
         }
     }
@@ -180,7 +196,8 @@ impl Master {
                 ToMaster::Shutdown => {
                     // Who is overtaken leaves the workers to the other.
                     if !self.is_overtaken {
-                        self.links.values().for_each(|link| link.tell_away(ToWorker::Stop));
+                        let entering = self.entering.values().map(|entering| &entering.link);
+                        self.links.values().chain(entering).for_each(|link| link.tell_away(ToWorker::Stop));
                     }
                     return;
                 }
@@ -190,6 +207,7 @@ impl Master {
                 // The workers are the other's: nothing is asked of them, and above all nothing that they hold is let go.
                 // Whoever waits hears that nobody answers.
                 _ if self.is_overtaken => {}
+                ToMaster::Named(workers) => self.named(&workers),
                 ToMaster::Event(event) => {
                     if let Some(used) = &mut self.used {
                         used.note(&event);
@@ -301,6 +319,31 @@ impl Master {
             link.tell_away(ToWorker::Stop);
             return;
         }
+        match address {
+            Some(address) if self.keeper.is_some() && !self.known.contains(&worker) => {
+                self.entering.insert(worker, Entering { slots, link, address, holds });
+                self.tell_keeper();
+            }
+            address => self.enter(worker, slots, link, address, holds),
+        }
+    }
+
+    /// Whoever takes over finds these workers, with what they receive and copy from now on.
+    fn named(&mut self, workers: &BTreeSet<WorkerId>) {
+        let entering = self.entering.extract_if(.., |worker, _| workers.contains(worker));
+        for (worker, Entering { slots, link, address, holds }) in entering.collect::<Vec<_>>() {
+            self.enter(worker, slots, link, Some(address), holds);
+        }
+    }
+
+    fn enter(
+        &mut self,
+        worker: WorkerId,
+        slots: u32,
+        link: Link,
+        address: Option<String>,
+        holds: Vec<BlockId>,
+    ) {
         if let Some(address) = address {
             // Everyone knows where everyone is before the first task that reads from another.
             link.tell_away(ToWorker::Peers(self.addresses.clone().into_iter().collect()));
@@ -336,6 +379,9 @@ impl Master {
     }
 
     fn lost(&mut self, worker: WorkerId) {
+        if self.entering.remove(&worker).is_some() {
+            self.tell_keeper();
+        }
         if self.links.remove(&worker).is_some() {
             self.addresses.remove(&worker);
             self.tell_keeper();
@@ -406,7 +452,8 @@ impl Master {
 
     fn tell_keeper(&self) {
         if let Some(keeper) = &self.keeper {
-            let all = self.awaited.iter().chain(&self.addresses);
+            let entering = self.entering.iter().map(|(worker, entering)| (worker, &entering.address));
+            let all = self.awaited.iter().chain(&self.addresses).chain(entering);
             keeper.workers(all.map(|(worker, address)| (*worker, address.clone())).collect());
         }
     }

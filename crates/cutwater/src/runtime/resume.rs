@@ -37,8 +37,8 @@ pub(crate) struct Durable {
     pub(super) epoch: u64,
     /// How many have.
     ordinal: u64,
-    /// Of the master that ran it last, if it did not end in good order.
-    before: Option<Lease>,
+    /// Those of the master that ran it last, if it did not end in good order.
+    workers: Vec<(WorkerId, String)>,
     store: Store,
     history: History,
     /// How many partitions there were at the last start where the program gives no number.
@@ -118,13 +118,13 @@ impl Durable {
             return Ok(None);
         }
         let store = Store::open(url)?;
-        let before = Lease::await_free(&store, settings.checkpoints.standby)?;
+        let takes_over = Lease::await_free(&store, settings.checkpoints.standby)?.is_some();
         let (journal, history, epoch, ordinal) = Journal::claim(&store)?;
         // Whoever wrote there before is over.
         store.sweep()?;
-        let workers = before.as_ref().map(|lease| lease.workers.clone()).unwrap_or_default();
         let parallelism = ProgramRecord::read(&store)?.map(|record| record.parallelism);
-        let keeper = Arc::new(Keeper::start(&store, epoch, workers)?);
+        let (keeper, workers) = Keeper::start(&store, epoch, takes_over)?;
+        let keeper = Arc::new(keeper);
         let (journal, settings) = (Arc::new(journal), &settings.checkpoints);
         let checkpointer = Checkpointer::start(settings, store.clone(), epoch, Some(journal.clone()), None)?;
         let held: Vec<String> = history.held.iter().map(Manifest::name_of).collect();
@@ -137,7 +137,7 @@ impl Durable {
             journal,
             checkpointer,
             keeper,
-            before,
+            workers,
             epoch,
             ordinal,
             store,
@@ -164,7 +164,7 @@ impl Durable {
 
     /// What a master needs to know that begins.
     pub fn begins(&self) -> Begins {
-        let workers = self.before.as_ref().map(|lease| lease.workers.clone()).unwrap_or_default();
+        let workers = self.workers.clone();
         Begins { ordinal: self.ordinal, epoch: self.epoch, workers, keeper: Some(self.keeper.clone()) }
     }
 
@@ -351,7 +351,7 @@ impl Durable {
 
     /// Whether workers of a master before may hold what they held.
     pub fn takes_over(&self) -> bool {
-        self.before.as_ref().is_some_and(|lease| !lease.workers.is_empty())
+        !self.workers.is_empty()
     }
 
     /// Whether that interval's state is known without computing anything before.

@@ -225,7 +225,7 @@ fn who_was_overtaken_does_not_have_workers_begin_anew() {
     let credentials = settings.network.credentials(Some(&token)).unwrap();
     let mut begins = Begins::default();
     begins.epoch = 2;
-    begins.keeper = Some(Arc::new(Keeper::start(&store, 2, Vec::new()).unwrap()));
+    begins.keeper = Some(Arc::new(Keeper::start(&store, 2, false).unwrap().0));
     let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
     let network = cluster::network_threads().unwrap();
     let (worker, lost) = network.block_on(join(address, &credentials, None));
@@ -243,6 +243,36 @@ fn who_was_overtaken_does_not_have_workers_begin_anew() {
     assert!(refused.contains("ask again"), "{refused}");
     drop(worker);
     drop(engine);
+}
+
+/// Whoever takes over finds it then, with what it receives and copies: nobody relies on it before.
+#[test]
+fn a_new_worker_is_here_once_the_lease_names_it() {
+    let (dir, store) = Store::temporary();
+    let token = Token::new().unwrap();
+    let mut settings = Context::builder("named").threads(1).build().unwrap().settings().clone();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    settings.role = Role::Master { listen: address, workers: 0 };
+    settings.token = Some(token.clone());
+    let credentials = settings.network.credentials(Some(&token)).unwrap();
+    let mut begins = Begins::default();
+    begins.epoch = 2;
+    begins.keeper = Some(Arc::new(Keeper::start(&store, 2, false).unwrap().0));
+    let (leases, away) = (dir.path().join("leases"), dir.path().join("away"));
+    // No lease can be written.
+    std::fs::rename(&leases, &away).unwrap();
+    std::fs::write(&leases, "").unwrap();
+    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let network = cluster::network_threads().unwrap();
+    let (mut worker, joined) = network.block_on(join(address, &credentials, None));
+    let before = network.block_on(told(&mut worker));
+    assert_eq!(before, [ToWorker::Ping], "it knows of no other worker, nor others of it");
+    std::fs::remove_file(&leases).unwrap();
+    std::fs::rename(&away, &leases).unwrap();
+    network.block_on(async { while !told(&mut worker).await.contains(&ToWorker::Peers(Vec::new())) {} });
+    let named = Keeper::start(&store, 3, true).unwrap().1;
+    assert_eq!(named.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [joined.worker]);
+    drop(starts.join().unwrap());
 }
 
 /// They are the other's, who may not have come to call them yet.
