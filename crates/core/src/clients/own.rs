@@ -273,8 +273,8 @@ impl<C: Clone> Own<C> {
         }
     }
 
-    /// What can be reported now. `held` tells what is held of a source.
-    pub fn ready(&mut self, mut held: impl FnMut(u32) -> Held) -> Vec<Ready<C>> {
+    /// What can be reported now. `held` tells what is held of a source, or which of some blocks of it are.
+    pub fn ready(&mut self, mut held: impl FnMut(u32, Option<&BTreeSet<BlockId>>) -> Held) -> Vec<Ready<C>> {
         let mut ready = Vec::new();
         while let Some(request) = self.requests.pop_front_if(|request| request.ticket <= self.held) {
             ready.push(self.report(&request, &mut held));
@@ -282,7 +282,11 @@ impl<C: Clone> Own<C> {
         ready
     }
 
-    fn report(&mut self, request: &Request, held: impl FnOnce(u32) -> Held) -> Ready<C> {
+    fn report(
+        &mut self,
+        request: &Request,
+        held: impl FnOnce(u32, Option<&BTreeSet<BlockId>>) -> Held,
+    ) -> Ready<C> {
         let replica = match self.holder {
             Holder::Peer(worker) => Some(worker),
             Holder::Alone | Holder::Sought => None,
@@ -310,8 +314,7 @@ impl<C: Clone> Own<C> {
             let copied: BTreeSet<BlockId> = self.copied.extract_if(.., of_source).collect();
             let of_all = std::mem::take(&mut source.again);
             if of_all || !copied.is_empty() {
-                let Held { blocks: mut held, owners } = held(request.source);
-                held.retain(|block| of_all || copied.contains(&block.id()));
+                let Held { blocks: held, owners } = held(request.source, (!of_all).then_some(&copied));
                 report.owners = if of_all { owners } else { Vec::new() };
                 report.again = held.len() as u64;
                 report.blocks.splice(..0, held);
@@ -460,7 +463,7 @@ mod tests {
         let ticket = put(&mut own, 0, 0);
         assert_eq!(own.acknowledged(), ticket);
         own.request(5, 0);
-        let ready = own.ready(|_| Held::default());
+        let ready = own.ready(|_, _| Held::default());
         assert_eq!((ready[0].request, sequences(&ready[0])), (5, vec![vec![0]]));
         assert_eq!(ready[0].report.replica, None);
         assert!(receiver_of(ready[0].report.blocks[0].sequence) == ME);
@@ -473,9 +476,9 @@ mod tests {
             put(&mut own, n, now_ms);
         }
         own.request(1, 0);
-        assert_eq!(sequences(&own.ready(|_| Held::default())[0]), [vec![0, 1], vec![2, 3], vec![4]]);
+        assert_eq!(sequences(&own.ready(|_, _| Held::default())[0]), [vec![0, 1], vec![2, 3], vec![4]]);
         own.request(2, 0);
-        assert!(own.ready(|_| Held::default())[0].report.blocks.is_empty(), "reported once");
+        assert!(own.ready(|_, _| Held::default())[0].report.blocks.is_empty(), "reported once");
     }
 
     #[test]
@@ -490,12 +493,12 @@ mod tests {
         own.held(2);
         assert_eq!(own.acknowledged(), second);
         assert!(
-            own.ready(|_| Held::default()).is_empty(),
+            own.ready(|_, _| Held::default()).is_empty(),
             "the peer does not know yet that the block is closed"
         );
         assert!(matches!(own.entry(2), Some(Entry::Sealed { .. })));
         own.held(3);
-        let ready = own.ready(|_| Held::default());
+        let ready = own.ready(|_, _| Held::default());
         assert_eq!((sequences(&ready[0]), ready[0].report.replica), (vec![vec![0, 1]], Some(PEER)));
     }
 
@@ -511,7 +514,7 @@ mod tests {
         put(&mut own, 2, 300);
         own.request(1, 0);
         assert!(
-            own.ready(|_| Held::default()).is_empty() && own.acknowledged() == before,
+            own.ready(|_, _| Held::default()).is_empty() && own.acknowledged() == before,
             "nobody else holds it"
         );
         own.hand_to(Holder::Peer(OTHER));
@@ -527,7 +530,7 @@ mod tests {
         let all = [(4, Some(0)), (4, None), (5, Some(1)), (5, Some(2)), (5, None)];
         assert_eq!(told, all, "names 0 to 3 were used before");
         own.held(5);
-        let ready = own.ready(|_| Held::default());
+        let ready = own.ready(|_, _| Held::default());
         assert_eq!(sequences(&ready[0]), [vec![0], vec![1, 2]]);
         assert_eq!((ready[0].report.replica, &*ready[0].report.left), (Some(OTHER), &[PEER][..]));
     }
@@ -538,23 +541,26 @@ mod tests {
         let mut own = own();
         put(&mut own, 0, 0);
         own.request(1, 0);
-        let mut held =
-            own.ready(|_| panic!("the first master needs no more than what is new")).remove(0).report.blocks;
+        let mut held = own
+            .ready(|_, _| panic!("the first master needs no more than what is new"))
+            .remove(0)
+            .report
+            .blocks;
         held.push(InputBlock { source: 0, sequence: input_sequence(OTHER, 5), batches: Vec::new() });
         // The request of a master that is gone is not answered.
         own.request(2, 0);
         own.begin_anew();
         let all = || Held { blocks: held.clone(), owners: vec![OTHER] };
-        assert!(own.ready(|_| all()).is_empty());
+        assert!(own.ready(|_, _| all()).is_empty());
         put(&mut own, 1, 300);
         own.request(1, 0);
-        let ready = own.ready(|_| all());
+        let ready = own.ready(|_, _| all());
         assert_eq!(sequences(&ready[0]), [vec![0], vec![], vec![1]]);
         assert_eq!((&ready[0].report.blocks[..2], ready[0].blocks.len()), (&held[..], 1));
         assert_eq!(ready[0].report.again, 2, "who held replicas of those may be another");
         assert_eq!(ready[0].report.owners, [OTHER]);
         own.request(2, 0);
-        assert!(own.ready(|_| all())[0].report.blocks.is_empty(), "it has heard it");
+        assert!(own.ready(|_, _| all())[0].report.blocks.is_empty(), "it has heard it");
     }
 
     /// Whoever was to report it to this master may be lost by now.
@@ -563,13 +569,17 @@ mod tests {
         let mut own = own();
         let of =
             |count| InputBlock { source: 0, sequence: input_sequence(OTHER, count), batches: Vec::new() };
-        let held = || Held { blocks: vec![of(1), of(2)], owners: vec![OTHER] };
+        let held = |only: Option<&BTreeSet<BlockId>>| {
+            let mut blocks = vec![of(1), of(2)];
+            blocks.retain(|block| only.is_none_or(|only| only.contains(&block.id())));
+            Held { blocks, owners: vec![OTHER] }
+        };
         own.copied(&[of(2).id()]);
         own.request(1, 0);
-        let report = own.ready(|_| held()).remove(0).report;
+        let report = own.ready(|_, only| held(only)).remove(0).report;
         assert_eq!((report.blocks, report.again, report.owners), (vec![of(2)], 1, Vec::new()));
         own.request(2, 0);
-        assert!(own.ready(|_| held())[0].report.blocks.is_empty(), "it is told of once");
+        assert!(own.ready(|_, only| held(only))[0].report.blocks.is_empty(), "it is told of once");
     }
 
     #[test]
@@ -581,7 +591,7 @@ mod tests {
         }
         assert_eq!(own.has_room(0), Ok(false));
         own.request(1, 0);
-        own.ready(|_| Held::default());
+        own.ready(|_, _| Held::default());
         assert_eq!(own.has_room(0), Ok(true), "a reported block makes room");
         own.receive(receive(false, 100));
         assert_eq!(own.has_room(0), Err(Refused::Closed));

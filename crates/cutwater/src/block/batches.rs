@@ -1,8 +1,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use cutwater_core::clients::BatchReport;
+use cutwater_core::{TaskError, clients::BatchReport};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Block, encode};
 
 /// Received records as they came: batches of clients, one after the other.
 ///
@@ -13,6 +15,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Network threads make it, compute threads read it. If the process dies, another worker holds it too.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Batches(pub Vec<Batch>);
+
+impl Batches {
+    /// What is reported of those in a block. One that came from elsewhere is not taken apart for that: its records would be in
+    /// memory twice.
+    pub fn reports(block: &Block) -> Result<Vec<BatchReport>, TaskError> {
+        if let Some(bytes) = block.as_arrived() {
+            let Heads(heads) = encode::decode_borrowed(bytes)?;
+            return Ok(heads.into_iter().map(|head| head.report).collect());
+        }
+        let Self(batches) = block.get()?;
+        Ok(batches.iter().map(|batch| batch.report).collect())
+    }
+}
+
+/// The same bytes, of which nothing is copied.
+#[derive(Deserialize)]
+struct Heads<'a>(#[serde(borrow)] Vec<Head<'a>>);
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    report: BatchReport,
+    #[serde(rename = "content")]
+    _content: &'a [u8],
+}
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,5 +106,16 @@ mod tests {
         let bytes = postcard::to_allocvec(&Batches(vec![batch.clone()])).unwrap();
         let Batches(back) = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(back, [batch]);
+    }
+
+    #[test]
+    fn what_is_reported_is_the_same_where_a_block_was_made_and_where_it_came() {
+        let report = |sequence| BatchReport { client: ClientId(7), sequence, records: 1, bytes: 3 };
+        let batches = [3, 4].map(|sequence| Batch::new(report(sequence), Bytes::from_static(b"abc")));
+        let made = Block::new(Batches(batches.to_vec()));
+        let arrived = Block::arrived(made.to_bytes().unwrap());
+        for block in [made, arrived] {
+            assert_eq!(Batches::reports(&block).unwrap(), [report(3), report(4)]);
+        }
     }
 }

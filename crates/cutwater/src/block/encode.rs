@@ -4,6 +4,7 @@ use std::any::{Any, type_name};
 
 use cutwater_core::TaskError;
 use postcard::ser_flavors::Flavor;
+use serde::Deserialize;
 
 use super::Block;
 use crate::Record;
@@ -25,6 +26,11 @@ pub(super) fn append<T: Record>(
 }
 
 pub(super) fn decode<T: Record>(bytes: &[u8]) -> Result<T, TaskError> {
+    decode_borrowed(bytes)
+}
+
+/// The same for what looks at the bytes where they lie.
+pub(super) fn decode_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, TaskError> {
     postcard::from_bytes(bytes).map_err(|error| TaskError::User {
         operator: type_name::<T>().into(),
         message: format!("its records did not survive the journey to another process: {error}"),

@@ -81,6 +81,14 @@ impl Block {
         Ok(into.len() - before)
     }
 
+    /// Its bytes, if it came from another process and nobody has looked at the value yet.
+    fn as_arrived(&self) -> Option<&[u8]> {
+        match &*self.0 {
+            Content::Arrived { bytes, value } if value.get().is_none() => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The value inside, which whoever wrote the block said would be a `T`.
     pub fn get<T: Record>(&self) -> Result<&T, TaskError> {
         let value = match &*self.0 {

@@ -114,9 +114,13 @@ impl Simulation {
     pub(super) fn settle_inbox(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Worker { inbox: Inbox { own, replicas, .. }, blocks, .. } = worker;
-        let ready = own.ready(|source| match self.setting.plant {
+        let ready = own.ready(|source, only| match self.setting.plant {
             Some(Plant::ForgetsReports) => Held::default(),
-            _ => self.clients.held(source, blocks, replicas),
+            _ => {
+                let mut held = self.clients.held(source, blocks, replicas);
+                held.blocks.retain(|block| only.is_none_or(|only| only.contains(&block.id())));
+                held
+            }
         });
         let has_room = !ready.is_empty();
         for Ready { request, report, blocks } in ready {

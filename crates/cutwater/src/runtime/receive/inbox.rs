@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -268,7 +268,8 @@ impl Inbox {
 
     /// Says whatever there is to say after something has changed.
     fn settle(&self, mut own: MutexGuard<'_, Own<Bytes>>) {
-        let (ready, acknowledged) = (own.ready(|source| self.readable(source)), own.acknowledged());
+        let (ready, acknowledged) =
+            (own.ready(|source, only| self.readable(source, only)), own.acknowledged());
         let has_room = !ready.is_empty();
         for Ready { request, report, blocks } in ready {
             blocks.into_iter().for_each(|(id, batches)| self.store(id, batches));
@@ -287,16 +288,16 @@ impl Inbox {
         });
     }
 
-    /// What can be read here of a source, whoever has received it, unless its receiver is yet to report it.
-    fn readable(&self, of: u32) -> Held {
+    /// What can be read here of a source, whoever has received it, unless its receiver is yet to report it; if `only` some
+    /// are asked for, those of them.
+    fn readable(&self, of: u32, only: Option<&BTreeSet<BlockId>>) -> Held {
         let replicas = self.replicas();
-        let held = self.blocks.names().into_iter().filter_map(|id| match id {
+        let names = only.map_or_else(|| self.blocks.names(), |only| only.iter().copied().collect());
+        let held = names.into_iter().filter_map(|id| match id {
             BlockId::Input { source, sequence }
                 if source == of && !replicas.awaits_report(source, sequence) =>
             {
-                let block = self.blocks.get(id)?;
-                let Batches(batches) = block.get().ok()?;
-                let batches = batches.iter().map(|batch| batch.report).collect();
+                let batches = Batches::reports(&self.blocks.get(id)?).ok()?;
                 Some(InputBlock { source, sequence, batches })
             }
             _ => None,
