@@ -138,10 +138,11 @@ pub(super) struct Master {
     reported: Vec<BlockId>,
 }
 
+/// A worker that has come, as [`ToMaster::Joined`] says.
 struct Entering {
     slots: u32,
     link: Link,
-    address: String,
+    address: Option<String>,
     holds: Vec<BlockId>,
 }
 
@@ -239,7 +240,7 @@ impl Master {
                 ToMaster::Reported { worker, request, report } => self.reported(worker, request, report),
                 ToMaster::Ran { worker, attempt, result } => self.ran(worker, attempt, result),
                 ToMaster::Joined { worker, slots, link, address, holds } => {
-                    self.joined(worker, slots, link, address, holds);
+                    self.joined(worker, Entering { slots, link, address, holds });
                 }
                 ToMaster::Draining { worker } => {
                     tracing::info!(%worker, "a worker wants to leave");
@@ -305,45 +306,30 @@ impl Master {
         self.reception = Reception::default();
     }
 
-    fn joined(
-        &mut self,
-        worker: WorkerId,
-        slots: u32,
-        link: Link,
-        address: Option<String>,
-        holds: Vec<BlockId>,
-    ) {
+    fn joined(&mut self, worker: WorkerId, entering: Entering) {
         if self.not_coming.contains(&worker) {
             // Others hold what it received, and take nothing from it any more.
             tracing::warn!(%worker, "a worker of the master before has come too late, and is sent away");
-            link.tell_away(ToWorker::Stop);
+            entering.link.tell_away(ToWorker::Stop);
             return;
         }
-        match address {
-            Some(address) if self.keeper.is_some() && !self.known.contains(&worker) => {
-                self.entering.insert(worker, Entering { slots, link, address, holds });
-                self.tell_keeper();
-            }
-            address => self.enter(worker, slots, link, address, holds),
+        if entering.address.is_some() && self.keeper.is_some() && !self.known.contains(&worker) {
+            self.entering.insert(worker, entering);
+            self.tell_keeper();
+        } else {
+            self.enter(worker, entering);
         }
     }
 
     /// Whoever takes over finds these workers, with what they receive and copy from now on.
     fn named(&mut self, workers: &BTreeSet<WorkerId>) {
         let entering = self.entering.extract_if(.., |worker, _| workers.contains(worker));
-        for (worker, Entering { slots, link, address, holds }) in entering.collect::<Vec<_>>() {
-            self.enter(worker, slots, link, Some(address), holds);
+        for (worker, entering) in entering.collect::<Vec<_>>() {
+            self.enter(worker, entering);
         }
     }
 
-    fn enter(
-        &mut self,
-        worker: WorkerId,
-        slots: u32,
-        link: Link,
-        address: Option<String>,
-        holds: Vec<BlockId>,
-    ) {
+    fn enter(&mut self, worker: WorkerId, Entering { slots, link, address, holds }: Entering) {
         if let Some(address) = address {
             // Everyone knows where everyone is before the first task that reads from another.
             link.tell_away(ToWorker::Peers(self.addresses.clone().into_iter().collect()));
@@ -452,7 +438,10 @@ impl Master {
 
     fn tell_keeper(&self) {
         if let Some(keeper) = &self.keeper {
-            let entering = self.entering.iter().map(|(worker, entering)| (worker, &entering.address));
+            let entering = self
+                .entering
+                .iter()
+                .filter_map(|(worker, entering)| Some((worker, entering.address.as_ref()?)));
             let all = self.awaited.iter().chain(&self.addresses).chain(entering);
             keeper.workers(all.map(|(worker, address)| (*worker, address.clone())).collect());
         }

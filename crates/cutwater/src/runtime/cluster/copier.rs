@@ -82,10 +82,12 @@ async fn copy(
     current: &Current,
 ) -> Result<(), TaskError> {
     let began = Instant::now();
+    let mut copied = Vec::new();
     for (id, block) in fetcher.ask(from, names.to_vec()).await? {
         blocks.put(id, block);
-        inbox.copied(&[id]);
+        copied.push(id);
     }
+    inbox.copied(&copied);
     current.tell(ToMaster::Copied(names.to_vec()));
     sleep(began.elapsed() * limits::COPY_PAUSE).await;
     Ok(())
