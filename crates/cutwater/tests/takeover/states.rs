@@ -9,6 +9,7 @@ use std::{
 };
 
 use cutwater::{Builder, Context, Error, Time};
+use tempfile::TempDir;
 
 use crate::{
     ByHand, INTERVAL, PARALLELISM, STANDBY, builder,
@@ -77,6 +78,15 @@ pub fn is_program() -> bool {
     process::is_program(|folder| run(builder(folder), folder, "given"))
 }
 
+/// Where the files of a test are, with the program's input. In a process that was started as the program, is it, and ends with
+/// it.
+fn begin() -> TempDir {
+    assert!(!is_program(), "it has ended by now");
+    let dir = tempfile::tempdir().unwrap();
+    write_input(dir.path());
+    dir
+}
+
 /// Waits until so many intervals were given out.
 pub fn wait_for(folder: &Path, intervals: usize) {
     wait_until(&format!("{intervals} intervals have not come"), || {
@@ -92,11 +102,7 @@ fn kill_at_once(processes: Vec<Child>) {
 
 #[test]
 fn a_standby_takes_over_from_a_master_that_is_killed() {
-    if is_program() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    write_input(dir.path());
+    let dir = begin();
     let master = start(dir.path());
     wait_for(dir.path(), 2);
     let mut standby = start_standby(dir.path());
@@ -109,11 +115,7 @@ fn a_standby_takes_over_from_a_master_that_is_killed() {
 /// What workers hold of states is in other partitions than the next master's, and is not taken for its.
 #[test]
 fn a_standby_takes_over_with_another_parallelism() {
-    if is_program() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    write_input(dir.path());
+    let dir = begin();
     let mut master = start(dir.path());
     for (parallelism, taken_over, intervals) in [(4, 2, 20), (9, 28, 40)] {
         // Of two standbys either may be next.
@@ -131,11 +133,7 @@ fn a_standby_takes_over_with_another_parallelism() {
 /// Whoever comes back finds that another has the log, and ends; it has written nothing that counts.
 #[test]
 fn a_master_that_was_only_stopped_does_no_harm_when_it_wakes_up() {
-    if is_program() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    write_input(dir.path());
+    let dir = begin();
     let mut master = start(dir.path());
     wait_for(dir.path(), 2);
     let mut standby = start_standby(dir.path());
@@ -150,11 +148,7 @@ fn a_master_that_was_only_stopped_does_no_harm_when_it_wakes_up() {
 
 #[test]
 fn a_master_that_is_started_again_finds_its_workers() {
-    if is_program() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    write_input(dir.path());
+    let dir = begin();
     for intervals in [10, 25, 40] {
         let master = start(dir.path());
         wait_for(dir.path(), intervals);
@@ -167,11 +161,7 @@ fn a_master_that_is_started_again_finds_its_workers() {
 /// Whatever they held is read from the states that were written, and made again from the inputs since.
 #[test]
 fn all_workers_killed_at_once_are_replaced_by_others() {
-    if is_program() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    write_input(dir.path());
+    let dir = begin();
     let by_hand = ByHand::new(dir.path());
     let (mut master, mut workers) = (by_hand.master(), by_hand.workers());
     for intervals in [15, 35] {
@@ -186,11 +176,7 @@ fn all_workers_killed_at_once_are_replaced_by_others() {
 
 #[test]
 fn a_program_goes_on_after_its_master_and_all_workers_are_killed_at_once() {
-    if is_program() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    write_input(dir.path());
+    let dir = begin();
     let by_hand = ByHand::new(dir.path());
     let mut processes = by_hand.workers();
     let mut master = by_hand.master();
@@ -208,11 +194,7 @@ fn a_program_goes_on_after_its_master_and_all_workers_are_killed_at_once() {
 /// A second one that does not say that it is a standby is a mistake, and the first goes on.
 #[test]
 fn two_masters_at_a_time_are_refused_and_a_standby_ends_with_the_program() {
-    if is_program() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    write_input(dir.path());
+    let dir = begin();
     let mut master = start(dir.path());
     wait_for(dir.path(), 2);
     let (mut second, mut standby) = (start(dir.path()), start_standby(dir.path()));

@@ -72,20 +72,32 @@ async fn introduced(
     credentials.connect(stream, "127.0.0.1", tls::Role::Master, &introduction).await
 }
 
-/// Starts a master that takes over, and waits for this `worker` of the one before. Answers where it listens, what lets in,
-/// and the thread on which it starts.
-fn takes_over_from(worker: WorkerId) -> (SocketAddr, Credentials, JoinHandle<Arc<Engine>>) {
+/// Starts a master. Answers where it listens, what lets in, and the thread on which it starts.
+fn starts(begins: Option<Begins>) -> (SocketAddr, Credentials, JoinHandle<Arc<Engine>>) {
     let token = Token::new().unwrap();
-    let mut settings = Context::builder("takeover").threads(1).build().unwrap().settings().clone();
+    let mut settings = Context::builder("master").threads(1).build().unwrap().settings().clone();
     // Nobody else gets the port as long as it is listened to.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     settings.role = Role::Master { listen: address, workers: 0 };
     settings.token = Some(token.clone());
     let credentials = settings.network.credentials(Some(&token)).unwrap();
+    (address, credentials, thread::spawn(move || Engine::start(&settings, begins).unwrap()))
+}
+
+/// How one begins that keeps a lease in `store`.
+fn with_lease(store: &Store) -> Begins {
+    let mut begins = Begins::default();
+    begins.epoch = 2;
+    begins.keeper = Some(Arc::new(Keeper::start(store, 2, false).unwrap().0));
+    begins
+}
+
+/// Starts one that takes over, and waits for this `worker` of the one before.
+fn takes_over_from(worker: WorkerId) -> (SocketAddr, Credentials, JoinHandle<Arc<Engine>>) {
     let mut begins = Begins::default();
     // Nobody answers there when the master calls.
     (begins.epoch, begins.workers) = (2, vec![(worker, "127.0.0.1:1".to_owned())]);
-    (address, credentials, thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap()))
+    starts(Some(begins))
 }
 
 /// Whether a worker of the master before may stay that comes after new ones.
@@ -179,13 +191,7 @@ fn blocks_that_two_masters_receive_have_different_names() {
 
 /// What a worker is told by a master that lets go what it holds and ends, having been overtaken or not.
 fn last_word(is_overtaken: bool) -> Vec<ToWorker> {
-    let token = Token::new().unwrap();
-    let mut settings = Context::builder("overtaken").threads(1).build().unwrap().settings().clone();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    settings.role = Role::Master { listen: address, workers: 0 };
-    settings.token = Some(token.clone());
-    let credentials = settings.network.credentials(Some(&token)).unwrap();
-    let starts = thread::spawn(move || Engine::start(&settings, None).unwrap());
+    let (address, credentials, starts) = starts(None);
     let network = cluster::network_threads().unwrap();
     let block = BlockId::Input { source: 0, sequence: 1 };
     let mut worker = network.block_on(async {
@@ -217,16 +223,7 @@ fn last_word(is_overtaken: bool) -> Vec<ToWorker> {
 #[test]
 fn who_was_overtaken_does_not_have_workers_begin_anew() {
     let (_dir, store) = Store::temporary();
-    let token = Token::new().unwrap();
-    let mut settings = Context::builder("overtaken").threads(1).build().unwrap().settings().clone();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    settings.role = Role::Master { listen: address, workers: 0 };
-    settings.token = Some(token.clone());
-    let credentials = settings.network.credentials(Some(&token)).unwrap();
-    let mut begins = Begins::default();
-    begins.epoch = 2;
-    begins.keeper = Some(Arc::new(Keeper::start(&store, 2, false).unwrap().0));
-    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let (address, credentials, starts) = starts(Some(with_lease(&store)));
     let network = cluster::network_threads().unwrap();
     let (worker, lost) = network.block_on(join(address, &credentials, None));
     let engine = starts.join().unwrap();
@@ -249,20 +246,12 @@ fn who_was_overtaken_does_not_have_workers_begin_anew() {
 #[test]
 fn a_new_worker_is_here_once_the_lease_names_it() {
     let (dir, store) = Store::temporary();
-    let token = Token::new().unwrap();
-    let mut settings = Context::builder("named").threads(1).build().unwrap().settings().clone();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    settings.role = Role::Master { listen: address, workers: 0 };
-    settings.token = Some(token.clone());
-    let credentials = settings.network.credentials(Some(&token)).unwrap();
-    let mut begins = Begins::default();
-    begins.epoch = 2;
-    begins.keeper = Some(Arc::new(Keeper::start(&store, 2, false).unwrap().0));
+    let begins = with_lease(&store);
     let (leases, away) = (dir.path().join("leases"), dir.path().join("away"));
     // No lease can be written.
     std::fs::rename(&leases, &away).unwrap();
     std::fs::write(&leases, "").unwrap();
-    let starts = thread::spawn(move || Engine::start(&settings, Some(begins)).unwrap());
+    let (address, credentials, starts) = starts(Some(begins));
     let network = cluster::network_threads().unwrap();
     let (mut worker, joined) = network.block_on(join(address, &credentials, None));
     let before = network.block_on(told(&mut worker));
