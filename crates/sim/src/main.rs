@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use cutwater_sim::{Outcome, Setting, Simulation, load};
+use cutwater_sim::{Outcome, Plant, Setting, Simulation, load};
 
 /// The scheduler of cutwater among simulated workers: each seed is a program, a cluster and what fails in it.
 #[derive(Parser)]
@@ -23,6 +23,9 @@ struct Options {
     /// How clusters are set up: one after the other in each of these ways, unless one is chosen.
     #[arg(long, value_enum)]
     cluster: Option<Cluster>,
+    /// Do this wrong on purpose: the seeds that fail are those in which it is found.
+    #[arg(long, value_enum)]
+    plant: Option<Plant>,
     /// Measure how much of a core the scheduler takes with a thousand workers.
     #[arg(long)]
     scheduler_load: bool,
@@ -62,7 +65,7 @@ impl Cluster {
 }
 
 fn main() -> ExitCode {
-    let Options { seeds, seed, log, meta, cluster, scheduler_load } = Options::parse();
+    let Options { seeds, seed, log, meta, cluster, plant, scheduler_load } = Options::parse();
     if scheduler_load {
         println!("{}", load::measure(&load::Shape::default()));
         return ExitCode::SUCCESS;
@@ -71,7 +74,8 @@ fn main() -> ExitCode {
     let mut all_hold = true;
     for cluster in clusters {
         let name = cluster.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        let run = |seed, print| Simulation::run_in(cluster.setting(), seed, print);
+        let setting = Setting { plant, ..cluster.setting() };
+        let run = |seed, print| Simulation::run_in(setting, seed, print);
         if log {
             let outcome = run(seed, true);
             println!("{name}, seed {seed}: {outcome}");

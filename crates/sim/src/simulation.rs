@@ -183,7 +183,7 @@ pub struct Setting {
 }
 
 /// Something that is done wrong, so that an invariant has something to find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Plant {
     /// A master whose place in the log is taken writes to the next.
     SkipsTheFence,

@@ -1,11 +1,12 @@
 //! Each invariant can fail: something is done wrong on purpose, and it is found. Where it is something that `cutwater` did
-//! wrong, the seed is one that shows it.
+//! wrong, the seed is one that shows it. `cutwater-sim --cluster standby --plant removes-claims` looks for such seeds.
 
 use cutwater_sim::{Plant, Setting, Simulation};
 
 const STANDBY: Setting =
     Setting { takeovers: true, master_holds: false, clients: false, overlaps: false, plant: None };
 const CLIENTS: Setting = Setting { takeovers: false, clients: true, ..STANDBY };
+const BOTH: Setting = Setting { takeovers: true, ..CLIENTS };
 const OVERLAP: Setting = Setting { takeovers: false, overlaps: true, ..STANDBY };
 
 /// What is found when `plant` is done wrong.
@@ -30,6 +31,8 @@ fn finds_in(right: Setting, plant: Plant, seed: u64, what: &str) {
 fn no_two_masters_commit() {
     finds(Plant::SkipsTheFence, 28, "has claimed it");
     finds(Plant::SinkForgetsEpochs, 56, "has opened the sink");
+    finds(Plant::ClaimsLate, 23, "has claimed it");
+    finds(Plant::RemovesClaims, 41, "has claimed it");
 }
 
 #[test]
@@ -42,6 +45,7 @@ fn no_interval_without_its_input() {
 #[test]
 fn each_output_once() {
     finds(Plant::SinkRepeats, 28, "is committed after");
+    finds(Plant::SharesBlockNames, 306, "and should be");
     finds_in(OVERLAP, Plant::InventsPieces, 713, "and should be");
 }
 
@@ -54,6 +58,7 @@ fn memory_within_bounds() {
 #[test]
 fn progress_resumes() {
     finds(Plant::NeverTakesOver, 0, "no interval has ended");
+    finds(Plant::StopsAtTornEntries, 259, "no interval has ended");
 }
 
 #[test]
@@ -65,6 +70,7 @@ fn what_is_held_is_there() {
 #[test]
 fn nothing_needed_is_forgotten() {
     finds(Plant::ForgetsTooEarly, 7, "is needed and is not known");
+    finds(Plant::OneNameForAll, 439, "is held by no worker");
 }
 
 #[test]
@@ -76,6 +82,7 @@ fn slots_are_neither_lost_nor_made() {
 fn each_acknowledged_record_once() {
     finds_in(CLIENTS, Plant::AcknowledgesAtOnce, 0, "is acknowledged, and 1 workers have held it");
     finds_in(CLIENTS, Plant::ForgetsWhatItCounted, 6, "is counted in interval 5, and in interval 11");
+    finds_in(BOTH, Plant::ForgetsReports, 0, "was acknowledged, and is in no interval");
     finds_in(CLIENTS, Plant::LetsGoUnasked, 8862, "was acknowledged, and is in no interval");
 }
 
