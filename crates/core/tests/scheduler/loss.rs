@@ -7,7 +7,7 @@ use cutwater_core::{Command, Dataset, Event, PartitionMap, TaskError};
 use crate::script::*;
 
 #[test]
-fn only_what_was_lost_is_computed_again_and_by_all_survivors() {
+fn only_what_was_lost_is_computed_again() {
     let mut s = Script::with_workers(&[(1, 2), (2, 2), (3, 2)]);
     s.submit(
         1,
@@ -35,6 +35,58 @@ fn only_what_was_lost_is_computed_again_and_by_all_survivors() {
         (1, 4, 1),
         &[piece(2, 4, 0)],
         &["retire s1", "define s0 for d3", "w1 runs s0.0#0 d2[2→0]@w3 d2[5→0]@w3"],
+    );
+}
+
+/// Of as many partitions as there are survivors each makes one again, though one has room for all of them.
+#[test]
+fn what_was_lost_is_made_again_by_all_survivors() {
+    let mut s = Script::with_workers(&[(1, 3), (2, 3), (3, 3), (4, 3)]);
+    let maps = (0..12).map(|map| format!("w{} runs s1.{map}#0", map % 4 + 1));
+    let launched: Vec<String> = std::iter::once("define s1 for d2".to_owned()).chain(maps).collect();
+    s.submit(1, &two_stages(12, 1), 3, &launched.iter().map(String::as_str).collect::<Vec<_>>());
+    for map in 1..12 {
+        s.finishes(map % 4 + 1, (1, map, 0), &[piece(2, map, 0)], &[]);
+    }
+    s.is_lost(4, &["w2 runs s1.3#1", "w3 runs s1.7#1", "w1 runs s1.11#1"]);
+}
+
+/// The map tasks of two intervals that are over are run again at once, and those of the current one beside them: the
+/// state that was lost with them is made from both (`paper.md` §4, §6).
+#[test]
+fn what_was_lost_of_several_intervals_is_made_again_at_once_beside_the_current_one() {
+    let mut s = Script::with_workers(&[(1, 2), (2, 2), (3, 2), (4, 2)]);
+    // A source, its shuffle, and a state that is made from that and from the one before.
+    let interval = |first: u64, before: Option<u64>| {
+        let before = before.map(|id| narrow(id, PartitionMap::Same));
+        let parents = before.into_iter().chain([shuffle(first + 1)]).collect();
+        [source(first, 4), split(first + 1, 4, first, 4), kept(made(first + 2, 4, parents))]
+    };
+    for (job, [maps, states], first, before) in [(1, [1, 0], 1, None), (2, [3, 2], 4, Some(3))] {
+        s.submitted(job, &interval(first, before), first + 2);
+        for map in 0..4 {
+            s.said(map + 1, (maps, map, 0), &[piece(first + 1, map, 0)]);
+        }
+        for key in 0..4 {
+            s.said(key + 1, (states, key, 0), &[part(first + 2, key)]);
+        }
+    }
+    s.is_lost(4, &[]);
+    s.submit(
+        3,
+        &interval(7, Some(6)),
+        9,
+        &[
+            "define s5 for d8",
+            "w1 runs s5.0#0",
+            "w2 runs s5.1#0",
+            "w3 runs s5.2#0",
+            "w1 runs s5.3#0",
+            "define s6 for d5",
+            "w2 runs s6.3#0",
+            "define s7 for d2",
+            "w3 runs s7.3#0",
+        ],
     );
 }
 
