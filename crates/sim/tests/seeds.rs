@@ -104,11 +104,20 @@ fn the_same_seed_gives_the_same_log() {
     for seed in 0..40 {
         assert_eq!(Simulation::run(seed, false), Simulation::run(seed, false), "seed {seed}");
     }
-    for seed in 0..6 {
-        let run = || Simulation::run_in(STANDBY, seed, false);
-        assert_eq!(run(), run(), "seed {seed}");
-        let run = || Simulation::run_in(CLIENTS, seed, false);
-        assert_eq!(run(), run(), "seed {seed}");
+    let one = Setting::default();
+    let kinds = [
+        ("master-holds", Setting { master_holds: true, ..one }),
+        ("standby", STANDBY),
+        ("overlap", Setting { overlaps: true, ..one }),
+        ("standby-overlap", Setting { overlaps: true, ..STANDBY }),
+        ("clients", CLIENTS),
+        ("standby-clients", Setting { takeovers: true, ..CLIENTS }),
+    ];
+    for (kind, setting) in kinds {
+        for seed in 0..6 {
+            let run = || Simulation::run_in(setting, seed, false);
+            assert_eq!(run(), run(), "`cutwater-sim --cluster {kind} --seed {seed} --meta`");
+        }
     }
     assert_ne!(Simulation::run(1, false).digest, Simulation::run(2, false).digest);
 }
