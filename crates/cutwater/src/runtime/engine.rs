@@ -160,8 +160,8 @@ impl Shared {
 
 /// Where tasks run.
 enum Workers {
-    /// On threads of this process, which has these blocks, and which clients reach by a door of its own.
-    Here { blocks: Arc<BlockStore>, inbox: Arc<Inbox>, door: Mutex<Option<Door>> },
+    /// On threads of this process, which is called so, has these blocks, and is reached by clients by a door of its own.
+    Here { me: WorkerId, blocks: Arc<BlockStore>, inbox: Arc<Inbox>, door: Mutex<Option<Door>> },
     /// In other processes: those we have started, and the door for all of them.
     Away {
         children: Children,
@@ -190,9 +190,6 @@ struct ClientSettings {
     token_file: Option<PathBuf>,
 }
 
-/// The worker inside this process.
-const EMBEDDED: WorkerId = WorkerId(0);
-
 impl Engine {
     /// Starts what `settings` ask for. A process that is to be a worker becomes one here, and never
     /// returns.
@@ -210,29 +207,30 @@ impl Engine {
 
     fn embedded(settings: &Settings, begins: &Begins) -> Result<Arc<Self>, Error> {
         let (blocks, threads) = (Arc::new(BlockStore::default()), settings.threads.max(1));
+        // The blocks that it receives are called by it, and the log may name others that a process before has received.
+        let me = WorkerId(begins.first_worker());
         // Bounded by what is asked: see `with`, which gets it.
         let (to_master, events) = unbounded();
         let reports = to_master.clone();
-        let inbox = Arc::new(Inbox::new(EMBEDDED, blocks.clone(), move |request, report| {
+        let inbox = Arc::new(Inbox::new(me, blocks.clone(), move |request, report| {
             // The master may be gone already; then nobody waits for the report.
-            let _ = reports.send(ToMaster::Reported { worker: EMBEDDED, request, report });
+            let _ = reports.send(ToMaster::Reported { worker: me, request, report });
         }));
-        let here = Workers::Here { blocks: blocks.clone(), inbox: inbox.clone(), door: Mutex::default() };
+        let here = Workers::Here { me, blocks: blocks.clone(), inbox: inbox.clone(), door: Mutex::default() };
         let slots = u32::try_from(threads).unwrap_or(u32::MAX);
         let engine = Self::with(here, settings, begins, slots, (to_master, events))?;
         // The channel needs no bound of its own: to a worker go at most as many tasks as it has slots.
         let (to_worker, work) = unbounded();
         let attempts = Arc::new(Attempts::default());
-        let worker =
-            Arc::new(Worker { me: EMBEDDED, blocks, attempts: attempts.clone(), twice: settings.run_twice });
+        let worker = Arc::new(Worker { me, blocks, attempts: attempts.clone(), twice: settings.run_twice });
         let to_master = engine.to_master.clone();
         let report = move |attempt, result| {
             // The master may be gone already; then nobody waits for the result.
-            let _ = to_master.send(ToMaster::Ran { worker: EMBEDDED, attempt, result });
+            let _ = to_master.send(ToMaster::Ran { worker: me, attempt, result });
         };
         engine.threads().extend(worker::start(&worker, threads, &work, report)?);
         let (slots, link) = (engine.slots, Link::Here { work: to_worker, attempts, inbox });
-        engine.say(ToMaster::Joined { worker: EMBEDDED, slots, link, address: None, holds: Vec::new() });
+        engine.say(ToMaster::Joined { worker: me, slots, link, address: None, holds: Vec::new() });
         Ok(Arc::new(engine))
     }
 
@@ -468,12 +466,12 @@ impl Engine {
     /// as it takes for one of them to be lost.
     pub fn hold(&self, blocks: Vec<(BlockId, Block)>) -> Result<(), Error> {
         match &self.workers {
-            Workers::Here { blocks: store, .. } => {
+            Workers::Here { me, blocks: store, .. } => {
                 let ids = blocks.iter().map(|(id, _)| *id).collect();
                 for (id, block) in blocks {
                     store.put(id, block);
                 }
-                self.tell(Event::BlocksHeld { worker: EMBEDDED, blocks: ids });
+                self.tell(Event::BlocksHeld { worker: *me, blocks: ids });
                 Ok(())
             }
             Workers::Away { received, .. } => {
@@ -508,7 +506,7 @@ impl Engine {
     /// Where clients send records to. In one process that opens the door for them.
     pub fn client_access(&self) -> Result<ClientAccess, Error> {
         match &self.workers {
-            Workers::Here { blocks, inbox, door } => {
+            Workers::Here { blocks, inbox, door, .. } => {
                 let mut door = door.lock().unwrap_or_else(PoisonError::into_inner);
                 let door = match &mut *door {
                     Some(open) => open,

@@ -25,6 +25,8 @@ mod journal;
 mod lease;
 mod link;
 mod master;
+#[cfg(test)]
+mod played;
 mod progress;
 mod receive;
 mod resume;

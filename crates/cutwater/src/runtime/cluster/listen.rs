@@ -191,6 +191,8 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
                         Ok(Ok(Some(Guest::Worker(worker)))) => {
                             door.connected.fetch_add(1, Ordering::AcqRel);
                             let id = worker.id;
+                            // Clients may go there before the lease names it. It has heard of no source then, and takes
+                            // nothing that whoever takes over could not find.
                             door.workers().insert(id, worker.address.clone());
                             worker.serve(&door.to_master).await;
                             door.workers().remove(&id);

@@ -3,74 +3,26 @@
 
 use std::net::TcpListener;
 
+use cutwater_client::Client;
+use cutwater_core::ClientId;
 use cutwater_wire::{
-    WireError,
     channel::Channel,
+    client::Welcome,
     credentials::Credentials,
     frame,
-    message::{Introduction, Joined, ToMaster, ToWorker},
+    message::{Introduction, ToMaster, ToWorker},
     names::Blocks,
     tls,
 };
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::{Context, checkpoint::store::Store, runtime::clock};
-
-async fn say(master: &mut Channel<TcpStream>, message: ToMaster) {
-    frame::send(master, &vec![message]).await.unwrap();
-}
-
-/// What the worker at this end is told next.
-async fn told(master: &mut Channel<TcpStream>) -> Vec<ToWorker> {
-    let mut bytes = Vec::new();
-    assert!(frame::read(master, frame::MESSAGE_BYTES_MAX, &mut bytes).await.unwrap());
-    postcard::from_bytes(&bytes).unwrap()
-}
-
-/// Joins the master at `address` as a worker that was called so by one of an epoch before, or as a new one, and holds nothing.
-async fn join(
-    address: SocketAddr,
-    credentials: &Credentials,
-    was: Option<WorkerId>,
-) -> (Channel<TcpStream>, Joined) {
-    let (mut stream, joined) = enter(address, credentials, was).await;
-    say(&mut stream, ToMaster::Holds(Vec::new())).await;
-    (stream, joined)
-}
-
-/// The same, and does not say yet what it holds.
-async fn enter(
-    address: SocketAddr,
-    credentials: &Credentials,
-    was: Option<WorkerId>,
-) -> (Channel<TcpStream>, Joined) {
-    let was = was.map(|was| (was, 1));
-    loop {
-        // It may not listen yet.
-        match introduced(address, credentials, was).await {
-            Err(WireError::Io(_)) => tokio::task::yield_now().await,
-            joined => return joined.unwrap(),
-        }
-    }
-}
-
-async fn introduced(
-    address: SocketAddr,
-    credentials: &Credentials,
-    was: Option<(WorkerId, u64)>,
-) -> Result<(Channel<TcpStream>, Joined), WireError> {
-    let introduction = Introduction::Worker {
-        executable: cluster::identity::executable().unwrap(),
-        slots: 1,
-        memory_bytes: 0,
-        data_address: ":1".to_owned(),
-        clock_ms: clock::wall().as_ms(),
-        was,
-    };
-    let stream = TcpStream::connect(address).await?;
-    credentials.connect(stream, "127.0.0.1", tls::Role::Master, &introduction).await
-}
+use crate::{
+    Context,
+    checkpoint::store::Store,
+    runtime::played::{enter, introduced, join, say, told},
+    testing::Harness,
+};
 
 /// Starts a master. Answers where it listens, what lets in, and the thread on which it starts.
 fn starts(begins: Option<Begins>) -> (SocketAddr, Credentials, JoinHandle<Arc<Engine>>) {
@@ -189,6 +141,43 @@ fn blocks_that_two_masters_receive_have_different_names() {
     assert!(!before.is_empty() && before.is_disjoint(&after), "{before:?}, then {after:?}");
 }
 
+/// Those of what clients send to a program in one process: an interval of a start before may be let go at the next, while
+/// one is needed that came later.
+#[test]
+fn blocks_that_one_process_receives_and_the_next_have_different_names() {
+    let dir = tempfile::tempdir().unwrap();
+    // Starts the program, which counts; sends a record for each interval, and runs as many empty ones then as states look back.
+    let run = |checkpoint_intervals: u64, records: &[&str]| {
+        let builder = Context::builder("names").interval(Duration::from_secs(1)).threads(1);
+        let builder = builder.checkpoint(dir.path().to_str().unwrap());
+        let harness = Harness::with(builder.checkpoint_intervals(checkpoint_intervals), 1);
+        let lines = harness.ctx().source("lines").client_lines();
+        let seen = harness.watch(&lines.map(|line| (line, 1u64)).running_reduce(|a, b| a + b));
+        let advance = || {
+            harness.advance(1).unwrap();
+            harness.wait_until_written();
+        };
+        advance();
+        let ClientAccess { address, token_file } = harness.ctx().client_access().unwrap();
+        let client = Client::builder(&address.to_string(), "lines").token_file(token_file.unwrap());
+        let client = client.build().unwrap();
+        for record in records {
+            client.send(record).unwrap();
+            client.flush().unwrap();
+            advance();
+        }
+        advance();
+        advance();
+        let mut seen = seen.all().pop().unwrap().unwrap();
+        seen.sort();
+        seen
+    };
+    run(1, &["a", "b", "c"]);
+    run(1_000, &["d", "e", "f"]);
+    let counts = ["a", "b", "c", "d", "e", "f"].map(|record| (record.to_owned(), 1));
+    assert_eq!(run(1_000, &[]), counts);
+}
+
 /// What a worker is told by a master that lets go what it holds and ends, having been overtaken or not.
 fn last_word(is_overtaken: bool) -> Vec<ToWorker> {
     let (address, credentials, starts) = starts(None);
@@ -264,6 +253,52 @@ fn a_new_worker_is_here_once_the_lease_names_it() {
     drop(starts.join().unwrap());
 }
 
+/// The door names it from when it has come, and clients may go there: it acknowledges nothing that whoever takes over could not
+/// find, since it has heard of no source.
+#[test]
+fn a_new_worker_hears_of_sources_once_the_lease_names_it() {
+    let (dir, store) = Store::temporary();
+    let (address, credentials, starts) = starts(Some(with_lease(&store)));
+    let network = cluster::network_threads().unwrap();
+    let (mut first, _) = network.block_on(join(address, &credentials, None));
+    let engine = starts.join().unwrap();
+    let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
+    engine.receive(Receive {
+        source: 0,
+        name,
+        open: true,
+        records_max,
+        bytes_max,
+        blocks_from: 0,
+        block_ms: 200,
+    });
+    let hears = async |worker: &mut Channel<TcpStream>| {
+        let is_receive = |message: &ToWorker| matches!(message, ToWorker::Receive(_));
+        while !told(worker).await.iter().any(is_receive) {}
+    };
+    network.block_on(hears(&mut first));
+    let (leases, away) = (dir.path().join("leases"), dir.path().join("away"));
+    // No lease can be written.
+    std::fs::rename(&leases, &away).unwrap();
+    std::fs::write(&leases, "").unwrap();
+    let (mut second, joined) = network.block_on(join(address, &credentials, None));
+    let named = || async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let introduction = Introduction::Client { client: ClientId(1), source: "s".to_owned() };
+        let credentials = credentials.connect(stream, "127.0.0.1", tls::Role::Master, &introduction);
+        let (_, Welcome { receivers, .. }) = credentials.await.unwrap();
+        receivers.len()
+    };
+    network.block_on(async { while named().await < 2 {} });
+    assert_eq!(network.block_on(told(&mut second)), [ToWorker::Ping]);
+    std::fs::remove_file(&leases).unwrap();
+    std::fs::rename(&away, &leases).unwrap();
+    network.block_on(hears(&mut second));
+    let found = Keeper::start(&store, 3, true).unwrap().1;
+    assert!(found.iter().any(|(worker, _)| *worker == joined.worker));
+    drop(engine);
+}
+
 /// They are the other's, who may not have come to call them yet.
 #[test]
 fn who_was_overtaken_leaves_the_workers_alone() {
@@ -282,7 +317,7 @@ fn what_is_forgotten_goes_although_a_job_is_always_running() {
     static GOES_ON: std::sync::Condvar = std::sync::Condvar::new();
     static BEGUN: AtomicBool = AtomicBool::new(false);
     let builder = Context::builder("always").interval(Duration::from_secs(1)).threads(2);
-    let harness = crate::testing::Harness::with(builder, 2);
+    let harness = Harness::with(builder, 2);
     let ctx = harness.ctx().clone();
     let sums = harness.input((0..200u32).map(|t| vec![(t % 7, 1u64)])).running_reduce(|a, b| a + b);
     let _seen = harness.watch(&sums);
