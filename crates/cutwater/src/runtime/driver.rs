@@ -350,15 +350,12 @@ impl Driver {
         if result.is_ok() {
             self.look_ahead(&mut report);
         }
-        let result = result.and_then(|()| self.wait_until_said(is_again));
+        let result = result.and_then(|()| self.wait_until_said());
         let result = result.and_then(|()| self.outputs(&mut report));
         let result = self.settle(&mut report).and(result);
         let result = result.and_then(|()| self.commit(&mut report));
         if let Err(error) = result {
-            if error.kind() == ErrorKind::Fenced {
-                // Before anything is let go: the other master needs what this interval is made from.
-                self.ctx.engine().is_overtaken();
-            }
+            self.heed(&error);
             self.set_aside(&mut report, &error);
         }
         report.moved_partitions = self.ctx.engine().take_moved();
@@ -475,6 +472,14 @@ impl Driver {
         result
     }
 
+    /// Something was refused, and the other master needs what this one still holds: before any of it is let go, workers
+    /// are left to that one.
+    fn heed(&self, error: &Error) {
+        if error.kind() == ErrorKind::Fenced {
+            self.ctx.engine().is_overtaken();
+        }
+    }
+
     /// The interval failed: for those after it, it had no records.
     fn set_aside(&mut self, report: &mut IntervalReport, error: &Error) {
         let error = error.at(format_args!("interval {}", report.time));
@@ -491,3 +496,6 @@ impl Driver {
         report.failure = Some(error);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -342,6 +342,15 @@ pub(crate) fn runs(store: &Store) -> Option<u64> {
     (lease.stands == Stands::Runs).then_some(lease.epoch)
 }
 
+/// Leaves the lease of a master of that epoch that died with these workers, for tests of who takes over.
+#[cfg(test)]
+pub(super) fn leave(store: &Store, epoch: u64, workers: &[(WorkerId, String)]) {
+    let process = Process { started: "never".to_owned(), ..Process::own() };
+    let (stands, workers) = (Stands::Runs, Some(workers.to_vec()));
+    let written = Lease { epoch, beat: 0, process, stands, workers }.write(store);
+    written.expect("a lease can be written");
+}
+
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

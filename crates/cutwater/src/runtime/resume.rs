@@ -296,7 +296,7 @@ impl Durable {
 
     /// The intervals whose input is known, the oldest first: those that windows look back at, those from which
     /// states are made again, and those whose outputs may not be done. Blocks among their input are held again. Besides,
-    /// the blocks of intervals before, for which nobody will ask.
+    /// the blocks for which nobody will ask: of intervals before, and of those that were set aside.
     pub(super) fn known(
         &self,
         ctx: &Context,
@@ -305,17 +305,19 @@ impl Durable {
         let oldest = self.needed_from(graph, self.from.1);
         let (mut known, mut released) = (VecDeque::new(), Vec::new());
         for Interval { epoch, number, time, input } in &self.history.intervals {
+            let sources = understood(*time, input)?.sources;
+            let is_aside = self.history.aside.contains(number);
+            if *time <= oldest || is_aside {
+                // The master before may not have come to say so.
+                released.extend(sources.iter().flat_map(|(_, recorded)| recorded.blocks()));
+            }
             if *time <= oldest {
-                // Nobody will ask for it, and the master before may not have come to say so.
-                let sources = understood(*time, input)?.sources;
-                let splits = sources.iter().filter_map(|(_, recorded)| recorded.splits.as_ref()).flatten();
-                released.extend(splits.flat_map(|split| split.blocks.iter().copied()));
                 continue;
             }
-            let input = in_order(graph, understood(*time, input)?.sources, *time)?;
-            let blocks = journal::blocks_of(&self.store, *number, *epoch)?;
-            ctx.engine().hold_again(blocks)?;
-            let is_aside = self.history.aside.contains(number);
+            if !is_aside {
+                ctx.engine().hold_again(journal::blocks_of(&self.store, *number, *epoch)?)?;
+            }
+            let input = in_order(graph, sources, *time)?;
             known.push_back(Known { number: *number, time: *time, input, is_aside });
         }
         Ok((known, released))

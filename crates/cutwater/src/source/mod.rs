@@ -65,7 +65,7 @@ pub use received::Receiver;
 pub use standing::Standing;
 pub(crate) use standing::StandingAt;
 
-use cutwater_core::{DatasetId, Split, Time};
+use cutwater_core::{BlockId, DatasetId, Split, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::Error, task::Finding};
@@ -188,6 +188,13 @@ pub(crate) struct Recorded {
     /// Where the source goes on, understood by it alone.
     pub position: Vec<u8>,
     pub standing: Standing,
+}
+
+impl Recorded {
+    /// The received blocks among it.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockId> {
+        self.splits.iter().flatten().flat_map(|split| split.blocks.iter().copied())
+    }
 }
 
 /// What an interval took from a source.

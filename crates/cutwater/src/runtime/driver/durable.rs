@@ -38,15 +38,28 @@ impl Driver {
 
     /// Goes on where the program was when it ended: its streams get the states that were written and what they
     /// look back at, its sources go on after what they gave, and intervals whose outputs may not be done are run
-    /// again with the input that they had.
+    /// again with the input that they had. What else workers hold goes.
     pub(super) fn resume(&mut self) -> Result<(), Error> {
-        let Some(durable) = &mut self.durable else { return Ok(()) };
-        let Some((number, time)) = durable.last() else { return Ok(()) };
+        let Some(durable) = &self.durable else { return Ok(()) };
+        let inputs = match durable.last() {
+            Some(last) => self.resume_after(last)?,
+            // Whatever a master before has had workers hold is in no interval.
+            None => HashSet::new(),
+        };
+        let datasets = self.graph.streams.iter().flat_map(|stream| stream.named()).collect();
+        let reported = self.graph.inputs.iter().filter_map(|input| input.reported_by_workers()).collect();
+        self.ctx.engine().use_only(Used { datasets, inputs, reported });
+        Ok(())
+    }
+
+    /// The same, after the last interval whose input is known. Answers with the blocks of those that may be asked for.
+    fn resume_after(&mut self, (number, time): (u64, Time)) -> Result<HashSet<BlockId>, Error> {
+        let Some(durable) = &mut self.durable else { return Ok(HashSet::new()) };
         let zero = self.now;
         durable.name_kept(&self.ctx, &self.graph)?;
         let Back { positions, inputs, released } = loop {
             let again = self.go_back(zero)?;
-            let Some(durable) = &mut self.durable else { return Ok(()) };
+            let Some(durable) = &mut self.durable else { return Ok(HashSet::new()) };
             // Workers hold most of it, and this is what they do not. A file of it may be damaged.
             let read = if durable.takes_over() && durable.has_states() {
                 self.graph.streams.iter().try_for_each(|stream| stream.compute_states())
@@ -76,11 +89,8 @@ impl Driver {
         if self.again.is_empty() {
             (self.number, self.now) = (number, time);
         }
-        let datasets = self.graph.streams.iter().flat_map(|stream| stream.named()).collect();
-        let reported = self.graph.inputs.iter().filter_map(|input| input.reported_by_workers()).collect();
-        self.ctx.engine().use_only(Used { datasets, inputs, reported });
         tracing::info!(interval = %self.now, again = self.again.len(), "the program goes on");
-        Ok(())
+        Ok(inputs)
     }
 
     /// Gives streams the newest states that can be used, and what their sources gave since.
@@ -91,8 +101,8 @@ impl Driver {
         let (mut known, released) = durable.known(&self.ctx, &self.graph)?;
         let inputs = known.back().into_iter().flat_map(|last| &last.input);
         let positions = inputs.map(|input| input.position.clone()).collect();
-        let splits = known.iter().flat_map(|known| &known.input).filter_map(|input| input.splits.as_ref());
-        let inputs = splits.flatten().flat_map(|split| split.blocks.iter().copied()).collect();
+        let used = known.iter().filter(|interval| !interval.is_aside).flat_map(|interval| &interval.input);
+        let inputs = used.flat_map(|input| input.blocks()).collect();
         let first_again = known.iter().position(|interval| !durable.is_completed(interval.number));
         self.again = known.split_off(first_again.unwrap_or(known.len()));
         let may_be_lost = self.ctx.engine().may_lose_blocks();
@@ -116,7 +126,7 @@ impl Driver {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         let finished = durable.checkpointer.finish((self.number, self.now), &self.graph.streams);
         durable.keeper.program_is_over();
-        finished
+        finished.inspect_err(|error| self.heed(error))
     }
 
     /// Has the input of the interval written down.
@@ -166,12 +176,10 @@ impl Driver {
         }
     }
 
-    /// No interval before this one is to be run again once outputs of this one have run.
-    pub(super) fn wait_until_said(&self, is_again: bool) -> Result<(), Error> {
-        match &self.durable {
-            Some(durable) if !is_again => durable.journal.wait_until_said(),
-            _ => Ok(()),
-        }
+    /// No interval before this one is to be run again once outputs of this one have run: what it was made from may go when
+    /// they have. That holds of one that is run again, too.
+    pub(super) fn wait_until_said(&self) -> Result<(), Error> {
+        self.durable.as_ref().map_or(Ok(()), |durable| durable.journal.wait_until_said())
     }
 
     /// Has it written down that the interval is over.
@@ -196,6 +204,7 @@ impl Driver {
         let at = (report.number, report.time);
         if let Err(error) = checkpointer.ended(at, report.bytes(), &self.graph.streams) {
             tracing::error!(interval = %report.time, %error, "states cannot be written");
+            self.heed(&error);
             report.failure = Some(error);
         }
     }
