@@ -95,9 +95,20 @@ async fn copy(
 
 #[cfg(test)]
 mod tests {
-    use cutwater_core::DatasetId;
+    use bytes::Bytes;
+    use cutwater_core::{
+        ClientId, DatasetId,
+        clients::{BatchReport, InputBlock, Receive},
+        id::input_sequence,
+    };
+    use cutwater_wire::{credentials::Credentials, handshake::Secret};
+    use tokio::net::TcpListener;
 
-    use super::*;
+    use super::{
+        super::{Served, network_threads, serve},
+        *,
+    };
+    use crate::block::{Batch, Batches, Block};
 
     #[test]
     fn received_blocks_are_copied_one_by_one_and_others_together() {
@@ -107,5 +118,47 @@ mod tests {
             [input(0), input(1)].into_iter().chain((0..20).map(made)).chain([input(2)]).collect();
         let lengths: Vec<_> = together(&names).map(<[_]>::len).collect();
         assert_eq!(lengths, [1, 1, 16, 4, 1]);
+    }
+
+    /// The master counts on it from then on, and whoever has reported it to that one may be lost before the next.
+    #[test]
+    fn what_is_copied_is_told_of_from_when_it_is_said_that_it_is_held() {
+        let (me, other) = (WorkerId(1), WorkerId(2));
+        let batch = BatchReport { client: ClientId(9), sequence: 0, records: 1, bytes: 4 };
+        let block = InputBlock { source: 0, sequence: input_sequence(other, 0), batches: vec![batch] };
+        let (theirs, own) = (Arc::<BlockStore>::default(), Arc::<BlockStore>::default());
+        let batches = Batches(vec![Batch::new(batch, Bytes::from_static(b"data"))]);
+        theirs.put(block.id(), Block::new(batches));
+        let (answers, reports) = crossbeam_channel::unbounded();
+        let answer = move |_, report| answers.send(report).unwrap();
+        let inbox = Arc::new(Inbox::new(me, own.clone(), answer));
+        let name = "s".to_owned();
+        let (records_max, bytes_max) = (100, 1_000);
+        inbox.receive(Receive {
+            source: 0,
+            name,
+            open: true,
+            records_max,
+            bytes_max,
+            blocks_from: 0,
+            block_ms: 200,
+        });
+        network_threads().unwrap().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let credentials = Credentials::new(Secret::new().unwrap(), None);
+            let inbox_there = Arc::new(Inbox::new(other, theirs.clone(), |_, _| {}));
+            tokio::spawn(serve(listener, credentials.clone(), Served::by_master(theirs, inbox_there)));
+            let fetcher = Arc::new(Fetcher::new(credentials, &address, limits::FETCH_BYTES_MAX));
+            fetcher.note(&[(other, address)]);
+            let (to, mut told) = mpsc::unbounded_channel();
+            let current = Arc::new(Current::default());
+            current.follow(to, || ToMaster::Ping);
+            let copier = Copier::start(fetcher, own, inbox.clone());
+            copier.copy(other, Blocks::short(&[block.id()]), current);
+            while !matches!(told.recv().await.unwrap(), ToMaster::Copied(_)) {}
+        });
+        inbox.report(1, 0);
+        assert_eq!(reports.try_recv().unwrap().blocks, [block]);
     }
 }

@@ -368,7 +368,7 @@ pub(super) struct Current(Mutex<Option<UnboundedSender<ToMaster>>>);
 impl Current {
     /// From now on this one is told, first of all what is held from the time with another. Whoever stores something
     /// meanwhile waits to tell of it.
-    fn follow(&self, master: UnboundedSender<ToMaster>, holds: impl FnOnce() -> ToMaster) {
+    pub(super) fn follow(&self, master: UnboundedSender<ToMaster>, holds: impl FnOnce() -> ToMaster) {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = master.send(holds());
         *current = Some(master);

@@ -330,3 +330,6 @@ impl fmt::Debug for Inbox {
         write!(f, "Inbox({})", self.me)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,3 +214,69 @@ async fn count(mut to: impl AsyncWrite + Unpin, mut counts: watch::Receiver<u64>
         frame::send(&mut to, &told).await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use cutwater_core::{ClientId, clients::BatchReport, id::input_sequence};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{block::BlockStore, runtime::cluster::network_threads};
+
+    const OWNER: WorkerId = WorkerId(4);
+
+    /// Tells of a batch of a block that is called so.
+    async fn tell(to: &mut TcpStream, count: u64) {
+        let batch = BatchReport { client: ClientId(9), sequence: count, records: 1, bytes: 4 };
+        let head = ReplicaHead::Batch { source: 0, block: input_sequence(OWNER, count), batch };
+        frame::send_parts(to, &head.encode().unwrap(), b"data").await.unwrap();
+    }
+
+    async fn hear(from: TcpStream, inbox: &Inbox, held: &watch::Sender<u64>) -> Result<(), WireError> {
+        hold(BufReader::new(from), OWNER, inbox, held).await
+    }
+
+    /// A master has lost the owner, and the next counts on it: what is still on its way is of blocks that were reported.
+    #[test]
+    fn what_an_owner_said_before_it_was_lost_comes_too_late_although_another_master_counts_on_it() {
+        let (answers, reports) = crossbeam_channel::unbounded();
+        let answer = move |_, report| answers.send(report).unwrap();
+        let inbox = Inbox::new(WorkerId(1), Arc::<BlockStore>::default(), answer);
+        let held_of_owner = || {
+            inbox.report_replicas(1, OWNER);
+            let report: cutwater_core::clients::BlocksReport = reports.try_recv().unwrap();
+            report.blocks.iter().map(|block| block.sequence).collect::<Vec<_>>()
+        };
+        network_threads().unwrap().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let connected = async || {
+                let (to, from) = tokio::join!(TcpStream::connect(address), listener.accept());
+                (to.unwrap(), from.unwrap().0)
+            };
+            let ((mut to, from), (held, mut counts)) = (connected().await, watch::channel(0));
+            let mut before = pin!(hear(from, &inbox, &held));
+            tell(&mut to, 0).await;
+            tokio::select! {
+                ended = &mut before => panic!("{ended:?}"),
+                counted = counts.wait_for(|count| *count == 1) => drop(counted.unwrap()),
+            }
+            assert_eq!(held_of_owner(), [input_sequence(OWNER, 0)]);
+            inbox.note_peers(&[(OWNER, address.to_string())]);
+            tell(&mut to, 1).await;
+            tokio::select! {
+                ended = &mut before => assert!(matches!(ended, Err(WireError::Refused(_))), "{ended:?}"),
+                _ = counts.wait_for(|count| *count == 2) => panic!("it is taken"),
+            }
+            let ((mut to, from), (held, mut counts)) = (connected().await, watch::channel(0));
+            tell(&mut to, 2).await;
+            tokio::select! {
+                ended = hear(from, &inbox, &held) => panic!("{ended:?}"),
+                counted = counts.wait_for(|count| *count == 1) => drop(counted.unwrap()),
+            }
+            assert_eq!(held_of_owner(), [input_sequence(OWNER, 2)], "it has connected since");
+        });
+    }
+}
