@@ -198,6 +198,47 @@ fn received_blocks_are_held_by_two_again_after_a_loss() {
     }
 }
 
+/// Of four workers, each of which holds what the one before receives, one is lost, and another while it is to hold in its place
+/// what the first held: it is stopped, so that it does not. Then there is one more loss.
+#[test]
+fn records_of_clients_are_held_by_two_again_although_another_is_lost_meanwhile() {
+    let program = Open::new(1, 4);
+    let harness = &program.harness;
+    // The window reads all that was received.
+    let lines = harness.ctx().source("lines").client_lines();
+    let seen = harness.watch(&lines.window(Duration::from_secs(64), Duration::from_secs(1)));
+    harness.advance(1).unwrap();
+    let others = [program.one_more(), program.one_more(), program.one_more()];
+    let address = harness.ctx().client_access().unwrap().address.to_string();
+    let client = |_| Client::builder(&address, "lines").token_file(program.token.path()).build().unwrap();
+    let clients: Vec<Client> = (0..8).map(client).collect();
+    let send = |round: u64| {
+        for (n, client) in clients.iter().enumerate() {
+            client.send(format!("{n}:{round}")).unwrap();
+            client.flush().unwrap();
+        }
+    };
+    for round in 0..10 {
+        send(round);
+        harness.advance(1).unwrap();
+    }
+    send(10);
+    others[1].signal("-STOP");
+    crate::kill(harness.workers()[0]);
+    wait_until("its loss was not noticed", || harness.joined() == 3);
+    assert!(harness.copies() > 0, "one is to hold something, and cannot");
+    crate::kill(others[1].0.id());
+    wait_until("its loss was not noticed", || harness.joined() == 2);
+    // Whoever has received what is in no interval has another hold it by then.
+    harness.advance(1).unwrap();
+    wait_until("blocks are held too few times", || harness.copies() == 0);
+    crate::kill(others[0].0.id());
+    wait_until("its loss was not noticed", || harness.joined() == 1);
+    harness.advance(1).unwrap();
+    let all = (0..8).flat_map(|n| (0..=10).map(move |round| format!("{n}:{round}")));
+    assert_eq!(sorted(seen.all().pop().unwrap().unwrap()), sorted(all.collect()));
+}
+
 /// A process that is stopped keeps its connection and says nothing: it is lost all the same. When it goes on it finds that
 /// it is not wanted as what it was, comes back as a newcomer, and gets its share.
 #[test]

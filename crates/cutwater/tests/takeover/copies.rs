@@ -10,6 +10,7 @@ use std::{
 
 use cutwater::{Error, testing::Harness};
 use cutwater_client::Client;
+use tempfile::TempDir;
 
 use crate::{
     builder,
@@ -75,48 +76,102 @@ impl Master {
     }
 }
 
+/// A program with its first master and three workers, and clients that send to each of these.
+struct Trial {
+    dir: TempDir,
+    workers: Vec<u32>,
+    clients: Vec<Client>,
+    /// All that was acknowledged.
+    sent: Vec<String>,
+    rounds: u32,
+}
+
+impl Trial {
+    fn start() -> (Self, Master) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut master = Master::start(dir.path());
+        master.wait_for("3 0");
+        let workers = children(&master.process);
+        master.advance();
+        let address = fs::read_to_string(dir.path().join("address")).unwrap();
+        let client = |_| {
+            let client = Client::builder(&address, "records").token_file(dir.path().join("token"));
+            client.patience(process::PATIENCE).build().unwrap()
+        };
+        let clients = (0..8).map(client).collect();
+        (Self { dir, workers, clients, sent: Vec::new(), rounds: 0 }, master)
+    }
+
+    fn send(&mut self) {
+        for (n, client) in self.clients.iter().enumerate() {
+            let record = format!("{n}:{}", self.rounds);
+            client.send(&record).unwrap();
+            client.flush().unwrap();
+            self.sent.push(record);
+        }
+        self.rounds += 1;
+        self.sent.sort_unstable();
+    }
+
+    /// Sends what is in so many intervals, and something that is in none.
+    fn run(&mut self, master: &mut Master, intervals: u32) {
+        for _ in 0..intervals {
+            self.send();
+            master.advance();
+        }
+        self.send();
+    }
+
+    fn next_master(&self) -> Master {
+        Master::start(self.dir.path())
+    }
+
+    /// Has the program end, which sees all that was sent.
+    fn ends(self, mut master: Master) {
+        // What was run before may be run again first.
+        wait_until("records are lost", || master.advance() == self.sent);
+        drop(master.to);
+        assert_eq!(process::exit_code(&mut master.process), Some(0));
+    }
+}
+
 /// Of three workers two are lost, one under a master that has what that one held copied, and one under the next.
 #[test]
 fn a_copy_is_told_to_the_next_master() {
     if process::is_program(run) {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let mut master = Master::start(dir.path());
-    master.wait_for("3 0");
-    let workers = children(&master.process);
+    let (mut trial, mut master) = Trial::start();
+    trial.run(&mut master, 4);
     master.advance();
-    let address = fs::read_to_string(dir.path().join("address")).unwrap();
-    let client = |_| {
-        let client = Client::builder(&address, "records").token_file(dir.path().join("token"));
-        client.patience(process::PATIENCE).build().unwrap()
-    };
-    // Some at each worker.
-    let clients: Vec<Client> = (0..8).map(client).collect();
-    let send = |round: u32| {
-        for (n, client) in clients.iter().enumerate() {
-            client.send(format!("{n}:{round}")).unwrap();
-            client.flush().unwrap();
-        }
-    };
-    for round in 0..4 {
-        send(round);
-        master.advance();
-    }
-    signal(workers[0], "-KILL");
+    signal(trial.workers[0], "-KILL");
     master.wait_for("2 0");
     // This is in no interval.
-    send(4);
+    trial.send();
     kill(master.process);
-    let mut master = Master::start(dir.path());
+    let mut master = trial.next_master();
     master.wait_for("2 0");
-    signal(workers[1], "-KILL");
+    signal(trial.workers[1], "-KILL");
     master.wait_for("1 0");
-    // What was run before may be run again first.
-    let mut sent: Vec<String> =
-        (0..8).flat_map(|n| (0..=4).map(move |round| format!("{n}:{round}"))).collect();
-    sent.sort_unstable();
-    wait_until("records are lost", || master.advance() == sent);
-    drop(master.to);
-    assert_eq!(process::exit_code(&mut master.process), Some(0));
+    trial.ends(master);
+}
+
+/// Of three workers two are lost, one while there is no master, and one when the next has come. What was held with the first is
+/// copied in between, whether it was in an interval or not.
+#[test]
+fn what_is_lost_without_a_master_is_held_by_two_again() {
+    if process::is_program(run) {
+        return;
+    }
+    let (mut trial, mut master) = Trial::start();
+    trial.run(&mut master, 4);
+    kill(master.process);
+    signal(trial.workers[0], "-KILL");
+    let mut master = trial.next_master();
+    // What was in no interval is known of when one is cut.
+    master.advance();
+    master.wait_for("2 0");
+    signal(trial.workers[1], "-KILL");
+    master.wait_for("1 0");
+    trial.ends(master);
 }
