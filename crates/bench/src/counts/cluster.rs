@@ -129,10 +129,11 @@ impl Process {
 }
 
 impl Cluster {
-    /// Starts a master and so many workers. The first worker is so many times slower than the others.
+    /// Starts a master and so many workers, each once the one before has joined, so that they join in this order and each has
+    /// the next hold what it receives. The first worker is so many times slower than the others.
     ///
     /// # Errors
-    /// A process cannot be started, or the master does not listen.
+    /// A process cannot be started, the master does not listen, or a worker does not join.
     pub fn start(program: &Program, workers: usize, slow: f64) -> Result<Self, BenchError> {
         let folder = tempfile::Builder::new().prefix("cutwater-bench-").tempdir();
         let folder = folder.map_err(BenchError::file("create a folder in", &env::temp_dir()))?;
@@ -148,8 +149,24 @@ impl Cluster {
         for number in 0..workers {
             let environment = [(SLOW, factor.as_str())];
             cluster.start_worker(if number == 0 { &environment } else { &[] })?;
+            let joined = number + 1;
+            if joined < workers {
+                cluster.wait_until_master_says(&format!("{joined} of {workers} workers have joined"))?;
+            }
         }
         Ok(cluster)
+    }
+
+    fn wait_until_master_says(&mut self, what: &str) -> Result<(), BenchError> {
+        let until = Instant::now() + PATIENCE;
+        while !self.masters.iter().any(|master| master.says(what)) {
+            self.check()?;
+            if Instant::now() > until {
+                return Err(self.masters[0].failed(&format!("does not say {what:?}")));
+            }
+            thread::sleep(Duration::from_millis(POLL_MS));
+        }
+        Ok(())
     }
 
     /// Where the processes meet.

@@ -43,8 +43,8 @@ pub fn run(common: &Common, options: &RecoveryOptions) -> Result<Report, BenchEr
         let first = trial.wait_for(common.warmup)?;
         trial.wait_for(intervals / 2)?;
         let due_ms = trial.wait_into_tasks(first.due_ms);
-        for worker in &mut trial.cluster.workers[..options.kill] {
-            worker.signal(rustix::process::Signal::KILL)?;
+        for killed in apart(common.workers).take(options.kill) {
+            trial.cluster.workers[killed].signal(rustix::process::Signal::KILL)?;
         }
         let killed_ms = now_us() as f64 / 1e3;
         let last_due_ms = due_ms + ((intervals - intervals / 2) * interval_ms) as f64;
@@ -52,6 +52,12 @@ pub fn run(common: &Common, options: &RecoveryOptions) -> Result<Report, BenchEr
         Ok(Course { rate, first_ms: first.due_ms, killed_due_ms: due_ms, killed_ms, last_due_ms })
     })?;
     report(common, options, interval_ms, &course, &ended)
+}
+
+/// The workers in an order in which none follows its neighbour while others are left: each has the next one hold what it
+/// receives, so of two neighbours that are killed at once records would be lost.
+fn apart(workers: usize) -> impl Iterator<Item = usize> {
+    (0..workers).step_by(2).chain((1..workers).step_by(2))
 }
 
 /// The program of the jobs that count.
@@ -165,6 +171,12 @@ impl Lateness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_of_four_that_are_killed_are_no_neighbours() {
+        assert_eq!(apart(4).collect::<Vec<_>>(), [0, 2, 1, 3]);
+        assert_eq!(apart(3).collect::<Vec<_>>(), [0, 2, 1]);
+    }
 
     #[test]
     fn lateness_is_beyond_the_median_and_ends_with_the_first_usual_interval() {
