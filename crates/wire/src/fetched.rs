@@ -2,7 +2,9 @@
 //!
 //! An answer is two messages: a small one that says how long each block is, and one with the bytes of all of
 //! them, one after the other. So blocks are neither encoded once more around their bytes nor taken out of
-//! them: who sends appends each to one buffer, and who receives cuts the buffer up.
+//! them: who sends has them one after the other, each where it lies, and who receives cuts the message up.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use cutwater_core::limits::{MESSAGE_BYTES_MAX, PARTITIONS_MAX};
@@ -18,8 +20,9 @@ use crate::{
 /// ```
 /// use cutwater_wire::fetched::Fetched;
 ///
-/// let (fetched, payload) = Fetched::new(vec![Some(3), None, Some(2)], b"abcde".to_vec(), true);
-/// let blocks = fetched.blocks(payload)?;
+/// let parts = [&b"abc"[..], b"de"].map(bytes::Bytes::from).to_vec();
+/// let (fetched, payload) = Fetched::new(vec![Some(3), None, Some(2)], parts, true);
+/// let blocks = fetched.blocks(payload.concat())?;
 /// let blocks: Vec<_> = blocks.iter().map(|block| block.as_deref()).collect();
 /// assert_eq!(blocks, [Some(&b"abc"[..]), None, Some(&b"de"[..])]);
 /// # Ok::<(), cutwater_wire::WireError>(())
@@ -32,12 +35,12 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// The two messages for blocks of these `lengths`, whose bytes are in `bytes`: compressed if
-    /// that is wanted and pays.
-    pub fn new(lengths: Vec<Option<u32>>, bytes: Vec<u8>, may_compress: bool) -> (Self, Vec<u8>) {
-        match may_compress.then(|| compress(&bytes)).flatten() {
-            Some(fewer) => (Self { lengths, is_compressed: true }, fewer),
-            None => (Self { lengths, is_compressed: false }, bytes),
+    /// The two messages for blocks of these `lengths`, whose bytes are all `parts` one after the other, and the parts of the
+    /// second: compressed if that is wanted and pays.
+    pub fn new(lengths: Vec<Option<u32>>, parts: Vec<Bytes>, may_compress: bool) -> (Self, Vec<Bytes>) {
+        match may_compress.then(|| compress(&all(&parts))).flatten() {
+            Some(fewer) => (Self { lengths, is_compressed: true }, vec![fewer.into()]),
+            None => (Self { lengths, is_compressed: false }, parts),
         }
     }
 
@@ -77,6 +80,13 @@ impl Fetched {
     }
 }
 
+fn all(parts: &[Bytes]) -> Cow<'_, [u8]> {
+    match parts {
+        [part] => part.as_ref().into(),
+        parts => parts.concat().into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,9 +95,11 @@ mod tests {
     fn blocks_come_back_compressed_or_not() {
         let blocks = [Some(vec![1; 50_000]), None, Some(vec![]), Some(vec![2; 7])];
         let lengths: Vec<_> = blocks.iter().map(|block| block.as_ref().map(|b| b.len() as u32)).collect();
-        let all: Vec<u8> = blocks.iter().flatten().flatten().copied().collect();
+        let parts: Vec<Bytes> = blocks.iter().flatten().cloned().map(Bytes::from).collect();
+        let all = parts.concat();
         for compressed in [false, true] {
-            let (fetched, payload) = Fetched::new(lengths.clone(), all.clone(), compressed);
+            let (fetched, payload) = Fetched::new(lengths.clone(), parts.clone(), compressed);
+            let payload = payload.concat();
             assert_eq!(payload.len() < all.len(), compressed);
             let arrived = fetched.blocks(payload).unwrap();
             assert!(arrived.iter().map(|block| block.as_deref()).eq(blocks.iter().map(|b| b.as_deref())));
@@ -96,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_not_as_long_as_was_said_is_refused() {
-        let (fetched, _) = Fetched::new(vec![Some(3), Some(4)], vec![0; 7], false);
+        let (fetched, _) = Fetched::new(vec![Some(3), Some(4)], vec![vec![0; 7].into()], false);
         for length in [0, 6, 8] {
             assert!(matches!(fetched.blocks(vec![0; length]), Err(WireError::Damaged)), "{length}");
         }

@@ -27,7 +27,7 @@ pub fn encode(message: &[u8], into: &mut Vec<u8>) {
     let mut rest = message;
     loop {
         let (payload, after) = rest.split_at(rest.len().min(FRAME_BYTES_MAX));
-        into.extend(head(payload, !after.is_empty()));
+        into.extend(head(&[payload], !after.is_empty()));
         into.extend(payload);
         rest = after;
         if rest.is_empty() {
@@ -39,15 +39,7 @@ pub fn encode(message: &[u8], into: &mut Vec<u8>) {
 /// The head of the frame that holds all `parts` of a payload, one after the other; `None` if one frame cannot.
 pub fn head_of(parts: &[&[u8]]) -> Option<[u8; HEAD_BYTES]> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    if length > FRAME_BYTES_MAX {
-        return None;
-    }
-    let mut hasher = crc32fast::Hasher::new();
-    parts.iter().for_each(|part| hasher.update(part));
-    let mut head = [0; HEAD_BYTES];
-    head[..4].copy_from_slice(&(length as u32).to_le_bytes());
-    head[4..].copy_from_slice(&hasher.finalize().to_le_bytes());
-    Some(head)
+    (length <= FRAME_BYTES_MAX).then(|| head(parts, false))
 }
 
 /// Sends a message that lies in two places, which need not be brought together if a frame is enough.
@@ -73,11 +65,14 @@ pub async fn send_parts(
     Ok(())
 }
 
-fn head(payload: &[u8], continues: bool) -> [u8; HEAD_BYTES] {
+fn head(payload: &[&[u8]], continues: bool) -> [u8; HEAD_BYTES] {
+    let length: usize = payload.iter().map(|part| part.len()).sum();
+    let mut hasher = crc32fast::Hasher::new();
+    payload.iter().for_each(|part| hasher.update(part));
     let more = if continues { CONTINUES } else { 0 };
     // No payload is longer than `FRAME_BYTES_MAX`, so nothing is cut off.
-    let [l0, l1, l2, l3] = (payload.len() as u32 | more).to_le_bytes();
-    let [c0, c1, c2, c3] = crc32fast::hash(payload).to_le_bytes();
+    let [l0, l1, l2, l3] = (length as u32 | more).to_le_bytes();
+    let [c0, c1, c2, c3] = hasher.finalize().to_le_bytes();
     [l0, l1, l2, l3, c0, c1, c2, c3]
 }
 
@@ -203,19 +198,34 @@ impl Head {
     }
 }
 
-/// Sends `message` as it is, without a copy of it. `to` had better have a buffer for the heads of its frames,
-/// and is not flushed.
+/// Sends a message of these `parts`, one after the other, without a copy of it. `to` had better have a buffer for the heads
+/// of its frames, and is not flushed.
 ///
 /// # Errors
 /// The connection fails.
-pub async fn write(to: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> Result<(), WireError> {
-    let mut rest = message;
+pub async fn write(to: &mut (impl AsyncWrite + Unpin), parts: &[impl AsRef<[u8]>]) -> Result<(), WireError> {
+    let mut left: usize = parts.iter().map(|part| part.as_ref().len()).sum();
+    let mut parts = parts.iter().map(AsRef::as_ref);
+    let mut rest: &[u8] = &[];
     loop {
-        let (payload, after) = rest.split_at(rest.len().min(FRAME_BYTES_MAX));
-        to.write_all(&head(payload, !after.is_empty())).await?;
-        to.write_all(payload).await?;
-        rest = after;
-        if rest.is_empty() {
+        let length = left.min(FRAME_BYTES_MAX);
+        left -= length;
+        let mut payload = Vec::new();
+        let mut missing = length;
+        while missing > 0 {
+            if rest.is_empty() {
+                rest = parts.next().unwrap_or_default();
+            }
+            let (taken, after) = rest.split_at(rest.len().min(missing));
+            missing -= taken.len();
+            payload.push(taken);
+            rest = after;
+        }
+        to.write_all(&head(&payload, left > 0)).await?;
+        for part in payload {
+            to.write_all(part).await?;
+        }
+        if left == 0 {
             return Ok(());
         }
     }
@@ -268,7 +278,8 @@ mod tests {
         let (mut bytes, mut written) = (Vec::new(), Vec::new());
         for message in &messages {
             encode(message, &mut bytes);
-            write(&mut written, message).await.unwrap();
+            let parts: Vec<&[u8]> = message.chunks(FRAME_BYTES_MAX / 3 * 2).collect();
+            write(&mut written, &parts).await.unwrap();
         }
         assert!(bytes == written, "both ways to send it are the same bytes");
         assert_eq!(read_all(&bytes, MESSAGE_BYTES_MAX).await.unwrap(), messages);

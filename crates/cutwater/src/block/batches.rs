@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cutwater_core::{TaskError, clients::BatchReport};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Block, encode};
+use super::{Block, Parts, encode};
 
 /// Received records as they came: batches of clients, one after the other.
 ///
@@ -26,6 +26,16 @@ impl Batches {
         }
         let Self(batches) = block.get()?;
         Ok(batches.iter().map(|batch| batch.report).collect())
+    }
+
+    /// Appends the same bytes as any other block would be, and leaves records where they are.
+    pub(super) fn append_to(&self, into: &mut Parts) -> Result<(), TaskError> {
+        encode::append(&self.0.len(), &mut into.open)?;
+        for Batch { report, content: Content(content) } in &self.0 {
+            encode::append(&(report, content.len()), &mut into.open)?;
+            into.share(content.clone());
+        }
+        Ok(())
     }
 }
 
@@ -106,6 +116,19 @@ mod tests {
         let bytes = postcard::to_allocvec(&Batches(vec![batch.clone()])).unwrap();
         let Batches(back) = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(back, [batch]);
+    }
+
+    #[test]
+    fn records_are_sent_from_where_they_lie() {
+        let report = |bytes| BatchReport { client: ClientId(7), sequence: 300, records: 1, bytes };
+        let batch = |bytes: usize| Batch::new(report(bytes as u32), vec![1; bytes].into());
+        let block = Block::new(Batches([0, 3, 100_000, 200_000].map(batch).to_vec()));
+        let mut parts = Parts::default();
+        assert_eq!(block.append_to(&mut parts), Ok(block.to_bytes().unwrap().len()));
+        let parts = parts.finish();
+        assert!(parts.concat() == block.to_bytes().unwrap());
+        let Batches(batches) = block.get().unwrap();
+        assert!(parts.iter().any(|part| part.as_ptr() == batches[3].content().as_ptr()));
     }
 
     #[test]

@@ -4,17 +4,21 @@ use std::any::{Any, type_name};
 
 use cutwater_core::TaskError;
 use postcard::ser_flavors::Flavor;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Block;
 use crate::Record;
 
 /// Appends the bytes of `value`, which is a `T`, to `into`. If it fails, `into` is as it was.
-pub(super) fn append<T: Record>(
+pub(super) fn append_any<T: Record>(
     value: &(dyn Any + Send + Sync),
     into: &mut Vec<u8>,
 ) -> Result<(), TaskError> {
-    let value = value.downcast_ref::<T>().ok_or_else(Block::mistaken::<T>)?;
+    append(value.downcast_ref::<T>().ok_or_else(Block::mistaken::<T>)?, into)
+}
+
+/// The same for a value of which the type is known.
+pub(super) fn append<T: Serialize>(value: &T, into: &mut Vec<u8>) -> Result<(), TaskError> {
     let before = into.len();
     postcard::serialize_with_flavor(value, Append(into)).map_err(|error| {
         into.truncate(before);

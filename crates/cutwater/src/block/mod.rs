@@ -3,6 +3,7 @@
 mod batches;
 mod encode;
 mod packed;
+mod parts;
 mod store;
 
 use std::{
@@ -18,6 +19,7 @@ use crate::Record;
 
 pub(crate) use batches::{Batch, Batches};
 pub(crate) use packed::Packed;
+pub(crate) use parts::Parts;
 pub(crate) use store::BlockStore;
 
 /// An immutable piece of data of which only the operators at its two ends know the type.
@@ -43,7 +45,7 @@ type Value = Box<dyn Any + Send + Sync>;
 
 impl Block {
     pub fn new<T: Record>(value: T) -> Self {
-        Self(Arc::new(Content::Made { value: Box::new(value), append: encode::append::<T> }))
+        Self(Arc::new(Content::Made { value: Box::new(value), append: encode::append_any::<T> }))
     }
 
     /// A block that another process sent.
@@ -72,11 +74,14 @@ impl Block {
     }
 
     /// Appends its value in bytes to others, and answers how many they are. If it fails, nothing is appended.
-    pub fn append_to(&self, into: &mut Vec<u8>) -> Result<usize, TaskError> {
+    pub fn append_to(&self, into: &mut Parts) -> Result<usize, TaskError> {
         let before = into.len();
         match &*self.0 {
-            Content::Made { value, append } => append(&**value, into)?,
-            Content::Arrived { bytes, .. } => into.extend_from_slice(bytes),
+            Content::Made { value, append } => match value.downcast_ref::<Batches>() {
+                Some(received) => received.append_to(into)?,
+                None => append(&**value, &mut into.open)?,
+            },
+            Content::Arrived { bytes, .. } => into.share(bytes.clone()),
         }
         Ok(into.len() - before)
     }

@@ -77,9 +77,10 @@ fn right() -> Vec<Vec<u8>> {
         &mut introduced,
     );
     let answer = |compressed| {
-        let (head, payload) = Fetched::new(vec![Some(40_000), None, Some(2)], vec![7; 40_002], compressed);
+        let (head, payload) =
+            Fetched::new(vec![Some(40_000), None, Some(2)], vec![vec![7; 40_002].into()], compressed);
         let head = encoded(&head);
-        [vec![head.len() as u8], head, payload].concat()
+        [vec![head.len() as u8], head, payload.concat()].concat()
     };
     vec![
         encoded(&told),

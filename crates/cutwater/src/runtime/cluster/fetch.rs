@@ -179,7 +179,8 @@ impl Fetcher {
             // nobody else, so it will be given back.
             let bytes = fetched.bytes()?.min(self.bytes_max);
             let _room = self.bytes.acquire_many(bytes as u32).await.map_err(std::io::Error::other)?;
-            let mut payload = Vec::new();
+            // Memory that grows is memory twice over, all of it to be cleared by the system first.
+            let mut payload = Vec::with_capacity(bytes);
             loop {
                 match unless_silent(frame::read_frame(stream, frame::MESSAGE_BYTES_MAX, &mut payload)).await?
                 {

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{handshakes::Handshakes, identity};
 use crate::{
-    block::BlockStore,
+    block::{BlockStore, Parts},
     runtime::receive::{Inbox, serve_client, serve_http, serve_receiver, speaks_http},
 };
 
@@ -213,12 +213,12 @@ pub(super) async fn answer_all(
             let blocks = blocks.clone();
             // Turning records into bytes is work, and must not hold up other connections.
             let gathered = spawn_blocking(move || {
-                let (lengths, bytes) = gather(&rest, &blocks);
+                let (lengths, parts) = gather(&rest, &blocks);
                 let left = rest.split_off(lengths.len());
-                (Fetched::new(lengths, bytes, may_compress), left)
+                (Fetched::new(lengths, parts.finish(), may_compress), left)
             });
             let ((fetched, payload), left) = gathered.await.map_err(std::io::Error::other)?;
-            frame::write(&mut to, &postcard::to_allocvec(&fetched)?).await?;
+            frame::write(&mut to, &[postcard::to_allocvec(&fetched)?]).await?;
             frame::write(&mut to, &payload).await?;
             to.flush().await?;
             rest = left;
@@ -233,8 +233,8 @@ fn is_same_machine(stream: &TcpStream) -> std::io::Result<bool> {
 }
 
 /// The first of the wanted blocks, as many as go into one message: how long each is, and their bytes.
-fn gather(wanted: &[BlockId], blocks: &BlockStore) -> (Vec<Option<u32>>, Vec<u8>) {
-    let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
+fn gather(wanted: &[BlockId], blocks: &BlockStore) -> (Vec<Option<u32>>, Parts) {
+    let (mut lengths, mut bytes) = (Vec::new(), Parts::default());
     for id in wanted {
         let before = bytes.len();
         // A block that cannot be turned into bytes is as good as none; whoever wants it makes it anew
@@ -248,7 +248,7 @@ fn gather(wanted: &[BlockId], blocks: &BlockStore) -> (Vec<Option<u32>>, Vec<u8>
             Some(_) if lengths.is_empty() => {
                 let max = limits::MESSAGE_BYTES_MAX;
                 tracing::error!(block = %id, "a block of more than {max} bytes cannot be sent");
-                bytes.clear();
+                bytes.truncate(0);
                 lengths.push(None);
             }
             // Alone it may be sent, with the next message.
