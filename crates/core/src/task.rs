@@ -69,10 +69,26 @@ pub enum TaskError {
         /// Who was asked for it.
         worker: WorkerId,
     },
+    /// Received blocks that it reads are held by nobody any more, and nothing can make them again.
+    #[error("{operator}: {}", held_by_nobody(blocks))]
+    InputLost {
+        /// The operator that reads the first of them.
+        operator: Arc<str>,
+        /// These, and all others of datasets that are known.
+        blocks: Vec<BlockId>,
+    },
     /// It was told to stop, since its result does not matter any longer. No failure of anybody.
     #[error("the attempt was cancelled")]
     Cancelled,
     /// The engine broke its own rules; a defect of cutwater.
     #[error("defect in cutwater: {0}")]
     Internal(String),
+}
+
+fn held_by_nobody(blocks: &[BlockId]) -> String {
+    match blocks {
+        [] => "a received block is held by no worker".to_owned(),
+        [block] => format!("block {block} is held by no worker"),
+        [block, others @ ..] => format!("block {block} and {} more are held by no worker", others.len()),
+    }
 }

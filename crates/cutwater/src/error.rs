@@ -104,11 +104,22 @@ impl From<TaskError> for Error {
     fn from(error: TaskError) -> Self {
         let kind = match &error {
             TaskError::User { .. } => ErrorKind::User,
-            TaskError::External { .. } | TaskError::FetchFailed { .. } => ErrorKind::External,
+            TaskError::External { .. } | TaskError::FetchFailed { .. } | TaskError::InputLost { .. } => {
+                ErrorKind::External
+            }
             // No job ends for an attempt that was cancelled.
             TaskError::Cancelled | TaskError::Internal(_) => ErrorKind::Internal,
         };
-        Self::new(kind, error)
+        match &error {
+            TaskError::InputLost { .. } => Self::new(
+                kind,
+                format_args!(
+                    "{error}: all who held them are gone, and with them records that were acknowledged; \
+                     only `allow_lost` (--allow-lost) goes on without them"
+                ),
+            ),
+            _ => Self::new(kind, error),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a task reads, found by walking the lineage until something is held.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
-    ops::Range,
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    ops::{Range, RangeInclusive},
+    sync::Arc,
 };
 
 use crate::{Attempt, BlockId, DatasetId, Parent, Task, TaskError, WorkerId};
@@ -26,20 +27,37 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Walks from a partition of `target` along the narrow edges, to whatever is held, is read
-    /// across a shuffle or comes from outside. It fails if something is needed that nobody holds
-    /// and nothing can make.
+    /// What one partition of `target` is made from. It fails if something is needed that nobody holds and nothing can make.
     pub(super) fn of(
         datasets: &Datasets,
         blocks: &Blocks,
         target: DatasetId,
         partition: u32,
     ) -> Result<Self, TaskError> {
+        let mut lost = Vec::new();
+        let inputs = Self::walk(datasets, blocks, (target, partition..=partition), &mut lost)?;
+        let Some((operator, _)) = lost.into_iter().next() else { return Ok(inputs) };
+        // Who goes on without it had better hear at once of all that the other partitions are without.
+        let mut lost = Vec::new();
+        let last = datasets.get(target)?.partitions.saturating_sub(1);
+        Self::walk(datasets, blocks, (target, 0..=last), &mut lost)?;
+        let lost: BTreeSet<BlockId> = lost.into_iter().map(|(_, block)| block).collect();
+        Err(TaskError::InputLost { operator, blocks: lost.into_iter().collect() })
+    }
+
+    /// Walks from partitions of a dataset along the narrow edges, to whatever is held, is read across a shuffle or comes from
+    /// outside. Received blocks that nobody holds are `lost`, each with the operator that reads it.
+    fn walk(
+        datasets: &Datasets,
+        blocks: &Blocks,
+        (target, partitions): (DatasetId, RangeInclusive<u32>),
+        lost: &mut Vec<(Arc<str>, BlockId)>,
+    ) -> Result<Self, TaskError> {
         let mut inputs = Self::default();
         // Two paths to one partition are one computation; without this, a chain of self-joins
         // would be walked once for each of its exponentially many paths.
         let mut seen = HashSet::new();
-        let mut unseen = VecDeque::from([(target, partition)]);
+        let mut unseen: VecDeque<_> = partitions.map(|partition| (target, partition)).collect();
         while let Some((id, partition)) = unseen.pop_front() {
             if !seen.insert((id, partition)) {
                 continue;
@@ -56,11 +74,11 @@ impl Inputs {
                 return Err(TaskError::External { operator: dataset.label.clone(), message });
             }
             for block in dataset.splits.get(partition as usize).iter().flat_map(|split| &split.blocks) {
-                if !blocks.is_held(Unit::of(block)) {
-                    let message = format!("block {block} is held by no worker");
-                    return Err(TaskError::External { operator: dataset.label.clone(), message });
+                if blocks.is_held(Unit::of(block)) {
+                    inputs.whole.push(*block);
+                } else {
+                    lost.push((dataset.label.clone(), *block));
                 }
-                inputs.whole.push(*block);
             }
             for parent in &dataset.parents {
                 match parent {

@@ -82,7 +82,9 @@ impl Scheduler {
         let Some(run) = self.runs.get_mut(&attempt.stage) else { return };
         let Some(launched) = run.end(attempt, worker) else { return };
         match error {
-            TaskError::User { .. } | TaskError::Internal(_) => self.fail_run(attempt.stage, &error),
+            TaskError::User { .. } | TaskError::InputLost { .. } | TaskError::Internal(_) => {
+                self.fail_run(attempt.stage, &error);
+            }
             // Of those that we have cancelled nobody runs here any longer; this one has stopped all the same.
             TaskError::Cancelled => self.retry(attempt),
             TaskError::External { .. } => {

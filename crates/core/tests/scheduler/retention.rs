@@ -95,7 +95,12 @@ fn released_inputs_are_dropped() {
         Event::InputsReleased { blocks: released },
         &["w1 drops input0/0 input0/1", "w2 drops input0/1"],
     );
-    s.submit(1, &[received(1, 3)], 1, &["j1 failed: operator 1: block input0/0 is held by no worker"]);
+    s.submit(
+        1,
+        &[received(1, 3)],
+        1,
+        &["j1 failed: operator 1: block input0/0 and 2 more are held by no worker"],
+    );
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Checkpoints {
     pub intervals_max: u64,
     /// Names of streams whose states may be dropped.
     pub droppable: Vec<String>,
+    /// Received records that nobody holds count as none.
+    pub may_lose_input: bool,
     /// Wait until no other master runs the program.
     pub standby: bool,
 }
@@ -29,6 +31,7 @@ impl Default for Checkpoints {
             every: Duration::from_millis(limits::CHECKPOINT_MS),
             intervals_max: limits::LINEAGE_INTERVALS_MAX,
             droppable: Vec::new(),
+            may_lose_input: false,
             standby: false,
         }
     }
@@ -133,6 +136,25 @@ impl Builder {
     #[must_use]
     pub fn allow_drop(mut self, name: impl Into<String>) -> Self {
         self.settings.checkpoints.droppable.push(name.into());
+        self
+    }
+
+    /// Goes on without received records that nobody holds any more. If nothing is said, whatever needs them fails, since they
+    /// were acknowledged.
+    ///
+    /// A record of a client is held by two workers until a checkpoint has what was made of it. If both are lost before that,
+    /// only this lets the program go on, at once or when it is started again: from then on their blocks have no records. What was
+    /// made of them before, and is still held, counts; so does all else that was received. Each loss is in the log and
+    /// in [`IntervalReport::lost_blocks`](crate::IntervalReport). It has to be said until the next checkpoint is made.
+    ///
+    /// ```
+    /// # use cutwater::Context;
+    /// let ctx = Context::builder("clicks").allow_lost(true).build()?;
+    /// # Ok::<(), cutwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn allow_lost(mut self, on: bool) -> Self {
+        self.settings.checkpoints.may_lose_input = on;
         self
     }
 

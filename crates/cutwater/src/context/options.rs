@@ -173,6 +173,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     row(
         "",
+        "allow_lost",
+        "",
+        "go on without received records that nobody holds any more",
+        Kind::Switch(Builder::allow_lost),
+    ),
+    row(
+        "",
         "standby",
         "",
         "wait until the master that runs this program is gone, and take over",

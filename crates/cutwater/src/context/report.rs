@@ -30,6 +30,9 @@ pub struct IntervalReport {
     /// workers, and what the master receives itself and has workers hold. Files that workers read themselves are
     /// none of it, nor is what clients send to workers, nor the results of actions.
     pub moved_bytes: u64,
+    /// Blocks of received records, of this interval or of ones before it, that nobody holds any more: the program goes on
+    /// [without them](crate::Builder::allow_lost).
+    pub lost_blocks: u64,
     /// From when it began until its outputs were done. What was computed of it [before](crate::Builder::overlap) is in
     /// that of the interval before.
     pub processing: Duration,

@@ -360,6 +360,7 @@ impl Driver {
         }
         report.moved_partitions = self.ctx.engine().take_moved();
         report.moved_bytes += self.ctx.engine().take_moved_bytes();
+        report.lost_blocks = self.ctx.engine().take_lost();
         report.event_times = self.event_times.report(report.failure.is_some());
         let may_be_lost = self.ctx.engine().may_lose_blocks();
         for stream in &self.graph.streams {

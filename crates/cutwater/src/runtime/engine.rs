@@ -29,7 +29,7 @@ use super::{
     worker::{self, Worker},
 };
 use crate::{
-    block::{Block, BlockStore},
+    block::{Batches, Block, BlockStore},
     context::Settings,
     error::Error,
     shared::Accumulators,
@@ -63,6 +63,8 @@ pub(crate) struct Engine {
     /// It has been.
     overtaken: AtomicBool,
     shared: Arc<Shared>,
+    /// The program goes on without received blocks that nobody holds any more.
+    may_lose_input: bool,
     clients: ClientSettings,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -89,6 +91,7 @@ type Expected = Option<(JobId, Vec<DatasetId>)>;
 
 /// A job on its way.
 pub(crate) struct Submitted {
+    target: DatasetId,
     answer: Receiver<Result<Vec<Block>, TaskError>>,
     urgency: Urgency,
 }
@@ -108,6 +111,8 @@ pub(super) struct Shared {
     pub moved: AtomicU64,
     /// Bytes of blocks that came to a process from another since the driver last asked.
     pub moved_bytes: AtomicU64,
+    /// Received blocks that were found to be lost.
+    lost: AtomicU64,
     /// How many blocks are being copied from worker to worker.
     pub copies: AtomicUsize,
     /// How many datasets the master knows how to make.
@@ -391,6 +396,7 @@ impl Engine {
             keeper: begins.keeper.clone(),
             overtaken: AtomicBool::new(false),
             shared,
+            may_lose_input: settings.checkpoints.may_lose_input,
             clients: ClientSettings {
                 address: settings.clients_address,
                 token_file: settings.token_file.clone(),
@@ -583,7 +589,7 @@ impl Engine {
             self.tell_expected(&mut expected);
         }
         drop(expected);
-        Ok(Submitted { answer, urgency })
+        Ok(Submitted { target, answer, urgency })
     }
 
     /// Has the write sides of shuffles made beside the next job while there is nothing else to do, since jobs to come
@@ -610,7 +616,15 @@ impl Engine {
 
     /// Waits for the records of what was submitted, one block a partition.
     pub fn wait_for(&self, submitted: &Submitted) -> Result<Vec<Block>, Error> {
-        let blocks = submitted.answer.recv().map_err(|_| Error::stopped())?.map_err(Error::from);
+        let mut result = submitted.answer.recv().map_err(|_| Error::stopped())?;
+        while let Err(TaskError::InputLost { blocks, .. }) = &result
+            && self.may_lose_input
+        {
+            self.do_without(blocks)?;
+            let again = self.submit(submitted.target, submitted.urgency, |_| {})?;
+            result = again.answer.recv().map_err(|_| Error::stopped())?;
+        }
+        let blocks = result.map_err(Error::from);
         if submitted.urgency == Urgency::Background {
             // What its tasks added is for whoever computes next.
             return blocks;
@@ -619,6 +633,23 @@ impl Engine {
         let settled = self.shared.accumulators.settle();
         let blocks = blocks?;
         settled.map(|()| blocks)
+    }
+
+    /// Has received blocks that nobody holds any more be blocks without records from now on.
+    fn do_without(&self, lost: &[BlockId]) -> Result<(), Error> {
+        let first = lost.first().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(
+            blocks = lost.len(),
+            first,
+            "received records are lost, and count as none from now on"
+        );
+        self.shared.lost.fetch_add(lost.len() as u64, Ordering::Relaxed);
+        self.hold(lost.iter().map(|id| (*id, Block::new(Batches::default()))).collect())
+    }
+
+    /// How many blocks of received records were found to be lost since the last call.
+    pub fn take_lost(&self) -> u64 {
+        self.shared.lost.swap(0, Ordering::Relaxed)
     }
 
     pub fn accumulators(&self) -> &Accumulators {

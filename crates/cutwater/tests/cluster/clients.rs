@@ -13,7 +13,7 @@ use std::{
 use cutwater::testing::{Harness, Watched};
 use cutwater_client::{Builder, Client};
 
-use crate::{harness, kill, signal, sorted};
+use crate::{builder, harness, kill, signal, sorted};
 
 fn client(harness: &Harness) -> Builder {
     let access = harness.ctx().client_access().unwrap();
@@ -106,6 +106,67 @@ fn one_is_killed(which: usize) {
     senders.run_until(&harness, 20_000);
     kill(harness.workers()[which]);
     senders.finish(&harness, &seen);
+}
+
+/// Counts lines that clients sent, until two of three workers are killed at once: whichever they are, some of it was held by
+/// nobody else, and no checkpoint has what was made of it.
+fn both_who_held_it_are_killed(allow_lost: bool) -> (Harness, Watched<(String, u64)>) {
+    let program = builder(3).allow_lost(allow_lost).checkpoint_every(Duration::from_secs(1000));
+    let harness = Harness::with(program, 4);
+    let lines = harness.ctx().source("lines").client_lines();
+    let counts = harness.watch(&lines.map(|line| (line, 1)).running_reduce(|a, b| a + b));
+    harness.advance(1).unwrap();
+    for n in 0..6 {
+        send(&harness, &format!("before {n}"));
+    }
+    advance_until(&harness, "not all is counted", || count(&counts).len() == 6 * LINES);
+    let [one, other, _] = harness.workers()[..] else { panic!("there are three") };
+    kill(one);
+    kill(other);
+    (harness, counts)
+}
+
+const LINES: usize = 500;
+
+fn send(harness: &Harness, what: &str) {
+    let client = client(harness).batch_bytes(2_000).build().unwrap();
+    (0..LINES).for_each(|i| client.send(format!("{what}:{i}")).unwrap());
+    client.flush().unwrap();
+}
+
+fn count(counts: &Watched<(String, u64)>) -> Vec<(String, u64)> {
+    counts.all().into_iter().flatten().next_back().unwrap_or_default()
+}
+
+#[test]
+fn what_nobody_holds_any_more_is_said_and_not_left_out() {
+    let (harness, _counts) = both_who_held_it_are_killed(false);
+    let until = Instant::now() + Duration::from_secs(60);
+    let error = loop {
+        if let Err(error) = harness.advance(1) {
+            break error.to_string();
+        }
+        assert!(Instant::now() < until, "it is as if nothing were lost");
+    };
+    assert!(error.contains("held by no worker") && error.contains("--allow-lost"), "{error}");
+}
+
+#[test]
+fn who_allows_it_goes_on_without_what_nobody_holds_any_more() {
+    let (harness, counts) = both_who_held_it_are_killed(true);
+    let mut lost = 0;
+    send(&harness, "after");
+    let is_after = |(line, _): &&(String, u64)| line.starts_with("after");
+    let until = Instant::now() + Duration::from_secs(60);
+    while count(&counts).iter().filter(is_after).count() < LINES {
+        assert!(Instant::now() < until, "not all that was sent later is counted");
+        lost += harness.step().unwrap().lost_blocks;
+    }
+    assert!(lost > 0);
+    let counts = count(&counts);
+    assert!(counts.iter().all(|(_, n)| *n == 1), "nothing counts twice");
+    let left = counts.len() - LINES;
+    assert!((1..6 * LINES).contains(&left), "{left} of those before: the third worker held some of them");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::Path,
-    process::Child,
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     INTERVAL, builder,
-    process::{self, PATIENCE, exit_code, kill, signal, wait_until},
+    process::{self, PATIENCE, children, exit_code, kill, signal, wait_until},
     start, start_standby,
 };
 
@@ -60,11 +60,14 @@ pub struct Trial {
 impl Trial {
     /// Started, with its first master.
     pub fn start() -> (Self, Child) {
+        Self::start_as(start)
+    }
+
+    fn start_as(start: impl FnOnce(&Path) -> Child) -> (Self, Child) {
         let dir = tempfile::tempdir().unwrap();
         let master = start(dir.path());
         wait_until("it does not start", || address(dir.path()).is_some());
-        let client = Client::builder(&address(dir.path()).unwrap(), "records");
-        let client = client.token_file(dir.path().join("token")).patience(PATIENCE).build().unwrap();
+        let client = client(dir.path());
         (Self { dir, client, sent: 0 }, master)
     }
 
@@ -106,6 +109,11 @@ impl Trial {
         expected.sort_unstable();
         assert_eq!(fs::read_to_string(self.folder().join("counts")).unwrap(), expected.concat());
     }
+}
+
+fn client(folder: &Path) -> Client {
+    let client = Client::builder(&address(folder).unwrap(), "records");
+    client.token_file(folder.join("token")).patience(PATIENCE).build().unwrap()
 }
 
 pub fn address(folder: &Path) -> Option<String> {
@@ -152,4 +160,37 @@ fn clients_are_acknowledged_while_a_master_that_was_stopped_is_replaced_and_wake
     assert_eq!(exit_code(&mut master), Some(3));
     trial.send_all();
     trial.ends(standby);
+}
+
+/// With all workers all that clients sent since the last checkpoint is lost.
+#[test]
+fn a_program_whose_workers_were_all_killed_says_what_is_lost_and_goes_on_if_it_may() {
+    if is_program() {
+        return;
+    }
+    let without_checkpoints = |folder: &Path| {
+        let mut command = process::program(folder);
+        command.env("CUTWATER_CHECKPOINT_MS", "600000").env("CUTWATER_CHECKPOINT_INTERVALS", "1000");
+        command
+    };
+    let (mut trial, master) = Trial::start_as(|folder| without_checkpoints(folder).spawn().unwrap());
+    trial.send_all();
+    let counts = trial.folder().join("counts");
+    let lines = || fs::read_to_string(&counts).unwrap_or_default().lines().count() as u64;
+    wait_until("they are not counted", || lines() == KEYS);
+    let workers = children(&master);
+    kill(master);
+    workers.into_iter().for_each(|worker| signal(worker, "-KILL"));
+    let refused = without_checkpoints(trial.folder()).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("held by no worker") && said.contains("--allow-lost"), "{said}");
+    assert_eq!(refused.status.code(), Some(3));
+    fs::remove_file(trial.folder().join("address")).unwrap();
+    let mut allowed = without_checkpoints(trial.folder()).env("CUTWATER_ALLOW_LOST", "true").spawn().unwrap();
+    wait_until("it does not start again", || address(trial.folder()).is_some());
+    let client = client(trial.folder());
+    client.send("last").unwrap();
+    client.flush().unwrap();
+    assert_eq!(exit_code(&mut allowed), Some(0));
+    assert_eq!(fs::read_to_string(&counts).unwrap(), "last 1\n", "and nothing else is left");
 }

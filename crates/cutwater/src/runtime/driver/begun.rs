@@ -45,6 +45,7 @@ impl Driver {
             event_times: Vec::new(),
             moved_partitions: 0,
             moved_bytes: 0,
+            lost_blocks: 0,
             outputs: Vec::with_capacity(self.graph.outputs.len()),
             processing: Duration::ZERO,
             delay: Duration::ZERO,
