@@ -1,4 +1,4 @@
-use std::{marker::PhantomData, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, marker::PhantomData, ops::ControlFlow, sync::Arc};
 
 use cutwater_core::{PartitionMap, Split};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,25 @@ pub(crate) struct FileRef {
 
 /// The files of a partition: the first is whole, each other is what changed since the one before.
 pub(crate) type Chain = Vec<FileRef>;
+
+/// Where a checkpoint is written.
+pub(crate) struct Target<'a> {
+    pub store: &'a Store,
+    /// The files of states that were there when it began, and their bytes.
+    there: BTreeMap<String, u64>,
+}
+
+impl<'a> Target<'a> {
+    /// Looks at what is there: once for all states of a checkpoint, since that may be a request for each thousand files.
+    pub fn look(store: &'a Store) -> Result<Self, Error> {
+        Ok(Self { store, there: store.sizes(STATES)? })
+    }
+
+    /// From changes to a file that is gone, or was cut short, nothing could be made.
+    fn has(&self, file: &FileRef) -> bool {
+        self.there.get(&file.name) == Some(&file.bytes)
+    }
+}
 
 /// How a state can be written as what it differs by from a version written before.
 ///
@@ -123,7 +142,7 @@ impl<T: Record> Saving<T> {
         &self,
         state: &Rdd<T>,
         before: Option<(&Rdd<T>, &[Chain])>,
-        store: &Store,
+        target: &Target<'_>,
         name: &str,
     ) -> Result<Vec<Chain>, Error> {
         let partitions = state.num_partitions();
@@ -131,17 +150,15 @@ impl<T: Record> Saving<T> {
             rdd.num_partitions() == partitions && chains.len() == partitions as usize
         };
         let before = before.filter(is_alike);
-        // From changes to a file that is gone, or was cut short, nothing could be made.
-        let there = before.map(|_| store.sizes(STATES)).transpose()?.unwrap_or_default();
-        let is_there = |file: &FileRef| there.get(&file.name) == Some(&file.bytes);
         let chain = |partition: usize| before.and_then(|(_, chains)| chains.get(partition));
         let mut parents = vec![(state.kept_node().clone(), PartitionMap::Same)];
         parents.extend(before.map(|(rdd, _)| (rdd.kept_node().clone(), PartitionMap::Same)));
         let mut node = DatasetNode::narrow(state.engine(), partitions, parents, &self.save.any);
         let split = |partition: u32| {
             let may_write_changes = chain(partition as usize)
-                .is_some_and(|files| files.len() < CHAIN_MAX && files.iter().all(is_there));
-            let to = SaveTo { store: store.url().to_owned(), name: name.into(), may_write_changes };
+                .is_some_and(|files| files.len() < CHAIN_MAX && files.iter().all(|file| target.has(file)));
+            let store = target.store.url().to_owned();
+            let to = SaveTo { store, name: name.into(), may_write_changes };
             split_of(&to)
         };
         node.dataset_mut().splits = (0..partitions).map(split).collect::<Result<_, _>>()?;

@@ -17,7 +17,7 @@ use super::{journal::Journal, worker};
 use crate::{
     checkpoint::{
         manifest::{MANIFESTS_HELD, Manifest},
-        saved::STATES,
+        saved::{STATES, Target},
         store::Store,
     },
     context::Checkpoints,
@@ -353,8 +353,9 @@ impl Writer {
         let folder = format!("{STATES}/{:06}-{number:012}", self.epoch);
         let mut manifest =
             Manifest { number, epoch: self.epoch, time, states: Vec::with_capacity(states.len()) };
+        let target = Target::look(&self.store)?;
         for (id, state) in &mut states {
-            manifest.states.push(state.write(id, &self.store, &folder)?);
+            manifest.states.push(state.write(id, &target, &folder)?);
         }
         // One that may be there and is not counted is removed with the next, like its files.
         manifest.write(&self.store).inspect_err(|_| self.spoiled.push(manifest.name()))?;

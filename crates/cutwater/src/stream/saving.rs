@@ -10,7 +10,7 @@ use crate::{
     Record,
     checkpoint::{
         manifest::SavedState,
-        saved::{Chain, Saving},
+        saved::{Chain, Saving, Target},
         store::Store,
     },
     error::Error,
@@ -23,7 +23,7 @@ use crate::{
 /// The thread that writes checkpoints has it. If the process dies, nothing refers to what it had written.
 pub(crate) trait StateAt: Send {
     /// Writes it to files under `folder` and says which they are; waits until all are written.
-    fn write(&mut self, stream: &str, store: &Store, folder: &str) -> Result<SavedState, Error>;
+    fn write(&mut self, stream: &str, target: &Target<'_>, folder: &str) -> Result<SavedState, Error>;
 
     /// A manifest names the files: from now on lost partitions are read from them, what is behind the state
     /// may go, and the next checkpoint may write what differs from it.
@@ -67,7 +67,7 @@ impl<T: Record> StateOf<T> {
 }
 
 impl<T: Record> StateAt for StateOf<T> {
-    fn write(&mut self, stream: &str, store: &Store, folder: &str) -> Result<SavedState, Error> {
+    fn write(&mut self, stream: &str, target: &Target<'_>, folder: &str) -> Result<SavedState, Error> {
         let mut saved =
             SavedState { stream: stream.to_owned(), time: self.time, by_key_groups: false, chains: None };
         let Some(state) = &self.state else { return Ok(saved) };
@@ -79,7 +79,7 @@ impl<T: Record> StateAt for StateOf<T> {
             None => {
                 let before = last.last().map(|last| (&last.state, &last.chains[..]));
                 let name = format!("{folder}/{stream}-{}", self.time.as_ms());
-                self.saving.write(state, before, store, &name)?
+                self.saving.write(state, before, target, &name)?
             }
         };
         drop(last);
