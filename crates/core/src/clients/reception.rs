@@ -51,6 +51,8 @@ pub struct Reception<R> {
     reported: BTreeMap<(u32, WorkerId), u64>,
     /// Of whom replicas were asked for.
     lost: Workers,
+    /// Who held replicas of what a worker received when it last reported: until that one has told of them, if it is lost.
+    partners: BTreeMap<WorkerId, WorkerId>,
 }
 
 /// What workers have received for an interval.
@@ -130,7 +132,8 @@ type Workers = BTreeSet<WorkerId>;
 impl<R> Default for Reception<R> {
     fn default() -> Self {
         let (sources, requests, asked, cuts, fresh, leaving, reported, lost) = Default::default();
-        Self { sources, requests, asked, cuts, fresh, leaving, reported, lost }
+        let partners = BTreeMap::new();
+        Self { sources, requests, asked, cuts, fresh, leaving, reported, lost, partners }
     }
 }
 
@@ -209,6 +212,15 @@ impl<R> Reception<R> {
         said
     }
 
+    /// Who was lost together with that one and either held what it received or had it hold what it received itself, as far as
+    /// is known. Nobody else can tell of what they acknowledged and had not reported.
+    pub fn lost_with(&self, lost: WorkerId) -> Option<WorkerId> {
+        let is_lost = |other: &WorkerId| *other != lost && self.lost.contains(other);
+        let partner = self.partners.get(&lost).filter(|partner| is_lost(partner));
+        let of_whom = || self.partners.iter().find(|(owner, partner)| **partner == lost && is_lost(owner));
+        partner.or_else(|| of_whom().map(|(owner, _)| owner)).copied()
+    }
+
     /// What a worker answers.
     pub fn reported(
         &mut self,
@@ -236,6 +248,10 @@ impl<R> Reception<R> {
     ) -> Consequences {
         let BlocksReport { blocks, again, replica, owners, left, deferred } = report;
         let mut consequences = Consequences::default();
+        match replica {
+            Some(replica) => self.partners.insert(worker, replica),
+            None => self.partners.remove(&worker),
+        };
         let replica = replica.filter(|replica| workers.contains(replica));
         let again = usize::try_from(again).unwrap_or(usize::MAX).min(blocks.len());
         let own = |block: &&InputBlock| receiver_of(block.sequence) == worker;
@@ -280,6 +296,9 @@ impl<R> Reception<R> {
 
     /// Replicas of blocks of a worker that is lost. It had told this master nothing of them, or has left them.
     fn replicas(&mut self, worker: WorkerId, report: BlocksReport) -> Consequences {
+        // It has told all that it holds of those who are lost.
+        let lost = &self.lost;
+        self.partners.retain(|owner, partner| *partner != worker || !lost.contains(owner));
         let (mut new, mut useless) = (Vec::new(), Vec::new());
         for block in report.blocks {
             let through = self.reported.get(&(block.source, receiver_of(block.sequence)));
@@ -422,6 +441,38 @@ mod tests {
         reception.reported(OTHER, 3, BlocksReport::default(), &workers);
         let received = Received { blocks: vec![block(1)], deferred: 0 };
         assert_eq!(reception.is_answered(3, |_| true), [("second", received)]);
+    }
+
+    #[test]
+    fn whoever_is_lost_with_the_one_that_held_what_it_received_is_named() {
+        let third = WorkerId(6);
+        let reported = |reception: &mut Reception<()>, replica| {
+            let workers = Workers::from([OWNER, OTHER, third]);
+            reception.cut(0, (), &workers);
+            let report = BlocksReport { replica: Some(replica), ..BlocksReport::default() };
+            reception.reported(OWNER, reception.requests - 2, report, &workers);
+        };
+        for (first, second) in [(OWNER, OTHER), (OTHER, OWNER)] {
+            let mut reception = Reception::default();
+            reported(&mut reception, OTHER);
+            reception.lost(first, &Workers::from([second, third]));
+            assert_eq!(reception.lost_with(first), None, "the other tells of it");
+            reception.lost(second, &Workers::from([third]));
+            assert_eq!(reception.lost_with(second), Some(first));
+        }
+        let mut reception = Reception::default();
+        reported(&mut reception, OTHER);
+        reception.lost(OWNER, &Workers::from([OTHER, third]));
+        let asked = reception.requests - 1;
+        reception.reported(OTHER, asked, BlocksReport::default(), &Workers::from([OTHER, third]));
+        reception.lost(OTHER, &Workers::from([third]));
+        assert_eq!(reception.lost_with(OTHER), None, "it had told of it");
+        let mut reception = Reception::default();
+        reported(&mut reception, OTHER);
+        reception.lost(OTHER, &Workers::from([OWNER, third]));
+        reported(&mut reception, third);
+        reception.lost(OWNER, &Workers::from([third]));
+        assert_eq!(reception.lost_with(OWNER), None, "the third holds it");
     }
 
     /// It may hold what only the lost one had beside it.

@@ -373,6 +373,12 @@ impl Master {
             self.tell_keeper();
             self.holding.lost(worker, &self.links);
             let said = self.ask_for_replicas(worker);
+            if let Some(other) = self.reception.lost_with(worker) {
+                tracing::error!(
+                    %worker, %other,
+                    "two workers are lost, of which one held what the other had received: with them all is lost that they had acknowledged since the last interval was cut"
+                );
+            }
             self.step(Event::WorkerLost { worker });
             self.say(said);
             self.answer_cuts();
