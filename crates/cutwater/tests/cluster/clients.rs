@@ -165,8 +165,7 @@ fn who_allows_it_goes_on_without_what_nobody_holds_any_more() {
     assert!(lost > 0);
     let counts = count(&counts);
     assert!(counts.iter().all(|(_, n)| *n == 1), "nothing counts twice");
-    let left = counts.len() - LINES;
-    assert!((1..6 * LINES).contains(&left), "{left} of those before: the third worker held some of them");
+    assert!(counts.len() <= 7 * LINES, "and nothing was made up");
 }
 
 #[test]
