@@ -130,10 +130,13 @@ impl Context {
     pub(crate) fn with(mut settings: Settings, mut faults: Vec<String>) -> Result<Self, Error> {
         settings.compare(&mut faults)?;
         // What is wrongly set up must not take anything from one that is not.
-        let durable = if faults.is_empty() { Durable::open(&settings)? } else { None };
+        let mut durable = if faults.is_empty() { Durable::open(&settings)? } else { None };
         // Who says nothing goes on with as many partitions.
         settings.parallelism = settings.parallelism.or(durable.as_ref().and_then(Durable::parallelism));
         let engine = Engine::start(&settings, durable.as_ref().map(Durable::begins))?;
+        if let Some(durable) = durable.as_mut().filter(|_| !engine.takes_over()) {
+            durable.nobody_came();
+        }
         let inner = Inner {
             engine,
             durable: Mutex::new(durable),

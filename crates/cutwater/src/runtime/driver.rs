@@ -57,6 +57,8 @@ pub(crate) struct Driver {
     overlaps: bool,
     /// No interval after that number is to run.
     limit: Option<u64>,
+    /// A test says when intervals run, and goes on after one that fails.
+    driven: bool,
 }
 
 /// Asks a running program to stop, and wakes it if it waits.
@@ -112,6 +114,10 @@ impl Prepared {
         driver.limit = limit.map(|limit| limit.saturating_add(driver.number));
         let result = driver.run(&mut progress);
         progress.finish();
+        if result.is_err() {
+            // Before workers hear that clients are to be refused.
+            driver.ctx.engine().leave();
+        }
         driver.stop_inputs();
         let result = result.and_then(|()| driver.finish());
         drop(signals);
@@ -121,6 +127,10 @@ impl Prepared {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        if !self.driven {
+            // Before anything is let go that the next master needs.
+            self.ctx.engine().leave();
+        }
         self.ctx.graph().phase = Phase::Stopped;
     }
 }
@@ -234,6 +244,7 @@ impl Driver {
             begun: VecDeque::new(),
             overlaps: false,
             limit: None,
+            driven: false,
         };
         let has_state = driver.graph.streams.iter().any(|stream| stream.has_state());
         if driver.durable.is_none() && has_state && ctx.engine().may_lose_blocks() {
@@ -278,7 +289,9 @@ impl Driver {
         let durable = Self::durable(ctx, &graph)?;
         let zero = Time::from_ms(0);
         let zero = durable.as_ref().map_or(Ok(zero), |durable| durable.zero(ctx, zero))?;
-        Self::with(ctx, graph, durable, zero, Clock::Eager)
+        let mut driver = Self::with(ctx, graph, durable, zero, Clock::Eager)?;
+        driver.driven = true;
+        Ok(driver)
     }
 
     fn run(&mut self, progress: &mut Progress) -> Result<(), Error> {
@@ -305,9 +318,7 @@ impl Driver {
             let report = self.interval(if stopping { None } else { due });
             progress.interval(&report, &self.graph.inputs);
             if let Some(error) = report.failure
-                && (self.ctx.settings().on_failure == OnFailure::Stop
-                    || matches!(error.kind(), ErrorKind::Internal | ErrorKind::Fenced)
-                    || self.cannot_record())
+                && self.ends_with(&error)
             {
                 return Err(error);
             }
@@ -316,6 +327,13 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Whether no interval runs after one that has failed so.
+    fn ends_with(&self, error: &Error) -> bool {
+        self.ctx.settings().on_failure == OnFailure::Stop
+            || matches!(error.kind(), ErrorKind::Internal | ErrorKind::Fenced)
+            || self.cannot_record()
     }
 
     /// When the interval after `time` is due.
@@ -473,11 +491,13 @@ impl Driver {
         result
     }
 
-    /// Something was refused, and the other master needs what this one still holds: before any of it is let go, workers
-    /// are left to that one.
+    /// Something was refused, and the other master needs what this one still holds; or the program ends with an error, and the
+    /// next one does. Before any of it is let go, workers are left to that one.
     fn heed(&self, error: &Error) {
         if error.kind() == ErrorKind::Fenced {
             self.ctx.engine().is_overtaken();
+        } else if !self.driven && self.ends_with(error) {
+            self.ctx.engine().leave();
         }
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Engine {
     keeper: Option<Arc<Keeper>>,
     /// It has been.
     overtaken: AtomicBool,
+    /// Workers of the master before have come, with what they hold.
+    takes_over: bool,
     shared: Arc<Shared>,
     /// The program goes on without received blocks that nobody holds any more.
     may_lose_input: bool,
@@ -176,6 +178,8 @@ enum Workers {
         received: Arc<BlockStore>,
         token: Option<Token>,
         token_file: Mutex<Option<TokenFile>>,
+        /// Whether another master could prove to them that it is one.
+        may_be_left: bool,
     },
 }
 
@@ -291,12 +295,15 @@ impl Engine {
         let children = start(if takes_over { 0 } else { workers })?;
         listener.take_over(begins, &address);
         let holder = Link::Holder(received.clone());
-        let away = Workers::Away { children, listener, received, token, token_file: Mutex::new(token_file) };
+        let may_be_left = given.is_some() || settings.token_file.is_some() || token.is_none();
+        let token_file = Mutex::new(token_file);
+        let away = Workers::Away { children, listener, received, token, token_file, may_be_left };
         // Workers that join have as many slots as they say; this is how many we count on.
         let mut engine = Self::with(away, settings, begins, 0, (to_master, events))?;
         let (worker, holds) = (WorkerId::MASTER, Vec::new());
         engine.say(ToMaster::Joined { worker, slots: 0, link: holder, address: None, holds });
-        if takes_over && engine.wait_for_those_before(&begins.workers) == 0 {
+        engine.takes_over = takes_over && engine.wait_for_those_before(&begins.workers) > 0;
+        if takes_over && !engine.takes_over {
             tracing::warn!("none of the workers of the master before has come; new ones are waited for");
             if let Workers::Away { children, .. } = &mut engine.workers {
                 *children = start(workers)?;
@@ -395,6 +402,7 @@ impl Engine {
             describing: Mutex::default(),
             keeper: begins.keeper.clone(),
             overtaken: AtomicBool::new(false),
+            takes_over: false,
             shared,
             may_lose_input: settings.checkpoints.may_lose_input,
             clients: ClientSettings {
@@ -412,6 +420,11 @@ impl Engine {
     /// Whether blocks may be lost while the program goes on.
     pub fn may_lose_blocks(&self) -> bool {
         matches!(self.workers, Workers::Away { .. })
+    }
+
+    /// Whether workers of the master before have come, with what they hold.
+    pub fn takes_over(&self) -> bool {
+        self.takes_over
     }
 
     /// Where workers join, if they are other processes.
@@ -542,6 +555,7 @@ impl Engine {
 
     /// Has workers take records from clients for a source, or take them otherwise than before.
     pub fn receive(&self, receive: Receive) {
+        self.workers_needed(true);
         self.say(ToMaster::Receive(receive));
     }
 
@@ -662,6 +676,28 @@ impl Engine {
         stored.get(&dataset).map_or(0, HashSet::len) >= partitions as usize
     }
 
+    /// Whether workers hold what nobody else has.
+    pub fn workers_needed(&self, needed: bool) {
+        if let (Some(keeper), Workers::Away { may_be_left, .. }) = (&self.keeper, &self.workers) {
+            let is_new = keeper.workers_needed(needed) != needed;
+            if is_new && needed && !may_be_left {
+                tracing::warn!(
+                    "no later master will know the token of this run, and records of clients are lost with this one; name a token that stays (`token_file`)"
+                );
+            }
+        }
+    }
+
+    /// This process has nothing more to do, also if the program has not ended: then the next master is to find workers as
+    /// they are, with what they hold.
+    pub fn leave(&self) {
+        if let (Some(keeper), Workers::Away { may_be_left: true, .. }) = (&self.keeper, &self.workers)
+            && keeper.leaves_workers()
+        {
+            self.is_overtaken();
+        }
+    }
+
     /// Another master runs the program, and has the workers, or will have them.
     pub fn is_overtaken(&self) {
         self.concede();
@@ -709,10 +745,13 @@ impl Drop for Engine {
         if self.keeper.as_ref().is_some_and(|keeper| keeper.is_overtaken()) {
             self.is_overtaken();
         }
-        if let Workers::Away { children, .. } = &mut self.workers
+        self.leave();
+        if let Workers::Away { children, token_file, .. } = &mut self.workers
             && *self.overtaken.get_mut()
         {
             children.disown();
+            let file = token_file.get_mut().unwrap_or_else(PoisonError::into_inner);
+            file.take().into_iter().for_each(TokenFile::stays);
         }
         let _ = self.to_master.send(ToMaster::Shutdown);
         for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {

@@ -45,7 +45,8 @@ pub(super) struct Lease {
 enum Stands {
     /// It runs it.
     Runs,
-    /// It has ended, and the program has not: nobody has to wait for anything.
+    /// It has ended, and the program has not: nobody has to wait for anything but the workers that it names, and those
+    /// wait for whoever is next.
     Left,
     /// The program has ended in good order.
     Over,
@@ -127,7 +128,8 @@ impl Lease {
                     tracing::info!(store = store.url(), "the program has ended, and so does its standby");
                     std::process::exit(0);
                 }
-                Stands::Over | Stands::Left => return Ok(None),
+                Stands::Over => return Ok(None),
+                Stands::Left => return Ok(seen),
                 Stands::Runs => {}
             }
             if lease.process.has_ended() || since.elapsed() >= lost {
@@ -202,6 +204,8 @@ struct State {
     over: bool,
     /// The program has ended in good order.
     program_over: bool,
+    /// Workers hold what nobody else has, so that they are the next master's if the program has not ended.
+    workers_needed: bool,
     /// To be told if another master takes over.
     master: Option<Sender<ToMaster>>,
 }
@@ -226,7 +230,9 @@ impl Keeper {
         lease.workers = Some(workers.clone());
         lease.write(store)?;
         let (news, over, program_over, master) = Default::default();
-        let state = State { workers: workers.clone(), standing, news, over, program_over, master };
+        let workers_needed = !workers.is_empty();
+        let state =
+            State { workers: workers.clone(), standing, news, over, program_over, workers_needed, master };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
         let older = store.list(FOLDER)?.into_iter().filter(|other| *other < name(epoch));
         older.into_iter().try_for_each(|older| store.delete(&older))?;
@@ -258,6 +264,18 @@ impl Keeper {
     /// The program has ended in good order: nobody is to take over.
     pub fn program_is_over(&self) {
         lock(&self.state.0).program_over = true;
+    }
+
+    /// Whether workers hold what nobody else has, such as records that clients were told are safe. Answers with what was said
+    /// before.
+    pub fn workers_needed(&self, needed: bool) -> bool {
+        std::mem::replace(&mut lock(&self.state.0).workers_needed, needed)
+    }
+
+    /// Whether workers are to be left as they are when this process ends.
+    pub fn leaves_workers(&self) -> bool {
+        let state = lock(&self.state.0);
+        state.workers_needed && !state.program_over
     }
 
     /// Who takes over has to find them.
@@ -378,8 +396,24 @@ mod tests {
         let (keeper, _) = Keeper::start(&store, 7, false).unwrap();
         let error = Lease::await_free(&store, false).unwrap_err().to_string();
         assert!(error.contains("--standby"), "{error}");
+        keeper.program_is_over();
         drop(keeper);
         assert_eq!(Lease::await_free(&store, false).unwrap(), None);
+    }
+
+    /// They hold what it needed.
+    #[test]
+    fn one_that_ended_before_its_program_is_free_at_once_and_names_its_workers() {
+        let (_dir, store) = Store::temporary();
+        let workers = vec![(WorkerId(3), "there".to_owned())];
+        let (keeper, _) = Keeper::start(&store, 7, false).unwrap();
+        keeper.workers(workers.clone());
+        drop(keeper);
+        let left = Lease::await_free(&store, false).unwrap().unwrap();
+        assert_eq!((left.epoch, left.stands, left.workers), (7, Stands::Left, Some(workers.clone())));
+        let (keeper, found) = Keeper::start(&store, 8, true).unwrap();
+        assert_eq!(found, workers);
+        assert!(keeper.leaves_workers(), "it has not let them come yet");
     }
 
     /// Whoever has taken over meanwhile may not have said so yet.

@@ -70,9 +70,9 @@ pub(crate) enum ToMaster {
     Named(BTreeSet<WorkerId>),
     /// Those of these workers of the master before that have not come count as lost.
     NotComing(Vec<WorkerId>),
-    /// Another master runs the program now, and has the workers.
+    /// Another master runs the program now, or is to run it, and has the workers.
     Overtaken,
-    /// The program is over.
+    /// Nobody will ask for anything.
     Shutdown,
 }
 
@@ -195,10 +195,13 @@ impl Master {
             }
             match message {
                 ToMaster::Shutdown => {
-                    // Who is overtaken leaves the workers to the other.
+                    // Who is overtaken, or ends before its program, leaves the workers to the other.
                     if !self.is_overtaken {
                         let entering = self.entering.values().map(|entering| &entering.link);
                         self.links.values().chain(entering).for_each(|link| link.tell_away(ToWorker::Stop));
+                        if let Some(keeper) = &self.keeper {
+                            keeper.workers(Vec::new());
+                        }
                     }
                     return;
                 }
@@ -703,7 +706,7 @@ fn answer(answered: Vec<(Sender<Received>, Received)>) {
 }
 
 fn overtaken() -> TaskError {
-    let message = "another master has taken the program over".to_owned();
+    let message = "another master has taken the program over, or is to".to_owned();
     TaskError::External { operator: "the master".into(), message }
 }
 

@@ -168,6 +168,11 @@ impl Durable {
         Begins { ordinal: self.ordinal, epoch: self.epoch, workers, keeper: Some(self.keeper.clone()) }
     }
 
+    /// None of the workers of the master before is there: they are gone, or run another executable.
+    pub fn nobody_came(&mut self) {
+        self.workers.clear();
+    }
+
     /// How many partitions there were at the last start where the program gives no number.
     pub fn parallelism(&self) -> Option<u32> {
         self.parallelism

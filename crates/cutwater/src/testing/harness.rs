@@ -243,6 +243,13 @@ impl Harness {
     }
 }
 
+impl Drop for Harness {
+    /// Nobody is to go on with the program: its workers end.
+    fn drop(&mut self) {
+        self.ctx.engine().workers_needed(false);
+    }
+}
+
 impl<T: Clone> Watched<T> {
     /// The records of every time at which the stream could have a dataset; `None` where it had none.
     pub fn all(&self) -> Vec<Option<Vec<T>>> {

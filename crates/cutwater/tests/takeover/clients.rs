@@ -1,9 +1,9 @@
 //! Programs whose records clients send.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::Path,
-    process::{Child, Stdio},
+    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -20,14 +20,24 @@ use crate::{
 
 pub const KEYS: u64 = 500;
 
+/// A file that has the program's output fail, and one that has it end before it runs.
+pub const FAILS: &str = "fails";
+pub const FAILS_BEFORE: &str = "fails-before";
+
 /// The program: how often each line came, until one says that it is the last.
 fn run(builder: Builder, folder: &Path) -> Result<(), Error> {
     let ctx = builder.build()?;
+    if folder.join(FAILS_BEFORE).exists() {
+        return Err(Error::user("it is made to fail"));
+    }
     let lines = ctx.source("records").client_lines();
     let counts = lines.map(|line| (line, 1u64)).running_reduce(|a, b| a + b);
-    let (out, program) = (folder.join("counts"), ctx.clone());
+    let (out, program, refuses) = (folder.join("counts"), ctx.clone(), folder.join(FAILS));
     counts.for_each_rdd(move |rdd, _| {
         let counts = rdd.collect()?;
+        if refuses.exists() {
+            return Err(Error::user("it is made to fail"));
+        }
         if counts.iter().any(|(line, _)| line == "last") {
             program.stop();
         }
@@ -181,10 +191,12 @@ fn a_program_whose_workers_were_all_killed_says_what_is_lost_and_goes_on_if_it_m
     let workers = children(&master);
     kill(master);
     workers.into_iter().for_each(|worker| signal(worker, "-KILL"));
-    let refused = without_checkpoints(trial.folder()).stderr(Stdio::piped()).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr);
+    let says = trial.folder().join("says");
+    // Its workers are left, and would keep a pipe open.
+    let refused = without_checkpoints(trial.folder()).stderr(File::create(&says).unwrap()).status().unwrap();
+    let said = fs::read_to_string(&says).unwrap();
     assert!(said.contains("held by no worker") && said.contains("--allow-lost"), "{said}");
-    assert_eq!(refused.status.code(), Some(3));
+    assert_eq!(refused.code(), Some(3));
     fs::remove_file(trial.folder().join("address")).unwrap();
     let mut allowed = without_checkpoints(trial.folder()).env("CUTWATER_ALLOW_LOST", "true").spawn().unwrap();
     wait_until("it does not start again", || address(trial.folder()).is_some());

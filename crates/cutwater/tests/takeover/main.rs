@@ -6,6 +6,7 @@ mod again;
 mod clients;
 mod copies;
 mod damage;
+mod ends;
 #[path = "../support/process.rs"]
 mod process;
 mod states;

@@ -74,7 +74,7 @@ impl Token {
         write().map_err(|error| {
             Error::external(format_args!("cannot write the token to {}: {error}", file.display()))
         })?;
-        Ok(TokenFile(file))
+        Ok(TokenFile { file, stays: false })
     }
 
     /// Where the token of the master at `address` is, if nothing is said.
@@ -86,18 +86,28 @@ impl Token {
 
 /// A file with a token, which goes when the run is over.
 #[derive(Debug)]
-pub(crate) struct TokenFile(PathBuf);
+pub(crate) struct TokenFile {
+    file: PathBuf,
+    stays: bool,
+}
 
 impl TokenFile {
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.file
+    }
+
+    /// Another master is to prove itself by it.
+    pub fn stays(mut self) {
+        self.stays = true;
     }
 }
 
 impl Drop for TokenFile {
     fn drop(&mut self) {
-        // A token of a run that is over opens nothing.
-        let _ = fs::remove_file(&self.0);
+        if !self.stays {
+            // A token of a run that is over opens nothing.
+            let _ = fs::remove_file(&self.file);
+        }
     }
 }
 

@@ -125,7 +125,9 @@ impl Driver {
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         let finished = durable.checkpointer.finish((self.number, self.now), &self.graph.streams);
-        durable.keeper.program_is_over();
+        if finished.is_ok() {
+            durable.keeper.program_is_over();
+        }
         finished.inspect_err(|error| self.heed(error))
     }
 
