@@ -447,5 +447,5 @@ pub const LEASE_POLL_MS: u64 = 50;
 pub const REJOIN_MS_MAX: u64 = 60_000;
 
 /// How long a master that takes over waits for the workers of the one before, in milliseconds. Those that are alive
-/// come at once; what the others held is made again.
+/// come at once; what the others held is made again, and who of them comes later is a newcomer.
 pub const TAKEOVER_MS_MAX: u64 = 1_500;

@@ -310,6 +310,9 @@ impl Engine {
             }
         }
         if takes_over {
+            if let Workers::Away { listener, .. } = &engine.workers {
+                listener.awaits_nobody();
+            }
             let expected = begins.workers.iter().map(|(worker, _)| *worker).collect();
             engine.say(ToMaster::NotComing(expected));
         }

@@ -311,9 +311,9 @@ impl Master {
 
     fn joined(&mut self, worker: WorkerId, entering: Entering) {
         if self.not_coming.contains(&worker) {
-            // Others hold what it received, and take nothing from it any more.
-            tracing::warn!(%worker, "a worker of the master before has come too late, and is sent away");
-            entering.link.tell_away(ToWorker::Stop);
+            // Others hold what it received, and take nothing from it any more. Without its link its connection ends, and it
+            // comes back as a new one.
+            tracing::warn!(%worker, "a worker of the master before has come too late");
             return;
         }
         if entering.address.is_some() && self.keeper.is_some() && !self.known.contains(&worker) {

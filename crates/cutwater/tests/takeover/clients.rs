@@ -73,7 +73,7 @@ impl Trial {
         Self::start_as(start)
     }
 
-    fn start_as(start: impl FnOnce(&Path) -> Child) -> (Self, Child) {
+    pub fn start_as(start: impl FnOnce(&Path) -> Child) -> (Self, Child) {
         let dir = tempfile::tempdir().unwrap();
         let master = start(dir.path());
         wait_until("it does not start", || address(dir.path()).is_some());

@@ -7,6 +7,7 @@ mod clients;
 mod copies;
 mod damage;
 mod ends;
+mod late;
 #[path = "../support/process.rs"]
 mod process;
 mod states;

@@ -85,8 +85,8 @@ struct Door {
     compression: Compression,
     to_master: Sender<ToMaster>,
     next_worker: AtomicU32,
-    /// Workers of the master before.
-    before: HashSet<WorkerId>,
+    /// Workers of the master before that may still come with what they hold.
+    before: Mutex<HashSet<WorkerId>>,
     /// Of the lease, if another master can take over.
     keeper: Option<Arc<Keeper>>,
     /// Larger than that of any master before; 0 if nothing is written down that another could take over.
@@ -136,7 +136,7 @@ impl Listener {
             compression: settings.compression,
             to_master,
             next_worker: AtomicU32::new(begins.first_worker()),
-            before: begins.workers.iter().map(|(worker, _)| *worker).collect(),
+            before: Mutex::new(begins.workers.iter().map(|(worker, _)| *worker).collect()),
             keeper: begins.keeper.clone(),
             epoch: begins.epoch,
             connected: AtomicUsize::new(0),
@@ -152,6 +152,11 @@ impl Listener {
 }
 
 impl Listener {
+    /// Workers of the master before that come from now on are new ones: what they held is others' by now.
+    pub fn awaits_nobody(&self) {
+        self.door.before().clear();
+    }
+
     /// Has the workers of the master before join this one, which is reached at `address`.
     pub fn take_over(&self, begins: &Begins, address: &str) {
         for (worker, at) in &begins.workers {
@@ -214,6 +219,10 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>) {
 }
 
 impl Door {
+    fn before(&self) -> MutexGuard<'_, HashSet<WorkerId>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn workers(&self) -> MutexGuard<'_, BTreeMap<WorkerId, String>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -288,7 +297,7 @@ impl Door {
             return Ok(None);
         }
         // Others know its blocks by the name that it has, unless they were told that it is lost.
-        let is_known = |(id, epoch): &(WorkerId, u64)| *epoch < self.epoch && self.before.contains(id);
+        let is_known = |(id, epoch): &(WorkerId, u64)| *epoch < self.epoch && self.before().contains(id);
         let known = was.filter(is_known).map(|(id, _)| id);
         let id = known.unwrap_or_else(|| WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed)));
         let is_sure = || self.keeper.as_ref().is_none_or(|keeper| keeper.is_sure());
