@@ -1,7 +1,7 @@
 //! Who a master that takes over waits for, what it names, and what one does that was overtaken.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::net::TcpListener;
+use std::{io::Write, net::TcpListener};
 
 use cutwater_client::Client;
 use cutwater_core::ClientId;
@@ -308,6 +308,64 @@ fn who_was_overtaken_leaves_the_workers_alone() {
     };
     assert_eq!(is_told(&last_word(false)), (true, true));
     assert_eq!(is_told(&last_word(true)), (false, false), "the other needs what it holds");
+}
+
+/// Its connection ends and nothing else: clients, and who holds replicas for it, have heard of nothing, and it takes records until
+/// it finds that it is nobody's. Those are in no interval, so they are not acknowledged, and clients send them to others.
+#[test]
+fn what_a_worker_takes_that_is_lost_and_does_not_know_it_is_not_acknowledged() {
+    let mut token = tempfile::NamedTempFile::new().unwrap();
+    token.write_all(b"known to all").unwrap();
+    let builder = Context::builder("lost").interval(Duration::from_secs(1)).threads(1).workers(3);
+    let harness = Harness::with(builder.token_file(token.path()), 3);
+    let seen = harness.watch(&harness.ctx().source("lines").client_lines());
+    harness.advance(1).unwrap();
+    let (address, engine) = (harness.master().unwrap(), harness.ctx().engine());
+    let credentials = Credentials::new(Token::from_text("known to all").secret(), None);
+    let network = cluster::network_threads().unwrap();
+    let is_over = AtomicBool::new(false);
+    let send = &|n: usize| {
+        let client = Client::builder(&address.to_string(), "lines").token_file(token.path()).build().unwrap();
+        let mut sent = Vec::new();
+        while !is_over.load(Ordering::Acquire) {
+            let record = format!("{n}:{}", sent.len());
+            client.send(&record).unwrap();
+            client.flush().unwrap();
+            sent.push(record);
+        }
+        sent
+    };
+    let mut sent: Vec<String> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|n| scope.spawn(move || send(n))).collect();
+        for lost in (0..3).map(WorkerId) {
+            harness.advance(1).unwrap();
+            // As the worker itself when it comes back by another connection.
+            network.block_on(introduced(address, &credentials, Some((lost, 0)))).unwrap();
+            let is_back = || {
+                let joined = engine.shared.joined();
+                joined.len() == 3 && !joined.contains_key(&lost)
+            };
+            wait_until("it does not come back", is_back);
+            harness.advance(1).unwrap();
+            wait_until("blocks are held too few times", || harness.copies() == 0);
+        }
+        is_over.store(true, Ordering::Release);
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    harness.advance(2).unwrap();
+    let mut seen: Vec<String> = seen.all().into_iter().flatten().flatten().collect();
+    sent.sort();
+    seen.sort();
+    assert!(seen == sent, "{} records are acknowledged, and {} are there", sent.len(), seen.len());
+}
+
+/// What nobody ever makes so is an error, not a test that hangs.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}, even after a minute");
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// A thread of the program's own has a job running all the time: intervals, and what others compute, leave nothing behind.
