@@ -15,6 +15,7 @@ use cutwater_core::TaskError;
 pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
+    tells_of_loss: bool,
 }
 
 /// Who must act for an [`Error`] to go away.
@@ -45,7 +46,7 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string().into() }
+        Self { kind, message: message.to_string().into(), tells_of_loss: false }
     }
 
     /// All faults of a configuration at once, so that they can be mended at once.
@@ -88,7 +89,15 @@ impl Error {
     /// The same error with the place it happened in front.
     #[must_use]
     pub fn at(&self, place: impl fmt::Display) -> Self {
-        Self::new(self.kind, format_args!("{place}: {}", self.message))
+        Self {
+            tells_of_loss: self.tells_of_loss,
+            ..Self::new(self.kind, format_args!("{place}: {}", self.message))
+        }
+    }
+
+    /// Whether it is that received records are held by nobody any more.
+    pub(crate) fn tells_of_loss(&self) -> bool {
+        self.tells_of_loss
     }
 }
 
@@ -111,13 +120,13 @@ impl From<TaskError> for Error {
             TaskError::Cancelled | TaskError::Internal(_) => ErrorKind::Internal,
         };
         match &error {
-            TaskError::InputLost { .. } => Self::new(
-                kind,
-                format_args!(
+            TaskError::InputLost { .. } => {
+                let message = format_args!(
                     "{error}: all who held them are gone, and with them records that were acknowledged; \
                      only `allow_lost` (--allow-lost) goes on without them"
-                ),
-            ),
+                );
+                Self { tells_of_loss: true, ..Self::new(kind, message) }
+            }
             _ => Self::new(kind, error),
         }
     }

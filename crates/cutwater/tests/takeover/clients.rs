@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     path::Path,
-    process::Child,
+    process::{Child, Command},
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use cutwater_client::Client;
 use tempfile::TempDir;
 
 use crate::{
-    INTERVAL, builder,
+    INTERVAL, builder, entries,
     process::{self, PATIENCE, children, exit_code, kill, signal, wait_until},
     start, start_standby,
 };
@@ -172,17 +172,87 @@ fn clients_are_acknowledged_while_a_master_that_was_stopped_is_replaced_and_wake
     trial.ends(standby);
 }
 
+/// A program that makes no checkpoint.
+fn without_checkpoints(folder: &Path) -> Command {
+    let mut command = process::program(folder);
+    command.env("CUTWATER_CHECKPOINT_MS", "600000").env("CUTWATER_CHECKPOINT_INTERVALS", "1000");
+    command
+}
+
+/// Starts it where records are lost, and hears that it refuses to go on.
+fn refuses(folder: &Path) {
+    let says = folder.join("says");
+    // Its workers are left, and would keep a pipe open.
+    let refused = without_checkpoints(folder).stderr(File::create(&says).unwrap()).status().unwrap();
+    let said = fs::read_to_string(&says).unwrap();
+    assert!(said.contains("held by no worker") && said.contains("--allow-lost"), "{said}");
+    assert_eq!(refused.code(), Some(3));
+}
+
+/// Starts a master, and waits until it has its workers.
+fn starts_again(folder: &Path, mut command: Command) -> Child {
+    fs::remove_file(folder.join("address")).unwrap();
+    let master = command.spawn().unwrap();
+    wait_until("it does not start again", || address(folder).is_some());
+    master
+}
+
+/// The same without the lost ones, to its end.
+fn goes_on_without_them(folder: &Path) {
+    let mut allowed = without_checkpoints(folder);
+    allowed.env("CUTWATER_ALLOW_LOST", "true");
+    let mut allowed = starts_again(folder, allowed);
+    let client = client(folder);
+    client.send("last").unwrap();
+    client.flush().unwrap();
+    assert_eq!(exit_code(&mut allowed), Some(0));
+}
+
+/// The checkpoints are as good as they were: no other would help, and none is given up.
+#[test]
+fn what_is_lost_with_two_workers_does_not_make_checkpoints_useless() {
+    if is_program() {
+        return;
+    }
+    let (mut trial, master) = Trial::start();
+    trial.send_all();
+    let folder = trial.folder();
+    let counts = || fs::read_to_string(folder.join("counts")).unwrap_or_default();
+    wait_until("they are not counted", || counts().lines().count() as u64 == KEYS);
+    let checkpoints = folder.join("checkpoints").join("checkpoints");
+    let newest = || checkpoints.exists().then(|| entries(&checkpoints).pop());
+    for _ in 0..2 {
+        let before = newest();
+        wait_until("there is no checkpoint", || newest() != before);
+    }
+    let workers = children(&master);
+    kill(master);
+    let master = starts_again(folder, without_checkpoints(folder));
+    // Some at each worker.
+    let clients: Vec<Client> = (0..8).map(|_| client(folder)).collect();
+    for client in &clients {
+        client.send("since").unwrap();
+        client.flush().unwrap();
+    }
+    wait_until("they are not counted", || counts().contains("since 8\n"));
+    // Their interval is over, as the log says with the next.
+    let log = || entries(&folder.join("checkpoints").join("log")).len();
+    let before = log();
+    wait_until("there is no other interval", || log() > before + 3);
+    kill(master);
+    workers[1..].iter().for_each(|worker| signal(*worker, "-KILL"));
+    refuses(folder);
+    goes_on_without_them(folder);
+    let before = |key: u64| counts().contains(&format!("record {key} 2\n"));
+    assert!((0..KEYS).all(before), "{}", counts());
+}
+
 /// With all workers all that clients sent since the last checkpoint is lost.
 #[test]
 fn a_program_whose_workers_were_all_killed_says_what_is_lost_and_goes_on_if_it_may() {
     if is_program() {
         return;
     }
-    let without_checkpoints = |folder: &Path| {
-        let mut command = process::program(folder);
-        command.env("CUTWATER_CHECKPOINT_MS", "600000").env("CUTWATER_CHECKPOINT_INTERVALS", "1000");
-        command
-    };
     let (mut trial, master) = Trial::start_as(|folder| without_checkpoints(folder).spawn().unwrap());
     trial.send_all();
     let counts = trial.folder().join("counts");
@@ -191,18 +261,7 @@ fn a_program_whose_workers_were_all_killed_says_what_is_lost_and_goes_on_if_it_m
     let workers = children(&master);
     kill(master);
     workers.into_iter().for_each(|worker| signal(worker, "-KILL"));
-    let says = trial.folder().join("says");
-    // Its workers are left, and would keep a pipe open.
-    let refused = without_checkpoints(trial.folder()).stderr(File::create(&says).unwrap()).status().unwrap();
-    let said = fs::read_to_string(&says).unwrap();
-    assert!(said.contains("held by no worker") && said.contains("--allow-lost"), "{said}");
-    assert_eq!(refused.code(), Some(3));
-    fs::remove_file(trial.folder().join("address")).unwrap();
-    let mut allowed = without_checkpoints(trial.folder()).env("CUTWATER_ALLOW_LOST", "true").spawn().unwrap();
-    wait_until("it does not start again", || address(trial.folder()).is_some());
-    let client = client(trial.folder());
-    client.send("last").unwrap();
-    client.flush().unwrap();
-    assert_eq!(exit_code(&mut allowed), Some(0));
+    refuses(trial.folder());
+    goes_on_without_them(trial.folder());
     assert_eq!(fs::read_to_string(&counts).unwrap(), "last 1\n", "and nothing else is left");
 }

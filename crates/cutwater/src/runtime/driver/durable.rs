@@ -7,7 +7,7 @@ use cutwater_core::{BlockId, Event, Time};
 use super::Driver;
 use crate::{
     context::{Context, Graph, IntervalReport, OnFailure},
-    error::Error,
+    error::{Error, ErrorKind},
     runtime::{
         resume::{self, Durable, Kept, Known},
         used::Used,
@@ -71,6 +71,8 @@ impl Driver {
                     durable.hold();
                     break again;
                 }
+                // No file of another checkpoint has what is missing.
+                Err(error) if error.tells_of_loss() || error.kind() == ErrorKind::User => return Err(error),
                 Err(error) => {
                     for stream in &self.graph.streams {
                         stream.begin_anew();
