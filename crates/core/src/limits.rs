@@ -443,7 +443,8 @@ pub const LEASE_DOUBT_MS: u64 = 5_000;
 pub const LEASE_POLL_MS: u64 = 50;
 
 /// How long a worker without a master waits for another one, in milliseconds, holding its blocks and taking records
-/// meanwhile. Long enough for a master to be started again by whoever looks after processes.
+/// meanwhile. Long enough for a master to be started again by whoever looks after processes. One that holds what clients were
+/// told is safe says so every so often, and goes on waiting.
 pub const REJOIN_MS_MAX: u64 = 60_000;
 
 /// How long a master that takes over waits for the workers of the one before, in milliseconds. Those that are alive

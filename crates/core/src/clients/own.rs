@@ -183,6 +183,11 @@ impl<C: Clone> Own<C> {
         named.next().map(|(id, _)| *id)
     }
 
+    /// Whether clients send to that source.
+    pub fn is_source(&self, source: u32) -> bool {
+        self.sources.contains_key(&source)
+    }
+
     /// What sources are called.
     pub fn names(&self) -> Vec<String> {
         self.sources.values().map(|source| source.receive.name.clone()).collect()

@@ -8,9 +8,10 @@ use std::{
 };
 
 use crate::{
+    ADDRESS, ByHand, SAYS,
     clients::{FAILS, FAILS_BEFORE, Trial, is_program},
     entries,
-    process::{exit_code, wait_until},
+    process::{exit_code, kill, wait_until},
     start,
 };
 
@@ -93,4 +94,42 @@ fn acknowledged_records_survive_a_master_whose_log_cannot_be_written() {
     fs::rename(&away, &log).unwrap();
     let master = start(trial.folder());
     trial.ends(master);
+}
+
+/// Longer than a worker waits that holds nothing.
+#[test]
+fn acknowledged_records_survive_a_long_time_without_a_master() {
+    if is_program() {
+        return;
+    }
+    let (mut address, mut workers) = (String::new(), Vec::new());
+    let (mut trial, master) = Trial::start_as(|folder| {
+        fs::write(folder.join("token"), "known to both").unwrap();
+        let by_hand = ByHand::new(folder);
+        for number in 0..3 {
+            let mut worker = by_hand.command();
+            worker.env("CUTWATER_ROLE", "worker").env("CUTWATER_JOIN", &by_hand.address).env(SAYS, "");
+            worker.stderr(File::create(folder.join(format!("says-{number}"))).unwrap());
+            workers.push(worker.spawn().unwrap());
+        }
+        address.clone_from(&by_hand.address);
+        by_hand.master()
+    });
+    trial.send_all();
+    kill(master);
+    trial.send_all();
+    let folder = trial.folder().to_owned();
+    let said = |number: usize| fs::read_to_string(folder.join(format!("says-{number}"))).unwrap();
+    let waits = |number: &usize| said(*number).contains("this worker holds records that were acknowledged");
+    wait_until("who holds records does not wait", || (0..3).filter(waits).count() >= 2);
+    trial.send_all();
+    let by_hand = ByHand { folder: &folder, address };
+    let master = by_hand.command().env(ADDRESS, &by_hand.address).spawn().unwrap();
+    trial.send_all();
+    let waited: Vec<usize> = (0..3).filter(waits).collect();
+    trial.ends(master);
+    for (number, worker) in workers.iter_mut().enumerate() {
+        let ended = exit_code(worker);
+        assert!(ended == Some(0) || !waited.contains(&number), "{number} ended by {ended:?}");
+    }
 }

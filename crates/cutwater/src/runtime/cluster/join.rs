@@ -44,7 +44,7 @@ use crate::{
     error::Error,
     runtime::{
         clock,
-        receive::{Inbox, replicate},
+        receive::{Inbox, Keeps, replicate},
         worker::{self, Work, Worker},
     },
     task::{Attempts, Outcome},
@@ -180,15 +180,17 @@ async fn live(
     };
     let (mut stream, mut epoch, mut master) = (stream, joined.epoch, master.to_owned());
     loop {
-        let why = match session(stream, &mut hands, &to_master, &mut takeover, epoch).await {
+        let why = match session(stream, &mut hands, (&to_master, leaving), &mut takeover, epoch).await {
             Ended::Over => return Ok(Lived::ToTheEnd),
             Ended::Lost(why) => why,
         };
         tracing::warn!(master, why, "lost the master; it, or another one, is looked for");
         to_master.forget();
         hands.begin_anew();
-        let again = introduction(Some((hands.me, epoch)));
-        match rejoin((&master, &why), (hands.me, epoch), &again, credentials, &mut takeover).await? {
+        // It tells the time, each time.
+        let again = || introduction(Some((hands.me, epoch)));
+        let keeps = || hands.inbox.keeps();
+        match rejoin((&master, &why), (hands.me, epoch), again, credentials, &mut takeover, keeps).await? {
             Found::Another(found, joined, at) => {
                 hands.fetcher.follow(&at);
                 hands.behind.follow(&at);
@@ -233,7 +235,7 @@ enum Ended {
 async fn session(
     stream: Channel<TcpStream>,
     hands: &mut Hands,
-    current: &Current,
+    (current, leaving): (&Current, &Leaving),
     takeover: &mut watch::Receiver<Option<Takeover>>,
     epoch: u64,
 ) -> Ended {
@@ -245,6 +247,10 @@ async fn session(
         ToMaster::Holds(Blocks::short(&names))
     });
     hands.to_master = to_master.clone();
+    if leaving.is_told() {
+        // There was no master to ask.
+        hands.tell(ToMaster::Draining);
+    }
     let writer = tokio::spawn(send_all(to, messages, || ToMaster::Ping));
     let clock = tokio::spawn(tell_time(to_master));
     let (mut plans, mut bytes) = (Plans::default(), Vec::new());
@@ -293,23 +299,41 @@ enum Found {
 }
 
 /// Looks for a master, and joins one of a later epoch that knows it: one that calls, or one that was started again
-/// where the last one was. A program of which nothing is written down ends with its master.
+/// where the last one was. A program of which nothing is written down ends with its master. Who `keeps` what clients were
+/// told is safe waits without end; the others do not wait for long.
 async fn rejoin(
     (last, lost): (&str, &str),
     (me, epoch): (WorkerId, u64),
-    introduction: &Introduction,
+    introduction: impl Fn() -> Introduction,
     credentials: &Credentials,
     takeover: &mut watch::Receiver<Option<Takeover>>,
+    keeps: impl Fn() -> Keeps,
 ) -> Result<Found, Error> {
-    let until = Instant::now() + Duration::from_millis(limits::REJOIN_MS_MAX);
-    let mut refused = None;
-    while Instant::now() < until {
+    let patience = Duration::from_millis(limits::REJOIN_MS_MAX);
+    let (mut until, mut refused) = (Instant::now() + patience, None);
+    loop {
+        if Instant::now() >= until {
+            let Keeps { blocks, batches } = keeps();
+            if (blocks, batches) == (0, 0) {
+                break;
+            }
+            let refused = refused.as_ref().map(|error: &Error| error.to_string()).unwrap_or_default();
+            tracing::warn!(
+                blocks,
+                batches,
+                master = last,
+                refused,
+                "no master has come, and this worker holds records that were acknowledged: start the same executable as the program's master again, with the same checkpoints; a second SIGTERM ends this worker, and what it holds is lost"
+            );
+            until = Instant::now() + patience;
+        }
         let caller = takeover.borrow_and_update().clone().filter(|takeover| takeover.epoch > epoch);
         let (master, known) =
             caller.map_or_else(|| (last.to_owned(), epoch), |takeover| (takeover.master, takeover.epoch));
+        let says = introduction();
         // A machine that is gone does not answer, and must not keep us from one that calls.
         let answer = tokio::select! {
-            answer = knock(&master, introduction, credentials) => answer,
+            answer = knock(&master, &says, credentials) => answer,
             () = called(takeover, known) => continue,
         };
         match answer {
@@ -461,7 +485,7 @@ impl Leaving {
                     std::process::exit(128 + signal);
                 }
                 eprintln!("leaving when others hold what this worker holds; once more to stop at once");
-                // Without a master the worker ends in any case.
+                // Without a master the next one is asked.
                 if let Some(current) = &*leaving.current() {
                     current.tell(ToMaster::Draining);
                 }

@@ -57,6 +57,14 @@ struct Nobody {
     next: BTreeMap<u32, u64>,
 }
 
+/// What a worker holds that clients were told is safe, whoever has received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keeps {
+    pub blocks: usize,
+    /// In blocks that take more, or are not reported.
+    pub batches: usize,
+}
+
 /// Tells the master the answer to a request.
 type Answer = dyn Fn(u64, BlocksReport) + Send + Sync;
 
@@ -83,6 +91,16 @@ impl Inbox {
             began: Instant::now(),
             nobody: Mutex::default(),
         }
+    }
+
+    /// What a master may need that this worker holds.
+    pub fn keeps(&self) -> Keeps {
+        let own = self.own();
+        let of_clients = |id: &BlockId| matches!(id, BlockId::Input { source, .. } if own.is_source(*source));
+        let blocks = self.blocks.names().into_iter().filter(of_clients).count();
+        let batches = own.batches().count();
+        drop(own);
+        Keeps { blocks, batches: batches + self.replicas().batches().count() }
     }
 
     pub fn me(&self) -> WorkerId {

@@ -29,5 +29,5 @@ pub(crate) use door::Door;
 #[cfg(any(test, feature = "decoders"))]
 pub(crate) use http::records_of;
 pub(crate) use http::{serve_directions, serve_http, speaks_http};
-pub(crate) use inbox::Inbox;
+pub(crate) use inbox::{Inbox, Keeps};
 pub(crate) use replicate::{replicate, serve_receiver};
