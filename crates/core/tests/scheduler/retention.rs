@@ -99,7 +99,7 @@ fn released_inputs_are_dropped() {
         1,
         &[received(1, 3)],
         1,
-        &["j1 failed: operator 1: block input0/0 and 2 more are held by no worker"],
+        &["j1 failed: operator 1: block input0/0 and 1 more are held by no worker"],
     );
 }
 
