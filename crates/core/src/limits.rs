@@ -57,9 +57,18 @@ pub const TAIL_POLL_MS: u64 = 50;
 /// more of them waiting than this is a program that pushes and never runs.
 pub const QUEUE_DATASETS_MAX: usize = 10_000;
 
-/// Calls of a sink's open, or of its commit for one interval, if they fail for reasons outside. Enough for an answer that was lost on its
-/// way; an outage is longer than all of them, and left to whoever starts the program again.
-pub const SINK_ATTEMPTS_MAX: u32 = 4;
+/// Calls of a sink's open, or of its commit for one interval, if they fail for reasons outside. With the
+/// [pauses](SINK_PAUSE_MS_MIN) between them they outlast a server that is started again; a longer outage is left to whoever
+/// starts the program again.
+pub const SINK_ATTEMPTS_MAX: u32 = 8;
+
+/// Calls by which one run of a task stages records in a sink, if they fail before the sink has looked at one. Fewer, since
+/// the task itself is run [again](TASK_ATTEMPTS_MAX): a server that is started again is outlasted by all of them.
+pub const SINK_STAGING_ATTEMPTS_MAX: u32 = 5;
+
+/// The pause before a call of a sink is made a second time, in milliseconds; it doubles with each. An answer that was lost
+/// on its way is soon asked for again, and all pauses together are 6.35 s, or 0.75 s for each run of a task.
+pub const SINK_PAUSE_MS_MIN: u64 = 50;
 
 /// Intervals after whose commit their leftovers in a sink are discarded a second time, counted in intervals: what an
 /// attempt that did not count was still staging after the first time. Far longer than tasks run; each is remembered
@@ -372,6 +381,14 @@ pub const LINEAGE_BEHIND_MAX: u64 = 4;
 /// Entries of the progress log that wait to be written. Each interval has one and waits for it before its outputs
 /// run, so there are never many.
 pub const JOURNAL_ENTRIES_MAX: usize = 64;
+
+/// Times that one entry of the progress log, or the input that it tells of, is tried to be written, if the store fails.
+/// With the [pauses](JOURNAL_PAUSE_MS_MIN) between them: a request that was refused or lost is no reason to end a program.
+pub const JOURNAL_ATTEMPTS_MAX: u32 = 6;
+
+/// The pause before an entry is tried to be written a second time, in milliseconds; it doubles with each. All together are
+/// 1.55 s, after which a [standby](LEASE_LOST_MS) that reaches the store does better.
+pub const JOURNAL_PAUSE_MS_MIN: u64 = 50;
 
 /// How long it may take until the log says that an interval's outputs are done, in milliseconds, if no next interval
 /// says it before. An interval of which it is not said is run again after a restart.

@@ -42,6 +42,7 @@ mod collection;
 mod context;
 mod error;
 pub mod output;
+mod patience;
 mod placement;
 mod rdd;
 mod record;

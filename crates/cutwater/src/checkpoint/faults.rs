@@ -22,6 +22,8 @@ pub(crate) enum Then {
     Abort,
     /// The process stands still until it is told to go on.
     Stop,
+    /// This step fails, and those after it in the folder, so many in all.
+    Fail(u64),
     /// This step fails, and all that come after it, whatever they are about.
     FailForEver,
     /// It waits until everything is mended.
@@ -58,10 +60,14 @@ impl Faults {
         let passed = state.passed.entry(folder.clone()).or_default();
         let number = *passed;
         *passed += 1;
-        let is_due = state.order.as_ref().filter(|fault| fault.folder == folder && fault.at == number);
-        match is_due.map(|fault| fault.then) {
+        let is_due = |fault: &&Fault| {
+            let steps = if let Then::Fail(steps) = fault.then { steps } else { 1 };
+            fault.folder == folder && (fault.at..fault.at + steps).contains(&number)
+        };
+        match state.order.as_ref().filter(is_due).map(|fault| fault.then) {
             Some(Then::Abort) => std::process::abort(),
             Some(Then::Stop) => signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)?,
+            Some(Then::Fail(_)) => return Err(broken()),
             Some(Then::FailForEver) => state.is_broken = true,
             Some(Then::Wait) => {
                 let ordered = |state: &mut State| state.order.is_some();
@@ -69,6 +75,10 @@ impl Faults {
             }
             None => {}
         }
-        if state.is_broken { Err(io::Error::other("it is broken, on purpose")) } else { Ok(()) }
+        if state.is_broken { Err(broken()) } else { Ok(()) }
     }
+}
+
+fn broken() -> io::Error {
+    io::Error::other("it is broken, on purpose")
 }

@@ -39,6 +39,7 @@ impl Folder {
     /// there now.
     pub fn write(&self, name: &str, bytes: &[u8], overwrite: bool) -> io::Result<bool> {
         let path = self.root.join(name);
+        let folder = path.parent().unwrap_or(&self.root);
         loop {
             let (staged, file) = self.stage(&path)?;
             let placed = self.fill(name, file, bytes).and_then(|()| {
@@ -53,13 +54,16 @@ impl Folder {
             }
             match placed {
                 Ok(()) => break,
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    // Whoever finds it counts on it, also its writer, of whom it is not known that it came so far.
+                    gone_or(File::open(folder).and_then(|folder| folder.sync_all()))?;
+                    return Ok(false);
+                }
                 // Somebody has swept meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        let folder = path.parent().unwrap_or(&self.root);
         File::open(folder)?.sync_all()?;
         self.step(name)?;
         Ok(true)

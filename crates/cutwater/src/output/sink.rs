@@ -42,7 +42,7 @@ use crate::{Error, Record};
 /// 5. `open` and `discard` remove nothing that is committed, also not by a master that was paused in the middle of
 ///    the call while another one went on: what a larger epoch has staged may be committed by now.
 /// 6. Errors that may go away by themselves are [`Error::external`]: the task or commit is tried again, a bounded
-///    number of times. All others fail the interval at once.
+///    number of times, after pauses that double and take some seconds in all. All others fail the interval at once.
 ///
 /// [`testing::SinkKit`](crate::testing::SinkKit) kills a program between every two steps and finds a sink that does
 /// not. [`FileSink`](super::FileSink) is one that does.

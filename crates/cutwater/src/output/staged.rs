@@ -1,10 +1,10 @@
-use std::{collections::VecDeque, marker::PhantomData, ops::ControlFlow, sync::Arc};
+use std::{cell::Cell, collections::VecDeque, marker::PhantomData, ops::ControlFlow, sync::Arc};
 
 use cutwater_core::{PartitionMap, Split, Time, limits};
 
 use super::{Act, Commit, Part, Records, Sink};
 use crate::{
-    DStream, Error, ErrorKind, Record,
+    DStream, Error, ErrorKind, Record, patience,
     rdd::{DatasetNode, Rdd},
     stream::StreamNode,
     task::{Emit, Flow, Node, Operator, OperatorSpec, Stop, labelled},
@@ -33,7 +33,9 @@ impl<T: Record, S: Sink<T>> Operator for Stage<T, S> {
         };
         // Whatever the sink makes of it: what the records' own computation said counts, and that it ended.
         let (mut broken, mut is_whole) = (None, false);
+        let is_begun = Cell::new(false);
         let mut read = |look: &mut dyn FnMut(&T) -> Result<(), Error>| {
+            is_begun.set(true);
             let mut refused = Ok(());
             let flow = node.lent::<T>(0, partition, &mut |records| {
                 refused = records.iter().try_for_each(&mut *look);
@@ -48,7 +50,12 @@ impl<T: Record, S: Sink<T>> Operator for Stage<T, S> {
             is_whole = true;
             Ok(())
         };
-        let token = node.call(|| self.0.write(&part, Records { read: &mut read }));
+        let mut write = || match self.0.write(&part, Records { read: &mut read }) {
+            // The records would be computed a second time: that is for another run of the task.
+            failed @ Err(_) if is_begun.get() => Ok(failed),
+            answered => answered.map(Ok),
+        };
+        let token = node.call(|| patience::STAGING.call("the staging of a sink", &mut write)).flatten();
         if let Some(error) = broken {
             return Flow::Break(Stop::Failed(error));
         }
@@ -126,25 +133,10 @@ impl<T: Record, S: Sink<T>> StagedOutput<T, S> {
     }
 }
 
-/// Calls again, a bounded number of times, what failed for reasons outside. It may have been the answer that failed: that
-/// is why these calls may be repeated.
-fn again_if_outside<R>(what: &str, call: impl Fn() -> Result<R, Error>) -> Result<R, Error> {
-    let mut attempt = 1;
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::External && attempt < limits::SINK_ATTEMPTS_MAX => {
-                tracing::warn!(%error, attempt, "the {what} of a sink failed and is tried again");
-                attempt += 1;
-            }
-            done => return done,
-        }
-    }
-}
-
 impl<T: Record, S: Sink<T>> Act for StagedOutput<T, S> {
     fn open(&mut self, epoch: u64) -> Result<(), Error> {
         self.epoch = epoch;
-        self.committed = again_if_outside("open", || self.sink.open(epoch))?;
+        self.committed = patience::SINK.call("the open of a sink", || self.sink.open(epoch))?;
         if let Some(committed) = self.committed {
             tracing::info!(%committed, sink = &*self.stage.any.label, "opened; the interval is its last");
         }
@@ -166,7 +158,7 @@ impl<T: Record, S: Sink<T>> Act for StagedOutput<T, S> {
         let commit = Commit { interval: t, epoch: self.epoch, tokens: &tokens };
         // Until the sink has said otherwise; it may panic.
         self.in_doubt = Some(t);
-        let done = again_if_outside("commit", || self.sink.commit(&commit));
+        let done = patience::SINK.call("the commit of a sink", || self.sink.commit(&commit));
         if !done.as_ref().is_err_and(|error| error.kind() != ErrorKind::User) {
             self.in_doubt = None;
         }

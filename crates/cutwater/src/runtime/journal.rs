@@ -16,6 +16,7 @@ use crate::{
     block::Block,
     checkpoint::{file::Kind, store::Store},
     error::Error,
+    patience,
 };
 
 const ENTRY: Kind = Kind::new(b"pl", 2, "entry of the progress log");
@@ -276,7 +277,9 @@ impl Thread {
                         |(id, block): (BlockId, Block)| Ok((id, block.to_bytes().map_err(Error::from)?));
                     let blocks = blocks.into_iter().map(bytes).collect::<Result<Vec<_>, Error>>()?;
                     let name = input_name(number, self.writer.epoch());
-                    self.store.put(&name, BLOCKS.seal_value(&blocks).map_err(Error::internal)?)?;
+                    patience::JOURNAL.call("the input of an interval", || {
+                        self.store.put(&name, BLOCKS.seal_value(&blocks).map_err(Error::internal)?)
+                    })?;
                 }
                 self.append(News::Interval { number, time, input })?;
                 self.state().durable = number;
@@ -313,16 +316,17 @@ impl Thread {
 
     fn append(&mut self, news: News) -> Result<(), Error> {
         let (position, entry) = (self.writer.position(), self.writer.entry(self.completed, news));
-        if create(&self.store, position, &entry)? {
-            self.writer.written();
-        } else {
-            // What cannot be read was to be the claim of another.
-            let found = read(&self.store, position)?.and_then(Result::ok);
-            let outcome = found.map_or(Outcome::Fenced, |found| self.writer.taken_by(&entry, &found));
-            if outcome != Outcome::Written {
-                return Err(fenced());
+        let (store, writer) = (&self.store, &mut self.writer);
+        patience::JOURNAL.call("an entry of the progress log", || {
+            if create(store, position, &entry)? {
+                writer.written();
+                return Ok(());
             }
-        }
+            // Its own is there if only the answer was lost. What cannot be read was to be the claim of another.
+            let found = read(store, position)?.and_then(Result::ok);
+            let outcome = found.map_or(Outcome::Fenced, |found| writer.taken_by(&entry, &found));
+            if outcome == Outcome::Written { Ok(()) } else { Err(fenced()) }
+        })?;
         self.entries.push((position, entry));
         self.said = self.completed;
         self.state().said = self.said;
@@ -455,6 +459,7 @@ fn fenced() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::faults::{Fault, Then};
 
     fn interval(journal: &Journal, number: u64) -> Result<(), Error> {
         journal.interval(number, Time::from_ms(number as i64), vec![1], Vec::new());
@@ -515,6 +520,33 @@ mod tests {
         let error = Journal::claim(&store).err().unwrap();
         assert_eq!(error.kind(), crate::error::ErrorKind::Fenced, "{error}");
         drop(later);
+    }
+
+    /// At each step of writing an entry the store fails and does so once more; it may be there by then.
+    #[test]
+    fn what_cannot_be_written_at_once_is_tried_again_and_is_there_once() {
+        let (_dir, store) = Store::temporary();
+        let (journal, ..) = Journal::claim(&store).unwrap();
+        for at in 0..6 {
+            store.faults().mend();
+            store.faults().order(Fault { folder: LOG.to_owned(), at, then: Then::Fail(2) });
+            interval(&journal, at + 1).unwrap();
+        }
+        drop(journal);
+        store.faults().mend();
+        let about = |(_, entry): &(u64, Entry)| number_of(entry);
+        let numbers: Vec<u64> = entries(&store).unwrap().iter().filter_map(about).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_store_that_stays_away_ends_the_log() {
+        let (_dir, store) = Store::temporary();
+        let (journal, ..) = Journal::claim(&store).unwrap();
+        store.faults().mend();
+        store.faults().order(Fault { folder: LOG.to_owned(), at: 0, then: Then::FailForEver });
+        let said = interval(&journal, 1).unwrap_err().to_string();
+        assert!(said.contains("on purpose") && journal.has_failed(), "{said}");
     }
 
     /// Every one of them names datasets, blocks and workers by its number.
