@@ -80,6 +80,11 @@ impl Holding {
         }
     }
 
+    /// Whether a block waits for a worker to come, since there is none that could hold it.
+    pub fn lacks_workers(&self) -> bool {
+        self.blocks.values().any(|block| block.asked.is_empty() && block.held.is_empty())
+    }
+
     pub fn leaves(&mut self, worker: WorkerId) {
         self.leaving.insert(worker);
     }

@@ -136,6 +136,8 @@ pub(super) struct Master {
     entering: BTreeMap<WorkerId, Entering>,
     /// What those held that have come, while it is not known what is used.
     reported: Vec<BlockId>,
+    /// It was said that there is no worker for what there is to do, and none has come since.
+    no_workers_said: bool,
 }
 
 /// A worker that has come, as [`ToMaster::Joined`] says.
@@ -184,6 +186,7 @@ impl Master {
             known: begins.workers.iter().map(|(worker, _)| *worker).collect(),
             entering: BTreeMap::new(),
             reported: Vec::new(),
+            no_workers_said: false,
         }
     }
 
@@ -223,7 +226,10 @@ impl Master {
                     let datasets = self.take_in(steps);
                     self.step(Event::Described { datasets });
                 }
-                ToMaster::Hold { blocks, reply } => self.holding.begin(blocks, reply, &self.links),
+                ToMaster::Hold { blocks, reply } => {
+                    self.holding.begin(blocks, reply, &self.links);
+                    self.say_if_blocks_wait();
+                }
                 ToMaster::Held { worker, block } => {
                     // The scheduler first: who waits for the block may submit a job the next moment.
                     self.step(Event::BlocksHeld { worker, blocks: vec![block] });
@@ -344,6 +350,7 @@ impl Master {
         }
         let is_worker = link.is_worker();
         self.links.insert(worker, link);
+        self.no_workers_said &= !is_worker;
         self.holding.joined(&self.links);
         let shares = self.reception.joined(&self.receivers());
         self.say(shares);
@@ -383,6 +390,7 @@ impl Master {
                 );
             }
             self.step(Event::WorkerLost { worker });
+            self.say_if_blocks_wait();
             self.say(said);
             self.answer_cuts();
             // Whoever sees that it is gone sees what follows from it.
@@ -626,7 +634,21 @@ impl Master {
                 }
             }
             Command::LetGo { datasets } => self.let_go(datasets),
-            Command::NoWorkers => tracing::warn!("there is work and no worker; waiting for one to join"),
+            Command::NoWorkers => self.say_that_workers_lack(),
+        }
+    }
+
+    /// What an interval takes in has to be held by workers before there is a job for it.
+    fn say_if_blocks_wait(&mut self) {
+        if self.holding.lacks_workers() {
+            self.say_that_workers_lack();
+        }
+    }
+
+    /// Once, until there is one.
+    fn say_that_workers_lack(&mut self) {
+        if !std::mem::replace(&mut self.no_workers_said, true) {
+            tracing::warn!("there is work and no worker; waiting for one to join");
         }
     }
 

@@ -137,8 +137,13 @@ impl Process {
 
     /// Has the program compute something.
     pub fn ask(&mut self) -> String {
-        writeln!(self.stdin.as_mut().unwrap()).unwrap();
+        self.tell();
         self.wait_for("counted ")
+    }
+
+    /// The same, and waits for nothing.
+    pub fn tell(&mut self) {
+        writeln!(self.stdin.as_mut().unwrap()).unwrap();
     }
 
     /// Nothing more will be asked; what it has said, and how it ended.

@@ -38,6 +38,25 @@ fn a_program_begins_when_there_are_enough() {
     assert_eq!(master.wait_for("answers "), crate::processes::expected(3));
 }
 
+/// The only worker is lost: the master says that it waits, and goes on when another has joined.
+#[test]
+fn failure_5_the_loss_of_the_last_worker_is_said() {
+    const WAITS: &str = "there is work and no worker; waiting for one to join";
+    let token = [("CUTWATER_TOKEN", "both")];
+    let mut master = Process::master("127.0.0.1:0", &token);
+    let worker = Process::worker(&master.address(), &token);
+    assert_eq!(master.wait_for("answers "), crate::processes::expected(1));
+    // With what it held; it is killed.
+    drop(worker);
+    master.wait_for("a worker is gone");
+    assert!(!master.said().contains(WAITS), "there was nothing to do");
+    master.tell();
+    master.wait_for(WAITS);
+    assert!(!master.said().contains("counted "));
+    let _another = Process::worker(&master.address(), &token);
+    assert_eq!(master.wait_for("counted "), "10");
+}
+
 #[test]
 fn no_master_is_said_with_what_to_do() {
     // A port that was free a moment ago.
