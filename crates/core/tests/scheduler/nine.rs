@@ -45,7 +45,8 @@ fn failure_2_a_fetch_failure_is_answered_as_one() {
     s.finishes(1, (2, 1, 0), &[piece(2, 1, 0)], &["retire s2", "w1 runs s0.0#1"]);
 }
 
-/// By a reset, by silence, because it begins anew or because it may leave: what ran there runs elsewhere.
+/// By a reset, by silence, because it begins anew or because it may leave: what ran there runs elsewhere. That a launch
+/// fails is told as such a loss (`runtime/cluster/listen.rs`).
 #[test]
 fn failure_3_every_way_to_learn_of_a_loss_has_the_same_effect() {
     let ways: [fn(&mut Script); 3] = [
@@ -63,6 +64,36 @@ fn failure_3_every_way_to_learn_of_a_loss_has_the_same_effect() {
         s.joins(2, 1, &[]);
         way(&mut s);
         s.finishes(2, (0, 0, 1), &[], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
+    }
+}
+
+/// A block that could not be fetched is made again by others as if its holder were known to be lost, be that said before,
+/// after or never.
+#[test]
+fn failure_3_a_failed_fetch_has_the_effect_of_the_loss_that_it_tells_of() {
+    let fetch_fails = |s: &mut Script| {
+        let gone = TaskError::FetchFailed { block: piece(2, 1, 0), worker: WorkerId(2) };
+        s.fails(1, (0, 0, 0), gone, &["define s2 for d2", "w1 runs s2.1#0"]);
+    };
+    for (before, after) in [(true, false), (false, true), (false, false)] {
+        let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+        s.submit(1, &two_stages(2, 1), 3, &["define s1 for d2", "w1 runs s1.0#0", "w2 runs s1.1#0"]);
+        s.finishes(1, (1, 0, 0), &[piece(2, 0, 0)], &[]);
+        s.finishes(
+            2,
+            (1, 1, 0),
+            &[piece(2, 1, 0)],
+            &["retire s1", "define s0 for d3", "w1 runs s0.0#0 d2[1→0]@w2"],
+        );
+        if before {
+            s.is_lost(2, &[]);
+        }
+        fetch_fails(&mut s);
+        if after {
+            s.is_lost(2, &[]);
+        }
+        s.finishes(1, (2, 1, 0), &[piece(2, 1, 0)], &["retire s2", "w1 runs s0.0#1"]);
+        s.finishes(1, (0, 0, 1), &[], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
     }
 }
 

@@ -2,6 +2,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -26,7 +27,7 @@ use tokio::{
     io::split,
     net::{TcpListener, TcpStream},
     runtime::Runtime,
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot},
     time::{sleep, timeout},
 };
 
@@ -349,11 +350,21 @@ impl Entered {
         // The master must not wait for a slow connection. What it sends is bounded as `Link` says.
         let (outgoing, messages) = mpsc::unbounded_channel();
         let link = Link::Away(Box::new(Away::new(outgoing)));
-        let writer = tokio::spawn(send_all(to, messages, || ToWorker::Ping));
+        let (tell, untold) = oneshot::channel();
+        let writer = tokio::spawn(async move {
+            if let Err(error) = send_all(to, messages, || ToWorker::Ping).await {
+                let _ = tell.send(error);
+            }
+        });
         let (mut link, mut bytes, mut watch) = (Some(link), Vec::new(), Watch::default());
         let mut ended = Ok(());
+        let mut failed = pin!(failed(untold));
         while ended.is_ok() {
-            ended = match receive_some::<message::ToMaster>(&mut from, &mut bytes).await {
+            let received = tokio::select! {
+                received = receive_some::<message::ToMaster>(&mut from, &mut bytes) => received,
+                error = &mut failed => Err(error),
+            };
+            ended = match received {
                 Ok(Some(messages)) => messages
                     .into_iter()
                     .filter_map(|message| match message {
@@ -386,6 +397,16 @@ impl Entered {
         }
         // What is in the queue is still sent, above all that the program is over.
         let _ = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX), writer).await;
+    }
+}
+
+/// Waits until a worker could not be sent what it was to be told. Whatever it still says, no task reaches it: it is as good
+/// as gone.
+async fn failed(writer: oneshot::Receiver<WireError>) -> WireError {
+    match writer.await {
+        Ok(error) => error,
+        // Nothing more is to be sent.
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -440,5 +461,39 @@ fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
             });
             Some(ToMaster::Ran { worker, attempt, result })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+
+    use cutwater_core::{Attempt, StageId};
+    use tokio::task::block_in_place;
+
+    use super::*;
+
+    /// Its connection takes nothing more that goes to it, and it says all the time that it is there.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn failure_3_a_worker_to_which_nothing_can_be_sent_is_lost() {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let own = listener.accept().await.unwrap().0.into_std().unwrap();
+        own.shutdown(Shutdown::Write).unwrap();
+        let stream = Channel::Open(TcpStream::from_std(own).unwrap());
+        let (says, messages) = mpsc::unbounded_channel();
+        says.send(message::ToMaster::Holds(Vec::new())).unwrap();
+        tokio::spawn(send_all(peer, messages, || message::ToMaster::Ping));
+
+        let (id, address) = (WorkerId(7), "nowhere".to_owned());
+        let (to_master, told) = crossbeam_channel::unbounded();
+        let served = async move { Entered { id, slots: 1, address, stream }.serve(&to_master).await };
+        let served = tokio::spawn(served);
+        let next = || block_in_place(|| told.recv_timeout(PATIENCE).unwrap());
+        let ToMaster::Joined { link, .. } = next() else { panic!("it has not joined") };
+        link.cancel(Attempt { stage: StageId(1), partition: 0, number: 0 });
+        assert!(matches!(next(), ToMaster::Lost { worker } if worker == id));
+        served.await.unwrap();
     }
 }
