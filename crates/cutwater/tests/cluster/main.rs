@@ -6,6 +6,7 @@ mod ahead;
 mod clients;
 mod clocks;
 mod coming_and_going;
+mod connections;
 mod door;
 mod files;
 #[path = "../support/garbage.rs"]
