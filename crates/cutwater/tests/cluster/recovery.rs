@@ -1,7 +1,12 @@
 //! Programs with state whose workers are killed: every interval's output is that of an undisturbed run.
 
-use cutwater::testing::{Harness, Watched};
-use every_state::{clicks, states};
+use std::{fs, path::PathBuf};
+
+use cutwater::{
+    DStream,
+    testing::{Harness, Watched},
+};
+use every_state::{Click, clicks, states};
 
 use crate::{builder, kill, sorted, wait_until};
 
@@ -9,8 +14,16 @@ use crate::{builder, kill, sorted, wait_until};
 mod every_state;
 
 /// Runs the program in `harness`, doing `what` before each interval, and answers with what each stream said.
-fn run(harness: &Harness, mut what: impl FnMut(u64, &Harness)) -> Vec<Vec<Vec<String>>> {
-    let clicks = harness.input(clicks(24, 60));
+fn run(harness: &Harness, what: impl FnMut(u64, &Harness)) -> Vec<Vec<Vec<String>>> {
+    run_on(harness, harness.input(clicks(24, 60)), what)
+}
+
+/// The same on clicks that may do something on their way.
+fn run_on(
+    harness: &Harness,
+    clicks: DStream<Click>,
+    mut what: impl FnMut(u64, &Harness),
+) -> Vec<Vec<Vec<String>>> {
     let watched: Vec<Watched<String>> = states(&clicks).iter().map(|stream| harness.watch(stream)).collect();
     for interval in 0..24 {
         what(interval, harness);
@@ -59,18 +72,32 @@ fn what_was_never_written_is_made_again_from_the_first_interval() {
     assert_same(&seen, &undisturbed());
 }
 
+/// The third dies while it computes again what the two had: within the task that does.
 #[test]
 fn two_killed_at_once_and_a_third_in_the_midst_of_recovery_change_nothing() {
+    const KILLED_AT: u64 = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let waits = dir.path().join("waits for a victim");
     let harness = Harness::with(builder(4).parallelism(8).checkpoint_intervals(3), 4);
-    let seen = run(&harness, |interval, harness| {
-        let workers = harness.workers();
-        match interval {
-            10 => [workers[0], workers[2]].into_iter().for_each(kill),
-            // What the two had is still being made again where it is needed.
-            11 => kill(workers[3]),
-            _ => {}
+    let clicks =
+        harness.input(clicks(24, 60)).with(waits.clone()).map_partitions(|waits: &PathBuf, clicks| {
+            let clicks: Vec<Click> = clicks.into_iter().collect();
+            let interval = clicks.iter().map(|(ms, ..)| ms / 1000).max().unwrap_or(i64::MAX);
+            // The first that computes again what was computed before the two were killed.
+            if interval < KILLED_AT as i64 && fs::remove_file(waits).is_ok() {
+                kill(std::process::id());
+            }
+            clicks
+        });
+    let seen = run_on(&harness, clicks, |interval, harness| {
+        if interval == KILLED_AT {
+            let workers = harness.workers();
+            [workers[0], workers[2]].into_iter().for_each(kill);
+            fs::write(&waits, "").unwrap();
         }
     });
+    assert!(!waits.exists(), "nothing was computed again");
+    assert_eq!(harness.joined(), 1);
     assert_same(&seen, &undisturbed());
 }
 
@@ -86,7 +113,7 @@ fn a_worker_that_dies_in_the_midst_of_a_stage_changes_nothing() {
             harness.input(clicks(24, 60)).map(|(_, key, value)| (key, value)).running_reduce(|a, b| a + b);
         let sums = sums.with(file.clone()).map_partitions_with_index(|file, partition, records| {
             // Whoever finds the file first takes it away.
-            if partition == 9 && std::fs::remove_file(file).is_ok() {
+            if partition == 9 && fs::remove_file(file).is_ok() {
                 std::process::abort();
             }
             records
@@ -94,7 +121,7 @@ fn a_worker_that_dies_in_the_midst_of_a_stage_changes_nothing() {
         let seen = harness.watch(&sums);
         for interval in 0..6 {
             if workers > 0 && interval == 4 {
-                std::fs::write(&file, "").unwrap();
+                fs::write(&file, "").unwrap();
             }
             harness.advance(1).unwrap();
         }
@@ -117,18 +144,18 @@ fn what_was_combined_before_a_worker_died_is_not_combined_again() {
     let counts = harness.input(numbers).with(file.clone()).map_partitions(|file, records| {
         // A task that is dear to repeat.
         std::thread::sleep(std::time::Duration::from_millis(15));
-        let file = std::fs::File::options().create(true).append(true).open(file);
+        let file = fs::File::options().create(true).append(true).open(file);
         std::io::Write::write_all(&mut file.unwrap(), b".").unwrap();
         records
     });
     let seen = harness.watch(&counts.running_reduce(|a, b| a + b));
     harness.advance(INTERVALS).unwrap();
-    assert_eq!(std::fs::metadata(&file).unwrap().len(), INTERVALS * PARTITIONS);
+    assert_eq!(fs::metadata(&file).unwrap().len(), INTERVALS * PARTITIONS);
     wait_until("copies are not made", || harness.copies() == 0);
     kill(harness.workers()[0]);
     harness.advance(1).unwrap();
     // Without the copies a third of all: what the one that died had made.
-    assert_eq!(std::fs::metadata(&file).unwrap().len(), (INTERVALS + 1) * PARTITIONS);
+    assert_eq!(fs::metadata(&file).unwrap().len(), (INTERVALS + 1) * PARTITIONS);
     let all = (INTERVALS + 1) * 100;
     assert_eq!(sorted(seen.all().pop().unwrap().unwrap()), (0..6).map(|key| (key, all)).collect::<Vec<_>>());
 }
