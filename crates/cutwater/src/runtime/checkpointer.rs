@@ -219,6 +219,16 @@ impl Checkpointer {
     /// States could not be written for so long that what they are made from must not grow any more.
     pub fn ended(
         &mut self,
+        interval: (u64, Time),
+        bytes: u64,
+        streams: &[Arc<dyn AnyStream>],
+    ) -> Result<(), Error> {
+        self.ended_at(Instant::now(), interval, bytes, streams)
+    }
+
+    fn ended_at(
+        &mut self,
+        now: Instant,
         (number, time): (u64, Time),
         bytes: u64,
         streams: &[Arc<dyn AnyStream>],
@@ -235,7 +245,7 @@ impl Checkpointer {
         };
         if has_failed && is_too_much {
             // The last try before an interval fails.
-            self.begin(number, time, streams);
+            self.begin(now, (number, time), streams);
             has_failed = self.shared.wait().failure.is_some();
         }
         if !has_failed {
@@ -244,15 +254,16 @@ impl Checkpointer {
             let failure = self.shared.writing().failure.clone();
             return failure.map_or(Ok(()), |failure| Err(failure.at("state cannot be written")));
         }
-        if self.begun.elapsed() >= self.settings.every || self.since_begun.is(1, &self.settings) {
+        let is_time = now.saturating_duration_since(self.begun) >= self.settings.every;
+        if is_time || self.since_begun.is(1, &self.settings) {
             // If one failed, this is another try.
-            self.begin(number, time, streams);
+            self.begin(now, (number, time), streams);
         }
         Ok(())
     }
 
     /// Begins to write. Nothing else is being written.
-    fn begin(&mut self, number: u64, time: Time, streams: &[Arc<dyn AnyStream>]) {
+    fn begin(&mut self, now: Instant, (number, time): (u64, Time), streams: &[Arc<dyn AnyStream>]) {
         let named = ids(streams).into_iter().zip(streams);
         let states = named.flat_map(|(id, stream)| {
             let states = stream.clone().states_until(time);
@@ -264,7 +275,7 @@ impl Checkpointer {
         if !matches!(sent, Some(Ok(()))) {
             self.shared.end(Err(Error::internal("the thread that writes states has ended")));
         }
-        self.begun = Instant::now();
+        self.begun = now;
         self.before_begun = self.before_begun.and(std::mem::take(&mut self.since_begun));
     }
 
@@ -275,7 +286,7 @@ impl Checkpointer {
     pub fn finish(&mut self, last: (u64, Time), streams: &[Arc<dyn AnyStream>]) -> Result<(), Error> {
         if self.since_begun.intervals > 0 {
             drop(self.shared.wait());
-            self.begin(last.0, last.1, streams);
+            self.begin(Instant::now(), last, streams);
         }
         self.end();
         self.shared.writing().failure.take().map_or(Ok(()), Err)
@@ -440,6 +451,27 @@ mod tests {
 
     fn at(number: u64) -> (u64, Time) {
         (number, Time::from_ms(number as i64))
+    }
+
+    /// States are written when so much time has passed since they were last begun to be, and not with each interval.
+    #[test]
+    fn so_much_time_lies_between_two_checkpoints() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (_dir, store) = Store::temporary();
+        let settings = Checkpoints { every: 10 * SECOND, intervals_max: 1_000, ..Checkpoints::default() };
+        let mut checkpointer = Checkpointer::start(&settings, store, 1, None, None).unwrap();
+        let start = checkpointer.begun;
+        let mut newest = |ms: u32, number| {
+            checkpointer.ended_at(start + SECOND * ms / 1_000, at(number), 0, &[]).unwrap();
+            drop(checkpointer.shared.wait());
+            checkpointer.shared.held().last().map(|(number, _)| *number)
+        };
+        // Intervals of a second, of which one comes late, and from then on so do those of checkpoints.
+        let ends_ms = (1..=19).map(|n| n * 1_000).chain((20..=40).map(|n| n * 1_000 + 500));
+        let seen: Vec<_> = ends_ms.zip(1..).map(|(ms, number)| newest(ms, number)).collect();
+        let expected = [vec![None; 9], vec![Some(10); 10], vec![Some(20); 10], vec![Some(30); 10]].concat();
+        assert_eq!(seen[..39], expected);
+        assert_eq!(seen[39], Some(40));
     }
 
     /// The first states hang, and the interval waits that is the last that may: by their number, and by what they took in.
