@@ -34,7 +34,8 @@ pub(super) const INTERVALS: u64 = 12;
 pub(super) const MORE: u64 = 6;
 
 /// All the folders in which something durable lies.
-const FOLDERS: [&str; 5] = ["epochs", "log", "input", "state", "checkpoints"];
+const FOLDERS: [&str; 8] =
+    ["epochs", "leases", "log", "input", "state", "checkpoints", "programs", "operators"];
 
 /// The program: two states, and windows that look back at what was before.
 pub(super) struct Program {
