@@ -272,9 +272,9 @@ pub struct FailoverOptions {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..))]
     pub seconds: u64,
 
-    /// Records a second
-    #[arg(long, value_name = "R", default_value_t = 20_000, value_parser = value_parser!(u64).range(1..))]
-    pub rate: u64,
+    /// Records a second [default: half of what is measured first]
+    #[arg(long, value_name = "R", value_parser = value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
 
     /// Seconds between two checkpoints
     #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = positive)]

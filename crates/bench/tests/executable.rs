@@ -149,6 +149,11 @@ fn straggler_measures_three_runs_whose_answers_are_right() {
     for run in ["undisturbed", "without_speculation", "with_speculation"] {
         // Eight partitions on two workers, each of at least 5 ms.
         assert!(report[format!("{run}_p50_ms")].as_f64() >= Some(20.0), "{report}");
+        let delays = report[format!("{run}_delays_ms")].as_array();
+        assert!(
+            delays.is_some_and(|delays| delays.len() == 4 && delays.iter().all(Value::is_f64)),
+            "{report}"
+        );
     }
     assert_eq!((&report["lost"], &report["intervals"]), (&0.into(), &4.into()));
     assert_eq!(bench(&["straggler", "--workers", "1"]).status.code(), Some(1));
@@ -162,6 +167,9 @@ fn failover_loses_nothing_when_the_master_is_killed() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["lost"], &report["duplicated"]), (&0.into(), &0.into()));
     assert!(report["acknowledged"].as_u64() > Some(2_000) && report["gap_ms"].is_f64(), "{report}");
+    let delays = report["delays_ms"].as_array().unwrap();
+    assert_eq!(report["intervals"].as_u64(), Some(delays.len() as u64), "{report}");
+    assert!((1..delays.len() as u64).contains(&report["killed_at"].as_u64().unwrap()), "{report}");
     assert_eq!(bench(&["failover"]).status.code(), Some(1));
 }
 

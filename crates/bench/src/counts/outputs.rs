@@ -35,6 +35,11 @@ impl Output {
     }
 }
 
+/// The delays of some outputs for a report, in milliseconds: to a tenth of one.
+pub fn delays_ms(outputs: &[Output]) -> Vec<f64> {
+    outputs.iter().map(|output| (output.delay_ms() * 10.0).round() / 10.0).collect()
+}
+
 /// Follows the file to which masters append.
 pub struct Outputs {
     path: PathBuf,

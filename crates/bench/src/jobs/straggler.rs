@@ -1,10 +1,12 @@
 //! The tasks of one worker run many times slower than those of the others: what does that cost an interval, and what
 //! do copies of slow tasks save?
 
+use serde_json::{Value, json};
+
 use crate::{
     cli::{Common, StragglerOptions},
     counts::{
-        outputs::Output,
+        outputs::{Output, delays_ms},
         program::Program,
         trial::{Ended, Trial, median},
     },
@@ -54,6 +56,9 @@ pub fn run(common: &Common, options: &StragglerOptions) -> Result<Report, BenchE
         .with("undisturbed_p50_ms", rounded(undisturbed.p50_ms()))
         .with("without_speculation_p50_ms", rounded(without.p50_ms()))
         .with("with_speculation_p50_ms", rounded(with.p50_ms()))
+        .with("undisturbed_delays_ms", undisturbed.delays_ms())
+        .with("without_speculation_delays_ms", without.delays_ms())
+        .with("with_speculation_delays_ms", with.delays_ms())
         .checked(&with.ended))
 }
 
@@ -68,6 +73,10 @@ struct Run {
 impl Run {
     fn p50_ms(&self) -> f64 {
         median(self.measured.iter().map(Output::delay_ms))
+    }
+
+    fn delays_ms(&self) -> Value {
+        json!(delays_ms(&self.measured))
     }
 }
 
