@@ -369,6 +369,13 @@ pub(super) fn leave(store: &Store, epoch: u64, workers: &[(WorkerId, String)]) {
     written.expect("a lease can be written");
 }
 
+/// Whom it names.
+#[cfg(test)]
+pub(crate) fn named(store: &Store) -> std::collections::BTreeSet<WorkerId> {
+    let lease = Lease::read(store).ok().flatten();
+    lease.into_iter().flat_map(|lease| lease.workers.unwrap_or_default()).map(|(worker, _)| worker).collect()
+}
+
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -332,9 +332,11 @@ impl Master {
 
     /// Whoever takes over finds these workers, with what they receive and copy from now on.
     fn named(&mut self, workers: &BTreeSet<WorkerId>) {
-        let entering = self.entering.extract_if(.., |worker, _| workers.contains(worker));
-        for (worker, entering) in entering.collect::<Vec<_>>() {
-            self.enter(worker, entering);
+        // One after the other: at each the lease is told anew, and has to name those that are yet to follow.
+        for worker in workers {
+            if let Some(entering) = self.entering.remove(worker) {
+                self.enter(*worker, entering);
+            }
         }
     }
 

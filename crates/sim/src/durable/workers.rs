@@ -113,9 +113,13 @@ impl Simulation {
 
     /// The lease names them, and they are here.
     pub(super) fn let_named_in(&mut self) {
-        let Durable { entering, named, .. } = &mut self.master.durable;
-        let named: Vec<(WorkerId, u32)> = entering.extract_if(.., |id, _| named.contains(id)).collect();
-        named.into_iter().for_each(|(id, slots)| self.enters(id, slots, Vec::new()));
+        let Durable { entering, named, .. } = &self.master.durable;
+        // One after the other: at each the lease is written anew, and has to name those that are yet to follow.
+        for id in entering.keys().filter(|id| named.contains(id)).copied().collect::<Vec<_>>() {
+            if let Some(slots) = self.master.durable.entering.remove(&id) {
+                self.enters(id, slots, Vec::new());
+            }
+        }
     }
 
     /// A worker that no master knows any more, and that comes back as a new one.

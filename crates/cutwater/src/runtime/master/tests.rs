@@ -7,7 +7,10 @@ use cutwater_core::id::input_sequence;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::runtime::link::Away;
+use crate::{
+    checkpoint::store::Store,
+    runtime::{lease, link::Away},
+};
 
 const ONE: WorkerId = WorkerId(1);
 const OTHER: WorkerId = WorkerId(2);
@@ -15,14 +18,20 @@ const OTHER: WorkerId = WorkerId(2);
 /// A master on a thread of its own.
 struct Trial {
     to: Sender<ToMaster>,
+    shared: Arc<Shared>,
     thread: JoinHandle<()>,
 }
 
 impl Trial {
     fn start() -> Self {
+        Self::start_with(&Begins::default())
+    }
+
+    fn start_with(begins: &Begins) -> Self {
         let (to, messages) = crossbeam_channel::unbounded();
-        let master = Master::new(Arc::default(), false, &Begins::default());
-        Self { to, thread: thread::spawn(move || master.run(&messages)) }
+        let shared = Arc::<Shared>::default();
+        let master = Master::new(shared.clone(), false, begins);
+        Self { to, shared, thread: thread::spawn(move || master.run(&messages)) }
     }
 
     fn say(&self, message: ToMaster) {
@@ -96,4 +105,25 @@ fn received_blocks_that_no_interval_needs_go() {
     assert_eq!(dropped(&mut early), [[unrecorded], [needed]]);
     let late: HashSet<BlockId> = dropped(&mut late).into_iter().flatten().collect();
     assert_eq!(late, HashSet::from([needed, unrecorded]));
+}
+
+/// Whoever takes over at any moment finds all that were named before: they are relied on.
+#[test]
+fn the_lease_goes_on_naming_all_while_some_come_in() {
+    let (_dir, store) = Store::temporary();
+    let mut begins = Begins::default();
+    let (keeper, _) = Keeper::start(&store, 1, false).unwrap();
+    let keeper = Arc::new(keeper);
+    begins.keeper = Some(keeper.clone());
+    let trial = Trial::start_with(&begins);
+    keeper.tell(trial.to.clone());
+    let workers: BTreeSet<WorkerId> = (1..200).map(WorkerId).collect();
+    let _told: Vec<_> = workers.iter().map(|worker| trial.joins(*worker, &[])).collect();
+    let mut named = BTreeSet::new();
+    while trial.shared.joined().len() < workers.len() {
+        let now = lease::named(&store);
+        assert!(now.is_superset(&named), "{:?} are not named any more", &named - &now);
+        named = now;
+    }
+    trial.end();
 }
