@@ -30,6 +30,9 @@ pub struct Replicas<C> {
     /// By owner, source and number.
     blocks: BTreeMap<(WorkerId, u32, u64), Replica<C>>,
     lost: BTreeSet<WorkerId>,
+    /// The last block of each owner and source that was reported, as far as is known here. What comes of one before that comes
+    /// late, from an owner that has left for another holder.
+    settled: BTreeMap<(WorkerId, u32), u64>,
     /// How often a worker was lost: to one master, and then to another that had counted on it.
     losses: BTreeMap<WorkerId, u64>,
 }
@@ -75,7 +78,8 @@ pub struct OwnerLost;
 
 impl<C> Default for Replicas<C> {
     fn default() -> Self {
-        Self { blocks: BTreeMap::new(), lost: BTreeSet::new(), losses: BTreeMap::new() }
+        let (blocks, lost, settled, losses) = Default::default();
+        Self { blocks, lost, settled, losses }
     }
 }
 
@@ -103,6 +107,9 @@ impl<C: Clone> Replicas<C> {
         batch: (BatchReport, C),
     ) -> Result<(), OwnerLost> {
         let owner = self.may_tell(teller)?;
+        if self.settled.get(&(owner, source)).is_some_and(|through| block <= *through) {
+            return Ok(());
+        }
         let new = || Replica { batches: Vec::new(), sealed: false, told: false };
         self.blocks.entry((owner, source, block)).or_insert_with(new).batches.push(batch);
         Ok(())
@@ -157,6 +164,8 @@ impl<C: Clone> Replicas<C> {
     /// which the master [was told](Self::told).
     pub fn settled(&mut self, source: u32, through: u64, keep: &[u64], again: &[u64]) -> Settled {
         let owner = receiver_of(through);
+        let last = self.settled.entry((owner, source)).or_default();
+        *last = through.max(*last);
         let range = (owner, source, 0)..=(owner, source, through);
         let mut settled = Settled::default();
         for ((_, source, sequence), replica) in self.blocks.extract_if(range, |_, _| true) {
@@ -242,6 +251,18 @@ mod tests {
         let report = replicas.report(OWNER).0;
         let reported: Vec<u64> = report.blocks.iter().map(|block| block.sequence).collect();
         assert_eq!(reported, [named(2)]);
+    }
+
+    /// It would stay for ever: whoever has left has said all that it says of it.
+    #[test]
+    fn what_comes_after_the_owner_has_reported_it_comes_late() {
+        let mut replicas = Replicas::default();
+        let teller = replicas.connected(OWNER);
+        replicas.settled(0, named(1), &[], &[]);
+        replicas.put(&teller, 0, named(1), batch(1)).unwrap();
+        assert_eq!(replicas.seal(&teller, 0, named(1)), Ok(None));
+        replicas.put(&teller, 0, named(2), batch(2)).unwrap();
+        assert!(!replicas.awaits_report(0, named(1)) && replicas.awaits_report(0, named(2)));
     }
 
     /// It would stay for ever: nobody would say that it can go.
