@@ -55,4 +55,4 @@ mod worker;
 
 pub mod load;
 
-pub use simulation::{Outcome, Plant, Setting, Simulation};
+pub use simulation::{GivenUp, Outcome, Plant, Setting, Simulation};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use cutwater_sim::{Outcome, Plant, Setting, Simulation, load};
+use cutwater_sim::{GivenUp, Outcome, Plant, Setting, Simulation, load};
 
 /// The scheduler of cutwater among simulated workers: each seed is a program, a cluster and what fails in it.
 #[derive(Parser)]
@@ -83,13 +83,15 @@ fn main() -> ExitCode {
             continue;
         }
         let mut failed = 0u64;
-        let (mut intervals, mut events, mut masters, mut given_up) = (0u64, 0u64, 0u64, 0u64);
+        let (mut intervals, mut events, mut masters) = (0u64, 0u64, 0u64);
+        let mut given_up = GivenUp::default();
         for seed in seed..seed.saturating_add(seeds) {
             let outcome = run(seed, false);
             intervals += outcome.intervals;
             events += outcome.events;
             masters += outcome.masters;
-            given_up += outcome.given_up;
+            given_up.with_both += outcome.given_up.with_both;
+            given_up.with_one += outcome.given_up.with_one;
             let again = meta.then(|| run(seed, false));
             if let Some(why) = fault(&outcome, again.as_ref()) {
                 failed += 1;
@@ -98,8 +100,9 @@ fn main() -> ExitCode {
                 );
             }
         }
+        let GivenUp { with_both, with_one } = given_up;
         println!(
-            "{name}: {seeds} seeds, {intervals} intervals, {events} events, {masters} masters, {given_up} batches lost with workers that no master found: {failed} seeds failed"
+            "{name}: {seeds} seeds, {intervals} intervals, {events} events, {masters} masters, {with_both} batches lost with both their holders, {with_one} with one: {failed} seeds failed"
         );
         all_hold &= failed == 0;
     }

@@ -749,6 +749,7 @@ impl Simulation {
         }
         let range = self.master.horizon..horizon;
         self.master.horizon = horizon;
+        self.invariants.records.let_go(horizon);
         self.let_go(range);
     }
 
@@ -769,15 +770,6 @@ impl Simulation {
         self.use_no_longer(&datasets);
         self.step(Event::Forgotten { datasets });
         self.step(Event::InputsReleased { blocks });
-    }
-
-    /// The first interval of which what clients sent may be needed.
-    pub(crate) fn needed_of_clients(&self) -> u64 {
-        let runs = match self.setting.takeovers {
-            true => self.master_to_join().and_then(|master| self.master_of(master)),
-            false => Some(&self.master),
-        };
-        runs.map_or(0, |master| master.horizon)
     }
 
     /// Who is known to hold each of the received blocks that are needed and that this worker holds.

@@ -251,6 +251,15 @@ impl Setting {
     }
 }
 
+/// Batches that were acknowledged, and lost with a worker that no master has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Another that has held them had ended before.
+    pub with_both: u64,
+    /// No other has held them, or all those live and do not any more.
+    pub with_one: u64,
+}
+
 /// What came of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -265,7 +274,7 @@ pub struct Outcome {
     /// How many masters there were, one after the other or thinking so.
     pub masters: u64,
     /// How many batches were acknowledged, and lost with workers that no master has found.
-    pub given_up: u64,
+    pub given_up: GivenUp,
 }
 
 impl fmt::Display for Outcome {

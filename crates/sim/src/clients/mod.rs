@@ -116,7 +116,7 @@ impl Simulation {
     pub(crate) fn holders_of_batches(&self) -> BTreeMap<Numbered, BTreeSet<WorkerId>> {
         let records = &self.invariants.records;
         let mut holders: BTreeMap<Numbered, BTreeSet<WorkerId>> =
-            records.needed(self.needed_of_clients()).map(|batch| (batch, BTreeSet::new())).collect();
+            records.needed().map(|batch| (batch, BTreeSet::new())).collect();
         for (id, worker) in &self.workers {
             let unreported = worker.inbox.own.batches().chain(worker.inbox.counted_on());
             for batch in unreported.map(|batch| (batch.client, batch.sequence)) {
@@ -144,7 +144,8 @@ impl Simulation {
         for (batch, holders) in self.holders_of_batches() {
             if holders.iter().eq([&id]) {
                 self.log.say(self.now_ms, format_args!("{}#{} is lost with {id}", batch.0, batch.1));
-                self.invariants.records.give_up(batch);
+                let is_gone = |other: WorkerId| other != id && !self.workers.contains_key(&other);
+                self.invariants.records.give_up(batch, is_gone);
             }
         }
     }

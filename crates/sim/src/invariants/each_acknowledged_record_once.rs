@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cutwater_core::{BlockId, WorkerId, limits};
 
-use crate::clients::Numbered;
+use crate::{clients::Numbered, simulation::GivenUp};
 
 /// Every record that a client was told is safe is in exactly one interval, however often it was sent; and it is told so
 /// when two workers hold it, or the only one there is.
@@ -15,7 +15,9 @@ pub(crate) struct Records {
     acknowledged: BTreeSet<Numbered>,
     /// The block and the interval in which it counts.
     counted: BTreeMap<Numbered, (BlockId, u64)>,
-    given_up: u64,
+    given_up: GivenUp,
+    /// Nothing from before this interval is needed.
+    needed_from: u64,
 }
 
 impl Records {
@@ -53,23 +55,33 @@ impl Records {
         self.counted.get(&batch).map(|(block, _)| *block)
     }
 
-    /// Those that must not be lost, if nothing from before interval `from` is needed.
-    pub fn needed(&self, from: u64) -> impl Iterator<Item = Numbered> {
-        let is_needed =
-            move |batch: &&Numbered| self.counted.get(batch).is_none_or(|(_, interval)| *interval >= from);
+    /// No interval to come needs anything from before that one: what it follows from is written down.
+    pub fn let_go(&mut self, needed_from: u64) {
+        self.needed_from = self.needed_from.max(needed_from);
+    }
+
+    /// Those that must not be lost.
+    pub fn needed(&self) -> impl Iterator<Item = Numbered> {
+        let is_needed = |batch: &&Numbered| {
+            self.counted.get(batch).is_none_or(|(_, interval)| *interval >= self.needed_from)
+        };
         self.told.iter().filter(is_needed).copied()
     }
 
-    /// It is lost, for a reason that is known.
-    pub fn give_up(&mut self, batch: Numbered) {
+    /// It is lost with the last who holds it. Whoever else has held it may be gone by then, which a worker is that has ended.
+    pub fn give_up(&mut self, batch: Numbered, is_gone: impl Fn(WorkerId) -> bool) {
         self.told.remove(&batch);
         if self.acknowledged.remove(&batch) {
-            self.given_up += 1;
+            let mut held = self.held.get(&batch).into_iter().flatten();
+            match held.any(|worker| is_gone(*worker)) {
+                true => self.given_up.with_both += 1,
+                false => self.given_up.with_one += 1,
+            }
         }
     }
 
     /// How many were.
-    pub fn given_up(&self) -> u64 {
+    pub fn given_up(&self) -> GivenUp {
         self.given_up
     }
 
