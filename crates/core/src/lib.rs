@@ -11,7 +11,8 @@
 //! - [`task`]: one partition of one stage, its attempts and how they fail. [`located`]: where the pieces it
 //!   reads are.
 //! - [`scheduler`]: events in, commands out.
-//! - [`progress`]: which input each interval had, and which master may say so.
+//! - [`progress`]: which input each interval had, and which master may say so. [`standing`]: whether one can be sure that it
+//!   is the only one.
 //! - [`rate`]: how much an interval may take. [`allocation`]: how many workers there are.
 //!   [`receivers`]: on which of them receivers run.
 //! - [`clients`]: what workers receive, who holds it, and in which interval it is. [`counted`]: which batches were
@@ -36,6 +37,7 @@ pub mod rate;
 pub mod receivers;
 pub mod scheduler;
 pub mod stage;
+pub mod standing;
 pub mod task;
 pub mod text;
 mod time;

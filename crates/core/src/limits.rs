@@ -464,6 +464,12 @@ pub const LEASE_POLL_MS: u64 = 50;
 /// told is safe says so every so often, and goes on waiting.
 pub const REJOIN_MS_MAX: u64 = 60_000;
 
+/// How long intervals wait for received blocks that only workers hold which are lost, in milliseconds: those may have been
+/// stopped, or out of reach, and come back with what they hold. Long enough for one that was out of reach for as long again
+/// as silence may last, and that is let in only when it is certain that no other master is
+/// ([`LEASE_DOUBT_MS`]).
+pub const AWAITED_MS_MAX: u64 = 30_000;
+
 /// How long a master that takes over waits for the workers of the one before, in milliseconds. Those that are alive
 /// come at once; what the others held is made again, and who of them comes later is a newcomer.
 pub const TAKEOVER_MS_MAX: u64 = 1_500;

@@ -36,8 +36,8 @@ pub(crate) enum Fault {
     Unpersist,
     /// A master process dies, alone or with its machine.
     KillMaster { machine: bool },
-    /// A master is stopped for a while.
-    Pause,
+    /// A master is stopped for a while, or all of them are, so that none takes over.
+    Pause { all: bool },
     /// Nothing gets from a master to the store, or back, or both.
     NoStore { there: bool, back: bool },
     /// Whatever is asked of the store may fail, or seem to.
@@ -56,7 +56,7 @@ impl Fault {
         if setting.takeovers && dice.one_in(4) {
             return match dice.below(10) {
                 0..4 => Self::KillMaster { machine: dice.one_in(2) },
-                4..7 => Self::Pause,
+                4..7 => Self::Pause { all: setting.clients && dice.one_in(3) },
                 7..9 => {
                     let there = dice.one_in(2);
                     Self::NoStore { there, back: !there || dice.one_in(2) }
@@ -87,7 +87,9 @@ impl Fault {
 
 impl Simulation {
     pub(crate) fn strike(&mut self, fault: Fault) {
-        if let Fault::KillMaster { .. } | Fault::Pause | Fault::NoStore { .. } | Fault::StoreFails = fault {
+        if let Fault::KillMaster { .. } | Fault::Pause { .. } | Fault::NoStore { .. } | Fault::StoreFails =
+            fault
+        {
             return self.strike_master(fault);
         }
         let ids: Vec<WorkerId> = self.workers.keys().copied().filter(|id| *id != WorkerId::MASTER).collect();
@@ -101,13 +103,13 @@ impl Simulation {
             // Whoever takes over does not wait so long for it.
             Fault::Interrupt { there, back } if self.is_here(of, id) || self.may_lose(id) => {
                 if !self.is_here(of, id) {
-                    self.doomed.insert(id);
+                    self.doom(id);
                 }
                 let ms = self.dice.between(200..limits::SILENCE_MS_MAX - 2_000);
                 self.close(&[(master, worker, there), (worker, master, back)], ms);
             }
-            Fault::CutOff { there, back } if self.may_lose(id) => {
-                self.doomed.insert(id);
+            Fault::CutOff { there, back } if self.finds_back() || self.may_lose(id) => {
+                self.doom(id);
                 let ms = self.dice.between(limits::SILENCE_MS_MAX + 2_000..limits::SILENCE_MS_MAX + 6_000);
                 self.close(&[(master, worker, there), (worker, master, back)], ms);
             }
@@ -198,12 +200,13 @@ impl Simulation {
                 }
                 self.master_ends("is killed");
             }
-            Fault::Pause => {
-                // If all workers are lost to a master that nobody has taken over from, so is what clients have sent.
-                let most_ms = if self.setting.clients { limits::SILENCE_MS_MAX - 2_000 } else { 8_000 };
+            Fault::Pause { all } => {
+                let most_ms = if all { limits::SILENCE_MS_MAX + 4_000 } else { 8_000 };
                 let for_ms = self.dice.between(100..most_ms);
-                self.paused.entry(id).or_default();
-                self.at(now_ms + for_ms, What::Continue(id));
+                for id in if all { ids } else { vec![id] } {
+                    self.paused.entry(id).or_default();
+                    self.at(now_ms + for_ms, What::Continue(id));
+                }
             }
             Fault::NoStore { there, back } => {
                 let ms = self.dice.between(200..6_000);
@@ -214,6 +217,18 @@ impl Simulation {
             }
             Fault::StoreFails => self.store_fails_until_ms = now_ms + self.dice.between(100..2_000),
             _ => {}
+        }
+    }
+
+    /// Whether whoever is lost to its master comes back to it. If another takes over meanwhile, that does not call it.
+    fn finds_back(&self) -> bool {
+        self.setting.clients && !self.setting.takeovers
+    }
+
+    /// The worker will be lost to its master, and not come back.
+    pub(crate) fn doom(&mut self, id: WorkerId) {
+        if !self.finds_back() {
+            self.doomed.insert(id);
         }
     }
 

@@ -26,9 +26,11 @@
 //!
 //! There may be clients, too: they send batches to workers, which hand them to a second one, and acknowledge. They send
 //! again what was not acknowledged, to another worker, when one dies, is cut off or is silent. Of what was acknowledged one
-//! holder is left by whatever goes wrong; then it must be in one interval, once. What is lost with workers that no master has
-//! found in time, or that come to one that does not know them, is counted apart. A master is not stopped for so long that all
-//! workers take it for dead, and there is always a worker that does not want to leave.
+//! holder is left by whatever goes wrong; then it must be in one interval, once. A worker that is lost to its master, or that
+//! comes to one which does not know it, comes back under another name with what it holds; it may be the last holder, where no
+//! other master can have taken over. Masters are stopped for so long that all workers leave them, both of them at once now and
+//! then. What is lost with workers that no master has found in time is counted apart. There is always a worker that does not want
+//! to leave.
 //!
 //! And intervals may overlap: while one is run, what follows from the next alone is expected of the scheduler, if its input is
 //! written down; and workers fetch what they are told that tasks will probably read, now and then.

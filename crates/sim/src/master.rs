@@ -143,6 +143,9 @@ pub struct Holding {
 impl Simulation {
     /// Tells the scheduler, and does what it says.
     pub(crate) fn step(&mut self, event: Event) {
+        if let Event::InputsReleased { blocks } = &event {
+            self.master.clients.reception.released(blocks);
+        }
         let mut commands = self.master.scheduler.step(Event::Clock { now_ms: self.now_ms });
         commands.extend(self.master.scheduler.step(event));
         if !self.setting.overlaps {
@@ -293,13 +296,10 @@ impl Simulation {
     pub(crate) fn master_hears(&mut self, id: WorkerId, message: ToMaster) {
         let now_ms = self.now_ms;
         if let ToMaster::Joined { slots, holds } = message {
-            if !self.setting.is_durable() || self.lets_in(id, slots) {
+            if !self.setting.is_durable() || self.lets_in(id, slots, &holds) {
                 self.enters(id, slots, holds);
             }
             return;
-        }
-        if let ToMaster::BeginsAnew = message {
-            return self.begins_anew(id);
         }
         if let ToMaster::Copied(blocks) | ToMaster::NotCopied(blocks) = &message {
             let what = if matches!(message, ToMaster::Copied(_)) { "has copied" } else { "has not copied" };
@@ -309,7 +309,7 @@ impl Simulation {
         let Some(link) = self.master.links.get_mut(&id) else { return };
         link.heard_ms = now_ms;
         match message {
-            ToMaster::Joined { .. } | ToMaster::BeginsAnew | ToMaster::Ping => {}
+            ToMaster::Joined { .. } | ToMaster::Ping => {}
             ToMaster::Ran { attempt, result: Ok(Ran { value, stored, read }) } => {
                 for block in stored.iter().filter(|block| matches!(block, BlockId::Partition { .. })) {
                     self.master.holders.entry(*block).or_default().insert(id);
@@ -328,6 +328,10 @@ impl Simulation {
                     holders.remove(worker);
                 }
                 self.step(Event::TaskFailed { attempt, worker: id, error });
+            }
+            ToMaster::Held(block) if self.master.clients.reception.may_need(&block) == Some(false) => {
+                // It has made it for an interval that is over by now.
+                self.tell_worker(id, ToWorker::Drop(vec![block]));
             }
             ToMaster::Held(block) => {
                 self.holds(id, block);

@@ -39,7 +39,7 @@ pub enum ToWorker {
 /// From a worker to the master.
 #[derive(Clone, Debug)]
 pub enum ToMaster {
-    /// If it worked for another master before, it holds what it made then.
+    /// It holds what it made for another master, or before it was lost.
     Joined {
         slots: u32,
         holds: Vec<BlockId>,
@@ -58,8 +58,6 @@ pub enum ToMaster {
     /// The answer to a request for blocks of clients.
     Reported(u64, BlocksReport),
     Draining,
-    /// It is nobody's any more, and holds nothing.
-    BeginsAnew,
     Ping,
 }
 

@@ -232,6 +232,8 @@ pub enum Plant {
     BeginsUnrecorded,
     /// A worker that wants to leave is not asked what it has received.
     LetsGoUnasked,
+    /// A worker that was lost comes back with nothing.
+    ComesWithNothing,
     /// A worker does not tell another master what it has reported for workers that were lost.
     ForgetsReports,
 }
@@ -614,10 +616,15 @@ impl Simulation {
         if self.workers.get(&id).is_none_or(|worker| worker.master != Some(master)) {
             return;
         }
-        match self.setting.takeovers {
+        match self.workers_come_back() {
             true => self.loses_master(id, "has lost its master"),
             false => self.ends(id, "has lost its master"),
         }
+    }
+
+    /// Whether a worker that has lost its master looks for it, or another one.
+    fn workers_come_back(&self) -> bool {
+        self.setting.takeovers || self.setting.clients
     }
 
     pub(crate) fn at(&mut self, at_ms: u64, what: What) {
@@ -656,13 +663,17 @@ impl Simulation {
         }
     }
 
+    pub(crate) fn new_worker(&mut self) -> WorkerId {
+        self.next_worker += 1;
+        WorkerId(self.next_worker - 1)
+    }
+
     fn start_worker(&mut self) {
         if self.setting.takeovers && self.master_to_join().is_none() {
             // It tries until there is one.
             return self.at(self.now_ms + 100, What::Start);
         }
-        let id = WorkerId(self.next_worker);
-        self.next_worker += 1;
+        let id = self.new_worker();
         let slots = self.dice.between(1..4) as u32;
         let master = self.master_to_join().unwrap_or(self.master.id);
         self.workers.insert(id, Worker::new(id, slots as usize, master, self.now_ms));
@@ -697,7 +708,7 @@ impl Simulation {
             let hears = self.workers.get(&id).filter(|worker| worker.master.is_some());
             match hears.map(|worker| silent(worker.heard_ms)) {
                 None => {}
-                Some(true) if self.setting.takeovers => {
+                Some(true) if self.workers_come_back() => {
                     self.loses_master(id, "hears nothing from its master")
                 }
                 Some(true) => self.ends(id, "hears nothing from its master"),

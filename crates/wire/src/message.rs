@@ -35,7 +35,7 @@ pub enum Introduction {
         /// Its clock in milliseconds since 1970, to be compared with the master's.
         clock_ms: i64,
         /// What the last master called it, and that master's epoch. If it is called otherwise then, it is lost to this one and
-        /// to the other workers: it is to come again as a new one.
+        /// to the other workers: it is to come again as a new one, with what it holds.
         was: Option<(WorkerId, u64)>,
     },
     /// To a worker: a master that has taken the program over, and wants the worker to join it.
@@ -141,6 +141,8 @@ pub enum ToWorker {
         /// Those that are needed if the master was told that they are held here.
         again: Vec<u64>,
     },
+    /// Make the block of this source and number from batches that are held in others, and say that it is held.
+    Make(u32, u64, Vec<(ClientId, u64)>),
     /// Nothing: the master is alive.
     Ping,
     /// The program is over, or the worker wanted to leave and may; it ends.

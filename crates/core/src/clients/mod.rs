@@ -8,7 +8,8 @@
 //! ```
 //!
 //! - [`Own`]: the blocks that a worker fills, and who holds them too; [`Replicas`]: what it holds of others;
-//! - [`Reception`]: what the master hears of both, on its way into intervals;
+//! - [`Kept`]: what a worker has of both that is lost to its master, and comes back with;
+//! - [`Reception`]: what the master hears of them, on its way into intervals;
 //! - [`cut`](cut::take): what of it is new.
 //!
 //! Records are whatever the runtime has for them: a type of which nothing is asked but that it can be cloned. Who sends
@@ -19,13 +20,18 @@ use serde::{Deserialize, Serialize};
 use crate::{BlockId, ClientId, WorkerId};
 
 pub mod cut;
+mod kept;
 mod own;
 mod reception;
 mod replicas;
 
+pub use kept::Kept;
 pub use own::{Entry, Held, Holder, Own, Ready, Refused};
 pub use reception::{Consequences, Received, Reception, Say};
 pub use replicas::{OwnerLost, Replicas, Settled, Teller};
+
+/// A batch by its names: who sent it, and its number with that client. Under one name there is one content.
+pub type Numbered = (ClientId, u64);
 
 /// What a worker reports of a batch that is in one of its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -161,6 +161,13 @@ impl<C: Clone> Own<C> {
         }
     }
 
+    /// Its blocks are numbered from here on.
+    #[must_use]
+    pub fn naming_from(mut self, count: u64) -> Self {
+        self.blocks_named = count;
+        self
+    }
+
     /// A source takes records, or takes them otherwise than before.
     pub fn receive(&mut self, receive: Receive) {
         self.blocks_named = self.blocks_named.max(receive.blocks_from);
@@ -371,6 +378,16 @@ impl<C: Clone> Own<C> {
     /// Who holds replicas.
     pub fn holder(&self) -> Holder {
         self.holder
+    }
+
+    /// The batches of each block that is not reported, and its source.
+    pub fn unreported(&self) -> impl Iterator<Item = (u32, Vec<(BatchReport, C)>)> {
+        let batches = |block: &Block<C>| {
+            block.batches.iter().map(|(_, report, content)| (*report, content.clone())).collect()
+        };
+        let blocks =
+            self.sources.iter().flat_map(|(id, source)| source.blocks.iter().map(|block| (*id, block)));
+        blocks.map(move |(source, block)| (source, batches(block)))
     }
 
     /// What is not reported.

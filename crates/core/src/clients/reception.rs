@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{BlockId, Event, WorkerId, id::receiver_of, limits};
 
-use super::{BlocksReport, InputBlock, Receive};
+use super::{BatchReport, BlocksReport, InputBlock, Numbered, Receive};
 
 /// What workers receive from clients, on its way into intervals.
 ///
@@ -53,6 +53,20 @@ pub struct Reception<R> {
     lost: Workers,
     /// Who held replicas of what a worker received when it last reported: until that one has told of them, if it is lost.
     partners: BTreeMap<WorkerId, WorkerId>,
+    /// Blocks that no interval needs again, the last that were let go.
+    released: Released,
+    /// What those consist of that only one worker held when they were reported: another that holds all that is in one, in other
+    /// blocks, can make it, and may be the last that does.
+    alone: BTreeMap<BlockId, Vec<BatchReport>>,
+}
+
+/// So many are remembered as there are in any interval that may be needed
+/// ([`BLOCKS_KNOWN_MAX`](limits::BLOCKS_KNOWN_MAX)).
+#[derive(Debug, Default)]
+struct Released {
+    blocks: BTreeSet<BlockId>,
+    /// The oldest first.
+    order: VecDeque<BlockId>,
 }
 
 /// What workers have received for an interval.
@@ -114,6 +128,15 @@ pub enum Say {
         /// Those of them that it is to go on holding if the master knows that it does.
         again: Vec<u64>,
     },
+    /// It holds all batches of a block in others: it is to make it from those, and to say that it holds it.
+    Make {
+        /// The source.
+        source: u32,
+        /// The block's number.
+        sequence: u64,
+        /// What is in it, in order.
+        batches: Vec<Numbered>,
+    },
 }
 
 /// What a report means for others, in the order in which it is to be carried out.
@@ -131,9 +154,9 @@ type Workers = BTreeSet<WorkerId>;
 
 impl<R> Default for Reception<R> {
     fn default() -> Self {
-        let (sources, requests, asked, cuts, fresh, leaving, reported, lost) = Default::default();
-        let partners = BTreeMap::new();
-        Self { sources, requests, asked, cuts, fresh, leaving, reported, lost, partners }
+        let (sources, requests, asked, cuts, fresh) = Default::default();
+        let (leaving, reported, lost, partners, released, alone) = Default::default();
+        Self { sources, requests, asked, cuts, fresh, leaving, reported, lost, partners, released, alone }
     }
 }
 
@@ -145,6 +168,32 @@ impl<R> Reception<R> {
         let source = receive.source;
         self.sources.insert(source, receive);
         workers.iter().filter_map(|worker| self.share(source, *worker, workers)).collect()
+    }
+
+    /// No interval needs these again.
+    pub fn released(&mut self, blocks: &[BlockId]) {
+        let Released { blocks: known, order } = &mut self.released;
+        let inputs = blocks.iter().filter(|block| matches!(block, BlockId::Input { .. }));
+        inputs.clone().for_each(|block| {
+            self.alone.remove(block);
+        });
+        order.extend(inputs.copied().filter(|block| known.insert(*block)));
+        while order.len() > limits::BLOCKS_KNOWN_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            known.remove(&oldest);
+        }
+    }
+
+    /// Whether a block that a worker comes back with, which was lost, may be needed: it may be in an interval, or of those
+    /// that nobody has reported. Nothing if it is not of a source of clients.
+    pub fn may_need(&self, block: &BlockId) -> Option<bool> {
+        match block {
+            BlockId::Input { source, .. } if self.sources.contains_key(source) => {
+                Some(!self.released.blocks.contains(block))
+            }
+            _ => None,
+        }
     }
 
     /// An interval is to have what there is of a source.
@@ -182,6 +231,14 @@ impl<R> Reception<R> {
             said.push((worker, Say::ReportBlocks { request, source }));
         }
         said
+    }
+
+    /// A worker is here that holds something from before: it is asked at once what that consists of, since an interval that is
+    /// being run may wait for it.
+    pub fn comes_back(&mut self, worker: WorkerId) -> Vec<(WorkerId, Say)> {
+        let sources: Vec<u32> = self.sources.keys().copied().collect();
+        let ask = |source| (worker, Say::ReportBlocks { request: self.ask(worker, Some(source)), source });
+        sources.into_iter().map(ask).collect()
     }
 
     /// Whether a worker that wants to leave has said what it holds.
@@ -282,9 +339,20 @@ impl<R> Reception<R> {
         if !blocks.is_empty() && (again > 0 || replica.is_none()) {
             consequences.events.push(Event::HoldersKnown);
         }
+        if again > 0 {
+            consequences.say.extend(self.to_make(source, &blocks).map(|make| (worker, make)));
+        }
+        if replica.is_none() {
+            self.note_alone(new);
+        }
         let fresh = self.fresh.entry(source).or_default();
         fresh.deferred += deferred;
-        blocks.into_iter().for_each(|block| fresh.take(block));
+        // It may tell of one that it is about to let go.
+        let released = &self.released.blocks;
+        blocks
+            .into_iter()
+            .filter(|block| !released.contains(&block.id()))
+            .for_each(|block| fresh.take(block));
         for owner in owners {
             if !workers.contains(&owner) && !self.lost.contains(&owner) {
                 let asked = self.lost(owner, workers);
@@ -308,6 +376,7 @@ impl<R> Reception<R> {
             }
         }
         let held = Event::BlocksHeld { worker, blocks: new.iter().map(InputBlock::id).collect() };
+        self.note_alone(&new);
         // The other holder was the one that is lost.
         let known = (!new.is_empty()).then_some(Event::HoldersKnown);
         for block in new {
@@ -318,6 +387,29 @@ impl<R> Reception<R> {
             say: Vec::new(),
             drop: Some((worker, useless)),
         }
+    }
+
+    fn note_alone(&mut self, blocks: &[InputBlock]) {
+        self.alone.extend(blocks.iter().map(|block| (block.id(), block.batches.clone())));
+        while self.alone.len() > limits::BLOCKS_KNOWN_MAX {
+            self.alone.pop_first();
+        }
+    }
+
+    /// The blocks that few hold, and that a worker can make from those which it has reported.
+    fn to_make(&self, of: u32, reported: &[InputBlock]) -> impl Iterator<Item = Say> {
+        let named = |batch: &BatchReport| (batch.client, batch.sequence);
+        let names: BTreeSet<BlockId> = reported.iter().map(InputBlock::id).collect();
+        let there: BTreeSet<Numbered> =
+            reported.iter().flat_map(|block| block.batches.iter().map(named)).collect();
+        self.alone.iter().filter_map(move |(block, batches)| match *block {
+            BlockId::Input { source, sequence } if source == of && !names.contains(block) => {
+                let batches: Vec<Numbered> = batches.iter().map(named).collect();
+                let can = batches.iter().all(|batch| there.contains(batch));
+                can.then_some(Say::Make { source, sequence, batches })
+            }
+            _ => None,
+        })
     }
 
     /// To be called after the consequences were carried out: who is answered may use the blocks at once. What nobody
@@ -373,7 +465,7 @@ impl Fresh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::input_sequence;
+    use crate::{ClientId, id::input_sequence};
 
     const OWNER: WorkerId = WorkerId(4);
     const OTHER: WorkerId = WorkerId(5);
@@ -424,6 +516,44 @@ mod tests {
         assert_eq!(reception.is_answered(2, |_| true), [((), received)]);
         reception.cut(0, (), &workers);
         assert!(reception.reported(OTHER, 3, report, &workers).say.is_empty(), "they were asked for");
+    }
+
+    /// The only holder may be gone by then, and no interval waits for another block.
+    #[test]
+    fn who_comes_back_with_all_batches_of_a_block_that_one_held_makes_it() {
+        let batch = |sequence| BatchReport { client: ClientId(1), sequence, records: 1, bytes: 4 };
+        let of = |sequence, batches: &[u64]| InputBlock {
+            source: 0,
+            sequence,
+            batches: batches.iter().map(|sequence| batch(*sequence)).collect(),
+        };
+        let workers = Workers::from([OWNER, OTHER]);
+        let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
+        let receive =
+            Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 };
+        let mut reception = Reception::<()>::default();
+        reception.receive(receive, &workers);
+        let told = |reception: &mut Reception<()>, worker, report| {
+            let [(_, Say::ReportBlocks { request, .. })] = reception.comes_back(worker)[..] else {
+                panic!("it is asked")
+            };
+            let say = reception.reported(worker, request, report, &workers).say;
+            say.into_iter().filter(|(_, say)| matches!(say, Say::Make { .. })).collect::<Vec<_>>()
+        };
+        let (whole, part) = (of(input_sequence(OWNER, 1), &[1, 2]), of(input_sequence(OWNER, 2), &[3, 4]));
+        let alone = BlocksReport { blocks: vec![whole.clone(), part], ..BlocksReport::default() };
+        assert_eq!(told(&mut reception, OWNER, alone), []);
+        let blocks = vec![of(input_sequence(OTHER, 0), &[0, 1]), of(input_sequence(OTHER, 1), &[2, 3])];
+        let back = || BlocksReport { blocks: blocks.clone(), again: 2, ..BlocksReport::default() };
+        let batches = vec![(ClientId(1), 1), (ClientId(1), 2)];
+        let make = Say::Make { source: 0, sequence: whole.sequence, batches };
+        assert_eq!(told(&mut reception, OTHER, back()), [(OTHER, make)]);
+        reception.released(&[whole.id()]);
+        assert_eq!(told(&mut reception, OTHER, back()), []);
+        assert_eq!(
+            (reception.may_need(&whole.id()), reception.may_need(&blocks[0].id())),
+            (Some(false), Some(true))
+        );
     }
 
     /// It may be that only a worker that nobody has heard of yet holds it.

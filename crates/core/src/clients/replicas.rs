@@ -121,6 +121,12 @@ impl<C: Clone> Replicas<C> {
         blocks.flat_map(|(sequence, batches)| batches.iter().map(move |(report, _)| (sequence, report)))
     }
 
+    /// The batches of each block that its owner has not closed, and its source. The others can be read.
+    pub fn open(&self) -> impl Iterator<Item = (u32, Vec<(BatchReport, C)>)> {
+        let open = self.blocks.iter().filter(|(_, replica)| !replica.sealed);
+        open.map(|((_, source, _), replica)| (*source, replica.batches.clone()))
+    }
+
     /// The owner has closed a block: it can be read from now on.
     ///
     /// # Errors

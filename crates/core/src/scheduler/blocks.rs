@@ -89,11 +89,35 @@ pub(super) struct Blocks {
     /// and has to be deleted with the rest. A received block is nowhere else in the end: when nobody else holds it,
     /// they are counted on again.
     doubted: BTreeSet<(Unit, WorkerId)>,
+    awaited: Awaited,
+}
+
+/// Received blocks that were held by workers which are lost, and by nobody else. They cannot be made again, and whoever was
+/// lost may be there again with what it held: they are waited for until then.
+#[derive(Debug, Default)]
+struct Awaited {
+    until_ms: BTreeMap<Unit, u64>,
+    /// All that nobody holds are, until then: there are workers of which it is not known what they hold.
+    all_until_ms: Option<u64>,
+    /// Some are awaited no longer, or something else is there that makes them needless, since somebody asked.
+    news: bool,
+}
+
+impl Awaited {
+    fn remove(&mut self, unit: Unit) {
+        self.news |= self.is_any();
+        self.until_ms.remove(&unit);
+    }
+
+    fn is_any(&self) -> bool {
+        !self.until_ms.is_empty() || self.all_until_ms.is_some()
+    }
 }
 
 impl Blocks {
     /// From the event `now` on, `worker` holds `unit`.
     pub(super) fn add(&mut self, unit: Unit, worker: WorkerId, now: u64) {
+        self.awaited.remove(unit);
         let holders = match unit {
             Unit::Input { source, sequence } => self.inputs.entry((source, sequence)).or_default(),
             Unit::Made { dataset, partition } => {
@@ -134,13 +158,65 @@ impl Blocks {
         gone
     }
 
-    /// The worker is gone. Answers what nobody else holds, in order.
-    pub(super) fn lose(&mut self, worker: WorkerId, now: u64) -> Vec<Unit> {
+    /// The worker is gone. Answers what nobody else holds, in order. Received blocks among it are awaited until then.
+    pub(super) fn lose(&mut self, worker: WorkerId, now: u64, until_ms: u64) -> Vec<Unit> {
         self.doubted.retain(|(_, doubted)| *doubted != worker);
         let mut units: Vec<Unit> = self.by_worker.remove(&worker).unwrap_or_default().into_iter().collect();
         units.sort_unstable();
         units.retain(|unit| self.remove_holder(*unit, worker) && !self.count_on_doubted(*unit, now));
+        let inputs = units.iter().filter(|unit| matches!(unit, Unit::Input { .. }));
+        self.awaited.until_ms.extend(inputs.map(|unit| (*unit, until_ms)));
         units
+    }
+
+    /// Nobody can get it from those that hold it: it is awaited as if they were lost.
+    pub(super) fn await_reached(&mut self, unit: Unit, until_ms: u64) {
+        let holders: Vec<WorkerId> = self.workers(unit).collect();
+        for worker in holders {
+            if let Some(units) = self.by_worker.get_mut(&worker) {
+                units.remove(&unit);
+            }
+            self.remove_holder(unit, worker);
+            self.doubted.insert((unit, worker));
+        }
+        self.awaited.until_ms.insert(unit, until_ms);
+    }
+
+    /// There are workers that have not come, and may hold whatever nobody else does.
+    pub(super) fn await_all(&mut self, until_ms: u64) {
+        self.awaited.all_until_ms = Some(until_ms);
+    }
+
+    /// Whether somebody who is not here may hold the received block, and come with it.
+    pub(super) fn is_awaited(&self, unit: Unit) -> bool {
+        self.was_lost(unit) || (self.awaited.all_until_ms.is_some() && !self.is_held(unit))
+    }
+
+    /// Whether it was held by a worker that is lost, which is awaited.
+    pub(super) fn was_lost(&self, unit: Unit) -> bool {
+        self.awaited.until_ms.contains_key(&unit)
+    }
+
+    /// How many blocks of workers that are lost are awaited.
+    pub(super) fn awaited(&self) -> usize {
+        self.awaited.until_ms.len()
+    }
+
+    pub(super) fn is_any_awaited(&self) -> bool {
+        self.awaited.is_any()
+    }
+
+    /// Whether who waits for those that are awaited is to look again: something is there that was not when somebody last asked,
+    /// or it has taken too long.
+    pub(super) fn are_awaited_no_longer(&mut self, now_ms: u64, now: u64) -> bool {
+        let is_late = |until_ms: &mut u64| *until_ms <= now_ms;
+        let late = self.awaited.until_ms.extract_if(.., |_, until_ms| is_late(until_ms));
+        let late: Vec<Unit> = late.map(|(unit, _)| unit).collect();
+        late.iter().for_each(|unit| {
+            self.count_on_doubted(*unit, now);
+        });
+        let all_late = self.awaited.all_until_ms.take_if(is_late).is_some();
+        std::mem::take(&mut self.awaited.news) || !late.is_empty() || all_late
     }
 
     /// Nobody holds the unit but those who are doubted. It is theirs again if it cannot be made anew: it may have been the way
@@ -163,6 +239,7 @@ impl Blocks {
 
     /// Nobody shall hold `unit` any longer. Answers who does, or may.
     pub(super) fn take(&mut self, unit: Unit) -> BTreeSet<WorkerId> {
+        self.awaited.remove(unit);
         let mut workers: BTreeSet<WorkerId> =
             self.holders(unit).iter().flat_map(|holders| &holders.0).map(|holder| holder.worker).collect();
         for worker in &workers {
@@ -204,9 +281,9 @@ impl Blocks {
         few.map(|((source, sequence), _)| Unit::Input { source: *source, sequence: *sequence }).collect()
     }
 
-    /// How many units there are, each counted once for every worker that holds it or may.
+    /// How many units there are, each counted once for every worker that holds it or may, or if it is awaited.
     pub(super) fn len(&self) -> usize {
-        self.by_worker.values().map(HashSet::len).sum::<usize>() + self.doubted.len()
+        self.by_worker.values().map(HashSet::len).sum::<usize>() + self.doubted.len() + self.awaited()
     }
 
     pub(super) fn is_held(&self, unit: Unit) -> bool {

@@ -40,6 +40,9 @@ pub enum Event {
     /// Whoever holds something has said so: workers that a master takes over, or those that held replicas for one
     /// that is lost. Of received blocks that too few hold there are to be copies, as if another holder were lost.
     HoldersKnown,
+    /// Workers of the master before have not come, and may yet: received blocks that nobody holds are awaited, as those of
+    /// workers that are lost.
+    HoldersMissing,
     /// A worker holds blocks that it was [to copy](crate::Command::CopyBlocks), all pieces of a map partition
     /// together.
     BlocksCopied {

@@ -15,6 +15,21 @@ use super::{
     stage_run::StageRun,
 };
 
+/// Why it is not known what a task reads.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// Something that nobody holds who is here, and somebody may who comes back.
+    Awaited,
+    /// It cannot be.
+    Never(TaskError),
+}
+
+impl From<TaskError> for Unreadable {
+    fn from(error: TaskError) -> Self {
+        Self::Never(error)
+    }
+}
+
 /// What the task for one partition reads.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
@@ -27,22 +42,26 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// What one partition of `target` is made from. It fails if something is needed that nobody holds and nothing can make.
+    /// What one partition of `target` is made from. It fails if something is needed that nobody holds and nothing can make, or
+    /// not yet.
     pub(super) fn of(
         datasets: &Datasets,
         blocks: &Blocks,
         target: DatasetId,
         partition: u32,
-    ) -> Result<Self, TaskError> {
+    ) -> Result<Self, Unreadable> {
         let mut lost = Vec::new();
         let inputs = Self::walk(datasets, blocks, (target, partition..=partition), &mut lost)?;
+        if lost.iter().any(|(_, block)| blocks.is_awaited(Unit::of(block))) {
+            return Err(Unreadable::Awaited);
+        }
         let Some((operator, _)) = lost.into_iter().next() else { return Ok(inputs) };
         // Who goes on without it had better hear at once of all that the other partitions are without.
         let mut lost = Vec::new();
         let last = datasets.get(target)?.partitions.saturating_sub(1);
         Self::walk(datasets, blocks, (target, 0..=last), &mut lost)?;
         let lost: BTreeSet<BlockId> = lost.into_iter().map(|(_, block)| block).collect();
-        Err(TaskError::InputLost { operator, blocks: lost.into_iter().collect() })
+        Err(TaskError::InputLost { operator, blocks: lost.into_iter().collect() }.into())
     }
 
     /// Walks from partitions of a dataset along the narrow edges, to whatever is held, is read across a shuffle or comes from
@@ -197,7 +216,7 @@ pub(super) fn lacking(
     datasets: &Datasets,
     blocks: &Blocks,
     run: &StageRun,
-) -> Result<Vec<DatasetId>, TaskError> {
+) -> Result<Vec<DatasetId>, Unreadable> {
     // Every task of a shuffle reads from all its map partitions, so it is enough to find one task
     // that needs it; and if all shuffles of the stage are there, no task need be looked at.
     let mut incomplete: Vec<DatasetId> = run.stage.shuffles.clone();

@@ -5,7 +5,7 @@ use crate::{BlockId, DatasetId, JobId, StageId, TaskError, WorkerId};
 use super::{
     Command, Scheduler,
     blocks::Unit,
-    inputs::Inputs,
+    inputs::{Inputs, Unreadable},
     stage_run::{StageRun, Told},
 };
 
@@ -15,8 +15,8 @@ impl Scheduler {
         while self.workers.any_free()
             && let Some((_, id)) = self.ready.pop_first()
         {
-            if let Err(error) = self.launch_next(id) {
-                self.fail_run(id, &error);
+            if let Err(why) = self.launch_next(id) {
+                self.cannot_read(id, why);
             }
         }
         if !self.ready.is_empty() && !self.workers.can_work() && !self.no_workers_said {
@@ -27,7 +27,7 @@ impl Scheduler {
 
     /// Launches the first task of a run that was ready, or finds that it has to wait after all.
     /// If it then still is, it is put back.
-    fn launch_next(&mut self, id: StageId) -> Result<(), TaskError> {
+    fn launch_next(&mut self, id: StageId) -> Result<(), Unreadable> {
         let Some(run) = self.runs.get_mut(&id) else { return Ok(()) };
         let Some(partition) = run.todo.first().copied() else { return Ok(()) };
         let target = run.stage.target;
@@ -43,7 +43,7 @@ impl Scheduler {
             self.settle(id);
             // To try it again at once would be to try it for ever.
             let still_ready = self.runs.get(&id).is_some_and(StageRun::is_ready);
-            return if still_ready { Err(nobody_makes_inputs(id)) } else { Ok(()) };
+            return if still_ready { Err(nobody_makes_inputs(id).into()) } else { Ok(()) };
         }
         let mut weights = inputs.weights(&self.blocks);
         if let Some(place) = self.runs.get(&id).and_then(|run| run.homes.as_ref()?.place(partition)) {

@@ -41,7 +41,7 @@ pub use command::Command;
 pub use event::Event;
 pub use size::Size;
 
-use crate::{BlockId, DatasetId, JobId, StageId, WorkerId};
+use crate::{BlockId, DatasetId, JobId, StageId, WorkerId, limits};
 use blocks::{Blocks, Unit};
 use copies::Copies;
 use datasets::Datasets;
@@ -168,7 +168,20 @@ impl Scheduler {
     pub fn watches_time(&self) -> bool {
         // Tasks may be copied, and pieces fetched ahead.
         let has_others = self.workers.len() > 1 && !self.runs.is_empty();
-        has_others || !self.draining.is_empty()
+        has_others || !self.draining.is_empty() || self.blocks.is_any_awaited()
+    }
+
+    /// How many received blocks nobody holds but workers that are lost, and may come back.
+    pub fn awaited(&self) -> usize {
+        self.blocks.awaited()
+    }
+
+    /// Whether a block that a worker comes back with is used: somebody may ask for it.
+    pub fn wants(&self, block: &BlockId) -> bool {
+        match block {
+            BlockId::Input { .. } => self.is_held(block) || self.blocks.was_lost(Unit::of(block)),
+            made => self.datasets.wants(made),
+        }
     }
 
     /// Whether somebody is known to hold the block.
@@ -186,6 +199,7 @@ impl Scheduler {
             Event::WorkerAsked { worker } => self.worker_asked(worker),
             Event::BlocksHeld { worker, blocks } => self.blocks_held(worker, &blocks),
             Event::HoldersKnown => self.copy_what_few_hold(),
+            Event::HoldersMissing => self.blocks.await_all(self.now_ms + limits::AWAITED_MS_MAX),
             Event::BlocksCopied { worker, blocks } => self.blocks_copied(worker, &blocks),
             Event::CopyFailed { worker, blocks } => self.copies.failed(worker, &blocks),
             Event::Clock { now_ms } => self.clock(now_ms),
@@ -203,6 +217,7 @@ impl Scheduler {
             Event::LineageCut { dataset } => self.lineage_cut(dataset),
             Event::LineageReplaced { dataset } => self.lineage_replaced(dataset),
         }
+        self.look_for_awaited();
         self.launch_ready();
         self.fetch_ahead();
         self.copy_stragglers();

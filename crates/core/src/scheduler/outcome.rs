@@ -95,7 +95,15 @@ impl Scheduler {
                 }
             }
             TaskError::FetchFailed { block, worker: holder } => {
-                if run.count_fetch_failure(attempt.partition, block) >= limits::FETCH_ATTEMPTS_MAX {
+                let failures = run.count_fetch_failure(attempt.partition, block);
+                let is_input = matches!(block, BlockId::Input { .. });
+                if failures == limits::FETCH_ATTEMPTS_MAX && is_input {
+                    // It is as good as lost with who is out of reach, or about to be lost.
+                    let until_ms = self.now_ms + limits::AWAITED_MS_MAX;
+                    self.blocks.await_reached(Unit::of(&block), until_ms);
+                    return self.retry(attempt);
+                }
+                if failures >= limits::FETCH_ATTEMPTS_MAX {
                     let error = unreadable(&run.stage, &error);
                     return self.fail_run(attempt.stage, &error);
                 }
@@ -152,7 +160,7 @@ impl Scheduler {
             }
         }
         self.lose_copies(worker);
-        let gone = self.blocks.lose(worker, self.now);
+        let gone = self.blocks.lose(worker, self.now, self.now_ms + limits::AWAITED_MS_MAX);
         if !gone.is_empty() {
             self.make_again(&gone);
         }

@@ -17,6 +17,7 @@ use crate::{Attempt, BlockId, JobId, Stage, StageId, WorkerId};
 /// - `urgency`, the lowest job that needs it;
 /// - `todo`, the partitions of which nothing runs and nothing is done;
 /// - `waits_for`, the runs that have to end first, and `dependents`, the runs that wait for this;
+/// - `awaits`, whether it reads what nobody holds who is here, and somebody may who comes back;
 /// - `tasks`, what became of each wanted partition so far, `took`, how long those took that are done, and `shares`, who
 ///   did them;
 /// - `moves`, whose state other workers are given so that all have their share;
@@ -32,6 +33,7 @@ pub(super) struct StageRun {
     pub(super) todo: BTreeSet<u32>,
     pub(super) waits_for: BTreeSet<StageId>,
     pub(super) dependents: BTreeSet<StageId>,
+    pub(super) awaits: bool,
     pub(super) took: Vec<(u32, Took)>,
     pub(super) shares: Shares,
     pub(super) moves: Moves,
@@ -84,6 +86,7 @@ impl StageRun {
             todo: BTreeSet::new(),
             waits_for: BTreeSet::new(),
             dependents: BTreeSet::new(),
+            awaits: false,
             took: Vec::new(),
             shares: Shares::default(),
             moves: Moves::default(),
@@ -106,7 +109,7 @@ impl StageRun {
 
     /// Whether a task could start now.
     pub(super) fn is_ready(&self) -> bool {
-        self.waits_for.is_empty() && !self.todo.is_empty()
+        self.waits_for.is_empty() && !self.awaits && !self.todo.is_empty()
     }
 
     /// Whether nobody waits for it, and nobody is expected to.

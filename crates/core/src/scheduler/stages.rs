@@ -7,7 +7,7 @@ use crate::{DatasetId, Stage, StageId, TaskError};
 use super::{
     Command, Scheduler,
     blocks::Unit,
-    inputs,
+    inputs::{self, Unreadable},
     stage_run::{StageRun, Told},
 };
 
@@ -29,15 +29,42 @@ impl Scheduler {
         while let Some(id) = unsettled.pop_front() {
             match self.wait_for_lacking(id) {
                 Ok(grown) => unsettled.extend(grown),
-                Err(error) => self.fail_run(id, &error),
+                Err(why) => self.cannot_read(id, why),
             }
             self.queue(id);
         }
     }
 
+    /// The run cannot read something: it waits for who may come back with it, or has failed.
+    pub(super) fn cannot_read(&mut self, id: StageId, why: Unreadable) {
+        match why {
+            Unreadable::Never(error) => self.fail_run(id, &error),
+            Unreadable::Awaited => {
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.awaits = true;
+                }
+                self.queue(id);
+            }
+        }
+    }
+
+    /// Something is there, or is awaited no longer: whoever waits for such looks again.
+    pub(super) fn look_for_awaited(&mut self) {
+        if !self.blocks.are_awaited_no_longer(self.now_ms, self.now) {
+            return;
+        }
+        let mut waiting = Vec::new();
+        for (id, run) in &mut self.runs {
+            if std::mem::take(&mut run.awaits) {
+                waiting.push(*id);
+            }
+        }
+        waiting.into_iter().for_each(|id| self.settle(id));
+    }
+
     /// Makes the run wait for whoever makes what it lacks. Answers the runs that have more to do
     /// because of it.
-    fn wait_for_lacking(&mut self, id: StageId) -> Result<Vec<StageId>, TaskError> {
+    fn wait_for_lacking(&mut self, id: StageId) -> Result<Vec<StageId>, Unreadable> {
         let mut grown = Vec::new();
         // It may have failed since it was found to be unsettled.
         let Some(run) = self.runs.get(&id) else { return Ok(grown) };
@@ -85,14 +112,17 @@ impl Scheduler {
                 match self.datasets.stage(run.stage.target, &self.blocks) {
                     Ok(stage) => {
                         run.replace(stage);
-                        cut.push(*id);
+                        cut.push((*id, std::mem::take(&mut run.awaits)));
                     }
                     Err(error) => failed.push((*id, error)),
                 }
             }
         }
-        for id in cut {
+        for (id, awaited) in cut {
             self.wait_for_needed_only(id);
+            if awaited {
+                self.settle(id);
+            }
         }
         for (id, error) in failed {
             self.fail_run(id, &error);

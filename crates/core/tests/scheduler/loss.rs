@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cutwater_core::{Command, Dataset, Event, PartitionMap, TaskError};
+use cutwater_core::{Command, Dataset, Event, PartitionMap, TaskError, limits};
 
 use crate::script::*;
 
@@ -174,6 +174,50 @@ fn without_a_worker_it_says_so_once_and_goes_on_with_the_next() {
         &[],
         &["j1[0] is s0.0#1", "j1 finished", "retire s0", "define s1 for d2", "w2 runs s1.0#0"],
     );
+}
+
+/// It cannot be made again, and was held by workers that may have been stopped for a while.
+#[test]
+fn what_needs_a_received_block_waits_for_who_comes_back_with_it() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
+    s.holds(1, &[input(0)], &[]);
+    s.submit(1, &[received(1, 1)], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.is_lost(1, &[]);
+    s.submit(2, &[source(2, 1)], 2, &["define s1 for d2", "w2 runs s1.0#0"]);
+    s.finishes(2, (1, 0, 0), &[], &["j2[0] is s1.0#0", "j2 finished", "retire s1"]);
+    s.joins(3, 1, &[]);
+    s.holds(3, &[input(0)], &["w3 runs s0.0#1"]);
+    // Nothing is awaited any more.
+    s.passes(limits::AWAITED_MS_MAX, &[]);
+    s.finishes(3, (0, 0, 1), &[], &["j1[0] is s0.0#1", "j1 finished", "retire s0"]);
+}
+
+/// What is behind a state need not be there once the state is.
+#[test]
+fn what_waits_for_a_received_block_goes_on_without_it_if_it_can() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    let state = kept(received(1, 1));
+    s.holds(1, &[input(0)], &[]);
+    s.submit(1, &[state], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.finishes(1, (0, 0, 0), &[part(1, 0)], &["j1[0] is s0.0#0", "j1 finished", "retire s0"]);
+    s.is_lost(1, &[]);
+    s.submit(2, &[mapped(2, 1, 1)], 2, &["no workers"]);
+    s.joins(2, 1, &[]);
+    s.holds(2, &[part(1, 0)], &["define s1 for d2", "w2 runs s1.0#0"]);
+}
+
+/// A master that takes over does not know what those hold that have not come.
+#[test]
+fn what_nobody_holds_is_awaited_while_some_have_not_come() {
+    let failed = "j1 failed: operator 1: block input0/0 is held by no worker";
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.expect(Event::HoldersMissing, &[]);
+    s.submit(1, &[received(1, 1)], 1, &[]);
+    s.passes(limits::AWAITED_MS_MAX, &[failed]);
+    s.expect(Event::HoldersMissing, &[]);
+    s.submit(2, &[received(2, 1)], 2, &[]);
+    s.joins(2, 1, &[]);
+    s.holds(2, &[input(0)], &["define s1 for d2", "w2 runs s1.0#0"]);
 }
 
 #[test]

@@ -21,6 +21,12 @@ pub(crate) struct BlockStore {
 }
 
 impl BlockStore {
+    /// One that holds the same.
+    pub fn copied(&self) -> Self {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { blocks: RwLock::new(blocks) }
+    }
+
     /// Says whether the name was free.
     pub fn put(&self, id: BlockId, block: Block) -> bool {
         // A panic while the lock is held leaves the map as it was, so a poisoned one is sound.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use cutwater_core::{WorkerId, limits};
+use cutwater_core::{WorkerId, limits, standing::Standing};
 use serde::{Deserialize, Serialize};
 
 use super::{master::ToMaster, worker};
@@ -152,39 +152,6 @@ impl Lease {
     }
 }
 
-/// Whether a master can be sure that no other has taken over.
-///
-/// The log decides that, and a master learns of it with what it writes next. What cannot be undone and is written nowhere,
-/// as to send a worker away from what it holds, needs to know before: a lease that never lay for long was taken by nobody.
-#[derive(Clone, Copy, Debug)]
-struct Standing {
-    /// When the newest lease began to be written.
-    beaten: Instant,
-    /// Whoever has taken over before has said so by then; nothing if somebody has.
-    sure_from: Option<Instant>,
-}
-
-impl Standing {
-    const LOST: Duration = Duration::from_millis(limits::LEASE_LOST_MS);
-
-    fn new(now: Instant) -> Self {
-        Self { beaten: now, sure_from: Some(now) }
-    }
-
-    fn beats(&mut self, at: Instant) {
-        if at.duration_since(self.beaten) >= Self::LOST {
-            let said = at + Duration::from_millis(limits::LEASE_DOUBT_MS);
-            self.sure_from = self.sure_from.map(|_| said);
-        }
-        self.beaten = at;
-    }
-
-    fn is_sure(&self, now: Instant) -> bool {
-        let is_fresh = now.duration_since(self.beaten) < Self::LOST;
-        is_fresh && self.sure_from.is_some_and(|from| from <= now)
-    }
-}
-
 /// Writes the lease of this process for as long as it lives.
 ///
 /// A thread of its own writes; the master's thread says who the workers are. If the process dies, the lease is not
@@ -198,7 +165,9 @@ pub(super) struct Keeper {
 
 struct State {
     workers: Vec<(WorkerId, String)>,
+    /// In milliseconds since then.
     standing: Standing,
+    began: Instant,
     news: bool,
     /// The keeper ends.
     over: bool,
@@ -226,13 +195,21 @@ impl Keeper {
             Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers: None };
         lease.write(store)?;
         let workers = if takes_over { Lease::workers_before(store, epoch)? } else { Vec::new() };
-        let standing = Standing::new(Instant::now());
+        let (standing, began) = (Standing::new(0), Instant::now());
         lease.workers = Some(workers.clone());
         lease.write(store)?;
         let (news, over, program_over, master) = Default::default();
         let workers_needed = !workers.is_empty();
-        let state =
-            State { workers: workers.clone(), standing, news, over, program_over, workers_needed, master };
+        let state = State {
+            workers: workers.clone(),
+            standing,
+            began,
+            news,
+            over,
+            program_over,
+            workers_needed,
+            master,
+        };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
         let older = store.list(FOLDER)?.into_iter().filter(|other| *other < name(epoch));
         older.into_iter().try_for_each(|older| store.delete(&older))?;
@@ -253,12 +230,13 @@ impl Keeper {
 
     /// Whether it is certain that no other master runs the program.
     pub fn is_sure(&self) -> bool {
-        lock(&self.state.0).standing.is_sure(Instant::now())
+        let state = lock(&self.state.0);
+        state.standing.is_sure(state.now_ms())
     }
 
     /// Another has, or this one ends and leaves the program to another.
     pub fn concede(&self) {
-        lock(&self.state.0).standing.sure_from = None;
+        lock(&self.state.0).standing.concedes();
     }
 
     /// The program has ended in good order: nobody is to take over.
@@ -286,6 +264,12 @@ impl Keeper {
     }
 }
 
+impl State {
+    fn now_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+}
+
 /// Writes the lease once more; says whether to go on.
 fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> bool {
     let beat = Duration::from_millis(limits::LEASE_BEAT_MS);
@@ -307,10 +291,10 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
     let names_others = lease.workers.as_ref() != Some(&to_name);
     let before = lease.workers.replace(to_name);
     lease.beat += 1;
-    let begun = Instant::now();
+    let begun_ms = lock(&shared.0).now_ms();
     let written = lease.write(store);
     match &written {
-        Ok(()) => lock(&shared.0).standing.beats(begun),
+        Ok(()) => lock(&shared.0).standing.beats(begun_ms),
         Err(error) => tracing::warn!(%error, "the lease cannot be written; a standby may take over"),
     }
     if names_others {
@@ -331,7 +315,7 @@ fn is_overtaken(store: &Store, lease: &Lease, shared: &(Mutex<State>, Condvar)) 
         Ok(Some(found)) if found.epoch > lease.epoch => {
             tracing::error!("another master has taken the program over");
             let mut state = lock(&shared.0);
-            state.standing.sure_from = None;
+            state.standing.concedes();
             if let Some(master) = state.master.take() {
                 let _ = master.send(ToMaster::Overtaken);
             }
@@ -421,28 +405,6 @@ mod tests {
         let (keeper, found) = Keeper::start(&store, 8, true).unwrap();
         assert_eq!(found, workers);
         assert!(keeper.leaves_workers(), "it has not let them come yet");
-    }
-
-    /// Whoever has taken over meanwhile may not have said so yet.
-    #[test]
-    fn who_has_not_written_for_long_is_not_sure_at_once() {
-        let begun = Instant::now();
-        let after = |ms| begun + Duration::from_millis(ms);
-        let mut standing = Standing::new(begun);
-        assert!(standing.is_sure(after(limits::LEASE_LOST_MS - 1)));
-        assert!(!standing.is_sure(after(limits::LEASE_LOST_MS)), "it was not written since");
-        standing.beats(after(limits::LEASE_LOST_MS - 1));
-        assert!(standing.is_sure(after(limits::LEASE_LOST_MS)), "it never lay for long");
-        let late_ms = 3 * limits::LEASE_LOST_MS;
-        let mut ms = late_ms;
-        while ms <= late_ms + limits::LEASE_DOUBT_MS {
-            standing.beats(after(ms));
-            assert_eq!(standing.is_sure(after(ms)), ms == late_ms + limits::LEASE_DOUBT_MS, "{ms} ms");
-            ms += limits::LEASE_BEAT_MS;
-        }
-        standing.sure_from = None;
-        standing.beats(after(4 * late_ms));
-        assert!(!standing.is_sure(after(4 * late_ms)));
     }
 
     #[test]

@@ -143,9 +143,10 @@ impl Link {
                 Say::Settled { source, through, keep, again } => {
                     ToWorker::Settled { source, through, keep, again }
                 }
+                Say::Make { source, sequence, batches } => ToWorker::Make(source, sequence, batches),
             }),
-            // Who is alone holds no replicas.
-            (Self::Here { .. }, Say::Settled { .. }) | (Self::Holder(_), _) => {}
+            // Who is alone holds no replicas, and does not come back.
+            (Self::Here { .. }, Say::Settled { .. } | Say::Make { .. }) | (Self::Holder(_), _) => {}
         }
     }
 

@@ -64,7 +64,7 @@ pub(crate) enum ToMaster {
     Draining { worker: WorkerId },
     /// A worker cannot be reached any more.
     Lost { worker: WorkerId },
-    /// A worker that was called so is nobody's any more, and holds nothing.
+    /// A worker that was called so is nobody's any more. It comes back under another name, with what it holds.
     BeginsAnew { worker: WorkerId },
     /// The lease names these workers, and whoever takes over finds them.
     Named(BTreeSet<WorkerId>),
@@ -230,6 +230,12 @@ impl Master {
                     self.holding.begin(blocks, reply, &self.links);
                     self.say_if_blocks_wait();
                 }
+                ToMaster::Held { worker, block } if self.reception.may_need(&block) == Some(false) => {
+                    // It has made it for an interval that is over by now.
+                    if let Some(link) = self.links.get_mut(&worker) {
+                        link.drop_blocks(vec![block]);
+                    }
+                }
                 ToMaster::Held { worker, block } => {
                     // The scheduler first: who waits for the block may submit a job the next moment.
                     self.step(Event::BlocksHeld { worker, blocks: vec![block] });
@@ -298,6 +304,7 @@ impl Master {
             tracing::warn!(%worker, "a worker of the master before has not come, and counts as lost");
             self.not_coming.insert(*worker);
             self.receiver_is_lost(*worker);
+            self.step(Event::HoldersMissing);
         }
         self.awaited.clear();
         self.tell_keeper();
@@ -317,7 +324,7 @@ impl Master {
 
     fn joined(&mut self, worker: WorkerId, entering: Entering) {
         if self.not_coming.contains(&worker) {
-            // Others hold what it received, and take nothing from it any more. Without its link its connection ends, and it
+            // Others count for it, and take nothing from it any more. Without its link its connection ends, and it
             // comes back as a new one.
             tracing::warn!(%worker, "a worker of the master before has come too late");
             return;
@@ -341,6 +348,10 @@ impl Master {
     }
 
     fn enter(&mut self, worker: WorkerId, Entering { slots, link, address, holds }: Entering) {
+        // What is used of the time with another master may not be known yet.
+        let is_known = self.used.is_some() || self.known.is_empty();
+        let unwanted: Vec<BlockId> =
+            holds.iter().filter(|block| is_known && !self.wants(block)).copied().collect();
         if let Some(address) = address {
             // Everyone knows where everyone is before the first task that reads from another.
             link.tell_away(ToWorker::Peers(self.addresses.clone().into_iter().collect()));
@@ -360,8 +371,14 @@ impl Master {
         if !holds.is_empty() {
             self.note_stored(&holds);
             self.step(Event::BlocksHeld { worker, blocks: holds.clone() });
-            self.reported.extend(holds);
-            self.drop_unused();
+            if is_known {
+                self.release(unwanted);
+                self.step(Event::HoldersKnown);
+                let asked = self.reception.comes_back(worker);
+                self.say(asked);
+            } else {
+                self.reported.extend(holds);
+            }
         }
         if is_worker {
             // Whoever sees that it is here may ask for what it holds.
@@ -391,8 +408,17 @@ impl Master {
                     "two workers are lost, of which one held what the other had received: with them all is lost that they had acknowledged since the last interval was cut"
                 );
             }
+            let awaited = self.scheduler.awaited();
             self.step(Event::WorkerLost { worker });
             self.say_if_blocks_wait();
+            let awaited = self.scheduler.awaited().saturating_sub(awaited);
+            if awaited > 0 {
+                let for_s = limits::AWAITED_MS_MAX / 1000;
+                tracing::warn!(
+                    %worker,
+                    "{awaited} received blocks are held by nobody else; what needs them waits {for_s} s for it to come back"
+                );
+            }
             self.say(said);
             self.answer_cuts();
             // Whoever sees that it is gone sees what follows from it.
@@ -466,17 +492,24 @@ impl Master {
         }
     }
 
-    fn use_only(&mut self, used: Used) {
-        self.used = Some(used);
-        self.drop_unused();
-    }
-
     /// What nobody will ask for was made for jobs of the master before, or received for an interval that it has not
     /// written down.
-    fn drop_unused(&mut self) {
-        let Some(used) = &self.used else { return };
+    fn use_only(&mut self, used: Used) {
         let mut blocks = std::mem::take(&mut self.reported);
         blocks.retain(|block| !used.contains(block));
+        self.used = Some(used);
+        self.release(blocks);
+    }
+
+    /// Whether somebody may ask for a block that a worker comes with: one of the master before, or one that was lost.
+    fn wants(&self, block: &BlockId) -> bool {
+        let is_used = || self.used.as_ref().is_some_and(|used| used.contains(block));
+        let may_need = self.reception.may_need(block);
+        may_need.unwrap_or_else(|| self.scheduler.wants(block) || is_used())
+    }
+
+    /// Whoever holds these need not any more.
+    fn release(&mut self, blocks: Vec<BlockId>) {
         self.note_dropped(&blocks);
         self.step(Event::InputsReleased { blocks });
     }
@@ -551,6 +584,9 @@ impl Master {
     }
 
     fn carry_out_all(&mut self, event: Event) {
+        if let Event::InputsReleased { blocks } = &event {
+            self.reception.released(blocks);
+        }
         let commands = self.scheduler.step(event);
         self.shared.copies.store(self.scheduler.copies(), Ordering::Relaxed);
         for command in commands {

@@ -25,7 +25,7 @@ pub const FAILS: &str = "fails";
 pub const FAILS_BEFORE: &str = "fails-before";
 
 /// The program: how often each line came, until one says that it is the last.
-fn run(builder: Builder, folder: &Path) -> Result<(), Error> {
+pub fn run(builder: Builder, folder: &Path) -> Result<(), Error> {
     let ctx = builder.build()?;
     if folder.join(FAILS_BEFORE).exists() {
         return Err(Error::user("it is made to fail"));
@@ -70,10 +70,11 @@ pub struct Trial {
 impl Trial {
     /// Started, with its first master.
     pub fn start() -> (Self, Child) {
-        Self::start_as(start)
+        Self::start_by(start)
     }
 
-    pub fn start_as(start: impl FnOnce(&Path) -> Child) -> (Self, Child) {
+    /// The same with a master that is started so.
+    pub fn start_by<M>(start: impl FnOnce(&Path) -> M) -> (Self, M) {
         let dir = tempfile::tempdir().unwrap();
         let master = start(dir.path());
         wait_until("it does not start", || address(dir.path()).is_some());
@@ -253,7 +254,7 @@ fn a_program_whose_workers_were_all_killed_says_what_is_lost_and_goes_on_if_it_m
     if is_program() {
         return;
     }
-    let (mut trial, master) = Trial::start_as(|folder| without_checkpoints(folder).spawn().unwrap());
+    let (mut trial, master) = Trial::start_by(|folder| without_checkpoints(folder).spawn().unwrap());
     trial.send_all();
     let counts = trial.folder().join("counts");
     let lines = || fs::read_to_string(&counts).unwrap_or_default().lines().count() as u64;

@@ -103,7 +103,7 @@ fn acknowledged_records_survive_a_long_time_without_a_master() {
         return;
     }
     let (mut address, mut workers) = (String::new(), Vec::new());
-    let (mut trial, master) = Trial::start_as(|folder| {
+    let (mut trial, master) = Trial::start_by(|folder| {
         fs::write(folder.join("token"), "known to both").unwrap();
         let by_hand = ByHand::new(folder);
         for number in 0..3 {

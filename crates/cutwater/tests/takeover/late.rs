@@ -33,7 +33,7 @@ fn a_worker_that_comes_too_late_comes_as_a_new_one() {
         return;
     }
     let (mut address, mut workers) = (String::new(), Vec::new());
-    let (mut trial, master) = Trial::start_as(|folder| {
+    let (mut trial, master) = Trial::start_by(|folder| {
         fs::write(folder.join("token"), "known to both").unwrap();
         let by_hand = ByHand::new(folder);
         workers = by_hand.workers();

@@ -8,6 +8,7 @@ mod copies;
 mod damage;
 mod ends;
 mod late;
+mod paused;
 #[path = "../support/process.rs"]
 mod process;
 mod states;

@@ -205,6 +205,12 @@ impl Simulation {
         self.are_cut(answered);
     }
 
+    /// A worker is here that holds something from before.
+    pub(crate) fn comes_back(&mut self, id: WorkerId) {
+        let asked = self.master.clients.reception.comes_back(id);
+        self.say_of_clients(asked);
+    }
+
     /// A worker is about to be one of those of this master.
     pub(crate) fn meets_peers(&mut self, id: WorkerId) {
         if self.program.clients.is_none() {

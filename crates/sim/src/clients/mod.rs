@@ -15,7 +15,7 @@ mod replicate;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutwater_core::{
-    BlockId, ClientId, Split, WorkerId,
+    BlockId, Split, WorkerId,
     clients::{BatchReport, Held, InputBlock, Replicas},
 };
 
@@ -25,8 +25,7 @@ pub use client::Client;
 pub use cut::FromClients;
 pub use receiver::Inbox;
 
-/// A batch: the client's and its number.
-pub type Numbered = (ClientId, u64);
+pub use cutwater_core::clients::Numbered;
 
 /// What is known of batches by one who sees all.
 #[derive(Default)]
@@ -44,6 +43,11 @@ impl Clients {
         let value = value(&batches);
         self.contents.insert(value, batches);
         value
+    }
+
+    /// What the block consists of for which that number stands.
+    fn contents_of(&self, value: u64) -> &[(BatchReport, u64)] {
+        self.contents.get(&value).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// What a worker holds of that source.

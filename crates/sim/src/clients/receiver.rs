@@ -43,8 +43,13 @@ struct Connection {
 
 impl Inbox {
     pub fn new(me: WorkerId) -> Self {
+        Self::of(me, Own::new(me))
+    }
+
+    /// That of a worker which is called `me` from now on, and has what is in `own`.
+    pub fn of(me: WorkerId, own: Own<u64>) -> Self {
         let (peers, stream, serves, left, connections) = Default::default();
-        let (own, replicas) = (Own::new(me), Replicas::default());
+        let replicas = Replicas::default();
         Self { own, replicas, peers, stream, turn: me, serves, left, connections }
     }
 
@@ -151,7 +156,7 @@ impl Simulation {
     }
 
     /// The block can be read from now on.
-    pub(super) fn store_received(&mut self, id: WorkerId, block: BlockId, batches: Vec<(BatchReport, u64)>) {
+    pub(crate) fn store_received(&mut self, id: WorkerId, block: BlockId, batches: Vec<(BatchReport, u64)>) {
         let value = self.clients.block(batches);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.blocks.insert(block, value);
@@ -211,6 +216,19 @@ impl Simulation {
                 sealed.into_iter().for_each(|(block, batches)| self.store_received(id, block, batches));
                 self.report(id, request, report);
                 self.peer_is_lost(id, lost);
+            }
+            Say::Make { source, sequence, batches } => {
+                let mut found = BTreeMap::new();
+                for value in worker.blocks.values() {
+                    let batches = self.clients.contents_of(*value).iter();
+                    found.extend(batches.map(|batch| ((batch.0.client, batch.0.sequence), *batch)));
+                }
+                let made: Option<Vec<_>> = batches.iter().map(|batch| found.get(batch).copied()).collect();
+                if let Some(made) = made {
+                    let block = BlockId::Input { source, sequence };
+                    self.store_received(id, block, made);
+                    self.tell_master(id, ToMaster::Held(block));
+                }
             }
             Say::Settled { source, through, keep, again } => {
                 let Settled { useless, counted_on } = inbox.replicas.settled(source, through, &keep, &again);

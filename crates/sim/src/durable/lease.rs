@@ -91,6 +91,7 @@ impl Simulation {
         workers.extend(&durable.expected);
         workers.extend(durable.entering.keys());
         durable.naming = Some(workers.clone());
+        durable.lease_begun_ms = self.now_ms;
         let (name, lease) = self.lease(Some(workers));
         self.ask(Purpose::WriteLease, Request::Put(name, lease));
     }
@@ -106,7 +107,11 @@ impl Simulation {
     /// It was written, or it was not, and is tried again.
     pub(super) fn wrote_lease(&mut self, answer: &Answer) {
         match answer {
-            Answer::Done => self.ask(Purpose::ListLeases, Request::List(Folder::Leases)),
+            Answer::Done => {
+                let durable = &mut self.master.durable;
+                durable.standing.beats(durable.lease_begun_ms);
+                self.ask(Purpose::ListLeases, Request::List(Folder::Leases));
+            }
             _ => self.lease_is_kept(),
         }
     }

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cutwater_core::{
     BlockId, DatasetId, WorkerId, limits,
     progress::{Checkpoint, Claim, Entry, History, News, Writer},
+    standing::Standing,
 };
 
 use crate::{
@@ -61,10 +62,13 @@ pub struct Durable {
     /// A lease is being written, which names these, and there is news for the next.
     naming: Option<BTreeSet<WorkerId>>,
     lease_news: bool,
+    /// Whether it can be sure that there is no other, and when the lease that is being written was begun.
+    standing: Standing,
+    lease_begun_ms: u64,
     /// Workers that whoever takes over finds, whatever happens to this master.
     named: BTreeSet<WorkerId>,
-    /// Those that want to join, and are here once the lease names them, with their slots.
-    pub entering: BTreeMap<WorkerId, u32>,
+    /// Those that want to join, and are here once the lease names them, with their slots and what they hold.
+    pub entering: BTreeMap<WorkerId, (u32, Vec<BlockId>)>,
     claim: Option<Claim>,
     history: History,
     writer: Option<Writer>,

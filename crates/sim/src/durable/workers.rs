@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use cutwater_core::{BlockId, DatasetId, Event, WorkerId, limits};
+use cutwater_core::{BlockId, DatasetId, Event, WorkerId, clients::Kept, limits, standing::Standing};
 
 use super::{Durable, Phase, Purpose};
 use crate::{
+    clients::Inbox,
     description::blocks_of,
-    message::{ToMaster, ToWorker},
+    master::Master,
+    message::ToMaster,
     network::{MasterId, Node},
     simulation::{Plant, Simulation, What},
     store::Request,
+    worker::Worker,
 };
 
 /// How often a worker without a master looks for one where the last one was.
@@ -21,6 +24,7 @@ impl Simulation {
     pub(super) fn call_workers(&mut self) {
         let (me, now_ms) = (self.master.id, self.now_ms);
         self.master.durable.phase = Phase::TakingOver;
+        self.master.durable.standing = Standing::new(now_ms);
         for id in self.master.durable.expected.clone() {
             self.send(Node::Master(me), Node::Worker(id), What::Call(me, id));
         }
@@ -71,41 +75,76 @@ impl Simulation {
     /// A worker without a master looks where the last one was.
     pub(crate) fn rejoin(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id).filter(|worker| worker.master.is_none()) else { return };
-        let (place, epoch, orphaned_ms) = (worker.place, worker.epoch, worker.orphaned_ms);
-        if self.now_ms > orphaned_ms + limits::REJOIN_MS_MAX {
+        if self.now_ms > worker.orphaned_ms + limits::REJOIN_MS_MAX {
             self.give_up_batches_of(id);
             return self.ends(id, "has found no other master");
         }
-        let masters = self.masters.values().chain([&self.master]);
-        let there = masters.filter(|master| {
-            let durable = &master.durable;
-            durable.place == place && durable.phase >= Phase::TakingOver && durable.epoch > epoch
-        });
-        let there = there.map(|master| (master.id, master.durable.known.contains(&id)));
-        let there = there.into_iter().find(|(id, _)| !self.ended.contains(id));
-        match there.filter(|(master, _)| !self.paused.contains_key(master)) {
+        match self.answers(worker, id) {
             Some((master, true)) => self.joins(id, master),
             Some((master, false)) => {
-                self.give_up_batches_of(id);
-                let message = What::ToMaster(id, master, ToMaster::BeginsAnew);
-                self.send(Node::Worker(id), Node::Master(master), message);
-                self.ends(id, "is not known to the next master, and begins anew");
+                // It hears of the loss before the worker hears that it counts as lost.
+                if self.turn(master) {
+                    self.begins_anew(id);
+                }
+                self.comes_again(id, master);
             }
             None => self.at(self.now_ms + RECONNECT_MS, What::Rejoin(id)),
         }
     }
 
+    /// The master that answers a worker which has lost the one that it had, and whether it is known to that.
+    fn answers(&self, worker: &Worker, id: WorkerId) -> Option<(MasterId, bool)> {
+        let masters = self.masters.values().chain([&self.master]);
+        let there = masters.filter(|master| {
+            let durable = &master.durable;
+            let is_begun = !self.setting.takeovers || durable.phase >= Phase::TakingOver;
+            durable.place == worker.place
+                && is_begun
+                && durable.epoch >= worker.epoch
+                && !self.ended.contains(&master.id)
+        });
+        let there = there.into_iter().find(|master| !self.paused.contains_key(&master.id))?;
+        let is_known = there.durable.epoch > worker.epoch && there.durable.known.contains(&id);
+        let (here, way) = (Node::Worker(id), Node::Master(there.id));
+        let is_reached = !self.network.is_closed(here, way) && !self.network.is_closed(way, here);
+        let is_sure = !self.setting.takeovers || there.durable.standing.is_sure(self.now_ms);
+        // Another master may be about to call it, and need what it holds.
+        (is_known || (is_reached && is_sure)).then_some((there.id, is_known))
+    }
+
+    /// A worker that is lost to the master that is there comes under another name, with what it holds.
+    pub(crate) fn comes_again(&mut self, id: WorkerId, master: MasterId) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        let me = self.new_worker();
+        self.log.say(self.now_ms, format_args!("{id} counts as lost, and comes again as {me}"));
+        self.inbox_ends(id, &worker.inbox);
+        let kept = Kept::of(&worker.inbox.own, &worker.inbox.replicas);
+        let (own, readable) = kept.named(me);
+        let mut again = Worker::new(me, worker.slots, master, self.now_ms);
+        again.slow = worker.slow;
+        again.inbox = Inbox::of(me, own);
+        if self.setting.plant != Some(Plant::ComesWithNothing) {
+            again.blocks = worker.blocks;
+        }
+        self.workers.insert(me, again);
+        if self.setting.plant != Some(Plant::ComesWithNothing) {
+            readable.into_iter().for_each(|(block, batches)| self.store_received(me, block, batches));
+        }
+        self.joins(me, master);
+    }
+
     /// Whether a worker is here from now on. A new one is once the lease names it: whoever takes over finds it then, with what
     /// it has received or copied.
-    pub(crate) fn lets_in(&mut self, id: WorkerId, slots: u32) -> bool {
+    pub(crate) fn lets_in(&mut self, id: WorkerId, slots: u32, holds: &[BlockId]) -> bool {
         if self.master.durable.not_coming.contains(&id) {
-            // Others count as holders of what it received.
-            self.tell_worker(id, ToWorker::Stop);
+            // Others count as holders of what it received. It comes back as a new one.
+            let me = self.master.id;
+            self.send(Node::Master(me), Node::Worker(id), What::Ended(me, id));
             return false;
         }
         let is_named = self.master.durable.known.contains(&id);
         if !is_named {
-            self.master.durable.entering.insert(id, slots);
+            self.master.durable.entering.insert(id, (slots, holds.to_vec()));
             self.lease_has_news();
         }
         is_named
@@ -116,8 +155,8 @@ impl Simulation {
         let Durable { entering, named, .. } = &self.master.durable;
         // One after the other: at each the lease is written anew, and has to name those that are yet to follow.
         for id in entering.keys().filter(|id| named.contains(id)).copied().collect::<Vec<_>>() {
-            if let Some(slots) = self.master.durable.entering.remove(&id) {
-                self.enters(id, slots, Vec::new());
+            if let Some((slots, holds)) = self.master.durable.entering.remove(&id) {
+                self.enters(id, slots, holds);
             }
         }
     }
@@ -162,25 +201,63 @@ impl Simulation {
             if !self.master.links.contains_key(&id) {
                 self.log.say(self.now_ms, format_args!("{id} has not come to {}", self.master.id));
                 self.master.durable.not_coming.insert(id);
-                self.doomed.insert(id);
+                self.doom(id);
                 self.receiver_is_lost(id);
+                self.step(Event::HoldersMissing);
             }
         }
         self.step(Event::HoldersKnown);
     }
 
-    /// What a worker holds from the time with another master.
+    /// What a worker holds from the time with another master, or from before it was lost.
     pub(crate) fn still_holds(&mut self, id: WorkerId, blocks: Vec<BlockId>) {
+        // What is used of the time with another master may not be known yet.
+        let is_known = self.master.durable.used.is_some() || self.master.durable.known.is_empty();
+        let mut unwanted = blocks.clone();
+        unwanted.retain(|block| is_known && !self.wants(block));
         blocks.iter().for_each(|block| self.holds(id, *block));
         self.step(Event::BlocksHeld { worker: id, blocks: blocks.clone() });
-        self.master.durable.reported.extend(blocks);
-        self.drop_unused();
+        if is_known {
+            self.let_go_of(unwanted);
+            self.step(Event::HoldersKnown);
+            self.comes_back(id);
+        } else {
+            self.master.durable.reported.extend(blocks);
+        }
     }
 
-    /// Of what workers still hold, only these datasets are used.
+    /// Whether somebody may ask for a block that a worker comes with.
+    fn wants(&self, block: &BlockId) -> bool {
+        let Master { scheduler, clients, .. } = &self.master;
+        clients.reception.may_need(block).unwrap_or_else(|| scheduler.wants(block) || self.is_used(block))
+    }
+
+    fn is_used(&self, block: &BlockId) -> bool {
+        let keeps_inputs = self.setting.plant == Some(Plant::KeepsWhatNobodyReads);
+        let mut inputs = self.master.received.values().flat_map(|input| blocks_of(input));
+        match block {
+            // Its receiver may be yet to report it again.
+            BlockId::Input { source, .. } if Some(*source) == self.program.clients => true,
+            BlockId::Input { .. } => keeps_inputs || inputs.any(|input| input == block),
+            BlockId::Partition { dataset, .. } => {
+                self.master.durable.used.as_ref().is_some_and(|used| used.contains(dataset))
+            }
+            BlockId::Piece { .. } => false,
+        }
+    }
+
+    fn let_go_of(&mut self, blocks: Vec<BlockId>) {
+        self.master.holders.retain(|block, _| !blocks.contains(block));
+        self.step(Event::InputsReleased { blocks });
+    }
+
+    /// Of what workers still hold, only these datasets are used. What nobody will ask for was made for jobs of masters before,
+    /// or received for intervals that are over or never were.
     pub(super) fn use_only(&mut self, datasets: BTreeSet<DatasetId>) {
         self.master.durable.used = Some(datasets);
-        self.drop_unused();
+        let mut blocks = std::mem::take(&mut self.master.durable.reported);
+        blocks.retain(|block| !self.is_used(block));
+        self.let_go_of(blocks);
     }
 
     /// What is forgotten is of no use to whoever comes late and holds it.
@@ -190,28 +267,6 @@ impl Simulation {
         {
             used.retain(|dataset| !datasets.contains(dataset));
         }
-    }
-
-    /// What nobody will ask for was made for jobs of masters before, or received for intervals that are over or never
-    /// were.
-    fn drop_unused(&mut self) {
-        let durable = &mut self.master.durable;
-        let Some(used) = &durable.used else { return };
-        let received = self.master.received.values();
-        let inputs: BTreeSet<BlockId> = received.flat_map(|input| blocks_of(input)).copied().collect();
-        let clients = self.program.clients;
-        let keeps_inputs = self.setting.plant == Some(Plant::KeepsWhatNobodyReads);
-        let is_unused = |block: &BlockId| match block {
-            // Its receiver may be yet to report it again.
-            BlockId::Input { source, .. } if Some(*source) == clients => false,
-            BlockId::Input { .. } => !keeps_inputs && !inputs.contains(block),
-            BlockId::Partition { dataset, .. } => !used.contains(dataset),
-            BlockId::Piece { .. } => true,
-        };
-        let blocks: Vec<BlockId> =
-            std::mem::take(&mut durable.reported).into_iter().filter(is_unused).collect();
-        self.master.holders.retain(|block, _| !blocks.contains(block));
-        self.step(Event::InputsReleased { blocks });
     }
 
     /// Another master runs the program: this one can do nothing any more.

@@ -4,10 +4,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
-use cutwater_core::{Attempt, TaskError, WorkerId, limits};
+use bytes::Bytes;
+use cutwater_core::{Attempt, TaskError, WorkerId, clients::Kept, limits};
 use cutwater_wire::{
     WireError,
     channel::Channel,
@@ -54,7 +56,7 @@ use crate::{
 /// program. It never returns; the exit status is 0 only if the master said that the program is over.
 ///
 /// A worker that its master has lost, and takes for dead, is nobody's: others make again what it holds, and take its
-/// part. It comes back as a new one, with nothing.
+/// part. It comes back as a new one, with what it holds, since nobody else may have what clients have sent.
 pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials) -> ! {
     // Ctrl-C reaches every process of a terminal. The master decides what becomes of the program; a
     // worker that ended by itself would take its blocks away from an orderly end.
@@ -63,13 +65,24 @@ pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials)
         tracing::warn!(%error, "Ctrl-C will end this worker");
     }
     let (mut master, leaving) = (master.to_owned(), Arc::new(Leaving::default()));
+    let (mut comes_with, mut until) = (None, Instant::now());
     let lived = loop {
         let lived = network_threads()
             // Whatever is connected goes with these threads: nothing more is acknowledged for the one that is dead.
-            .and_then(|threads| threads.block_on(live(&master, settings, credentials, &leaving)));
+            .and_then(|threads| {
+                threads.block_on(live(&master, settings, credentials, &leaving, &mut comes_with))
+            });
         match lived {
             Ok(Lived::ToTheEnd) => break Ok(()),
-            Ok(Lived::UntilLostBy(again)) => master = again,
+            Ok(Lived::UntilLostBy(again, left)) => {
+                (master, comes_with) = (again, Some(left.again()));
+                until = Instant::now() + Duration::from_millis(limits::REJOIN_MS_MAX);
+            }
+            // It has not come to join anybody with what it holds.
+            Err(error) if comes_with.is_some() && Instant::now() < until => {
+                tracing::warn!(%error, "this worker cannot join again yet");
+                thread::sleep(Duration::from_millis(limits::RECONNECT_MS_MIN));
+            }
             Err(error) => break Err(error),
         }
     };
@@ -86,15 +99,36 @@ pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials)
 enum Lived {
     /// The program is over.
     ToTheEnd,
-    /// The master that is there has lost it, and would have it as a new one.
-    UntilLostBy(String),
+    /// The master that is there has lost it, and would have it as a new one, with what it has left.
+    UntilLostBy(String, Left),
 }
 
+/// What a life of a worker has left, of which some threads may still be in use.
+struct Left {
+    blocks: Arc<BlockStore>,
+    inbox: Arc<Inbox>,
+}
+
+impl Left {
+    /// For the next. Tasks that still run put what they make where nobody looks any more.
+    fn again(self) -> ComesWith {
+        ComesWith { blocks: self.blocks.copied(), kept: self.inbox.kept() }
+    }
+}
+
+/// What a worker has from before it was lost.
+struct ComesWith {
+    blocks: BlockStore,
+    kept: Kept<Bytes>,
+}
+
+/// One life of a worker, to which it `comes_with` what the one before has left, once it has joined.
 async fn live(
     master: &str,
     settings: &Settings,
     credentials: &Credentials,
     leaving: &Arc<Leaving>,
+    comes_with: &mut Option<ComesWith>,
 ) -> Result<Lived, Error> {
     let (network, threads) = (&settings.network, settings.threads);
     let executable = identity::executable()?;
@@ -125,7 +159,6 @@ async fn live(
             "others reach this worker at {reached}, and its certificate is not for that; make one that is with `cutwater certs`, or say by `--advertise` for what name it is"
         )]));
     }
-    let blocks = Arc::new(BlockStore::default());
     let (takeovers, mut takeover) = watch::channel(None);
     let introduction = |was| Introduction::Worker {
         executable,
@@ -145,7 +178,17 @@ async fn live(
     let reports = to_master.clone();
     // Without a master there is no interval that the blocks could be in.
     let report = move |request, report| reports.tell(ToMaster::Reported(request, report));
-    let inbox = Arc::new(Inbox::new(joined.worker, blocks.clone(), report));
+    let (blocks, inbox) = match comes_with.take() {
+        Some(ComesWith { blocks, kept }) => {
+            let blocks = Arc::new(blocks);
+            (blocks.clone(), Inbox::again(joined.worker, kept, blocks, report))
+        }
+        None => {
+            let blocks = Arc::new(BlockStore::default());
+            (blocks.clone(), Inbox::new(joined.worker, blocks, report))
+        }
+    };
+    let inbox = Arc::new(inbox);
     let served =
         Served { blocks: blocks.clone(), inbox: inbox.clone(), compression: joined.compression, takeovers };
     tokio::spawn(serve(listener, credentials.clone(), served));
@@ -201,7 +244,7 @@ async fn live(
                     "lost the master at {master} while leaving: {why}"
                 )));
             }
-            Found::Stranger(master) => return Ok(Lived::UntilLostBy(master)),
+            Found::Stranger(master) => return Ok(Lived::UntilLostBy(master, hands.left())),
         }
     }
 }
@@ -518,6 +561,10 @@ struct Hands {
 }
 
 impl Hands {
+    fn left(&self) -> Left {
+        Left { blocks: self.blocks.clone(), inbox: self.inbox.clone() }
+    }
+
     /// What another master had it do is of no use to the next.
     fn begin_anew(&mut self) {
         self.attempts.cancel_all();
@@ -582,6 +629,12 @@ impl Hands {
             ToWorker::ReportReplicas(request, lost) => self.inbox.report_replicas(request, lost),
             ToWorker::Settled { source, through, keep, again } => {
                 self.inbox.settled(source, through, &keep, &again);
+            }
+            ToWorker::Make(source, sequence, batches) => {
+                self.inbox
+                    .make(source, sequence, &batches)
+                    .into_iter()
+                    .for_each(|id| self.tell(ToMaster::Held(id)));
             }
             ToWorker::Ping => {}
             other => tracing::error!(me = %self.me, ?other, "not for here"),

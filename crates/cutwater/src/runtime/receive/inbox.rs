@@ -9,8 +9,8 @@ use bytes::Bytes;
 use cutwater_core::{
     BlockId, ClientId, WorkerId,
     clients::{
-        BatchReport, BlocksReport, Entry, Held, Holder, InputBlock, Own, OwnerLost, Ready, Receive, Refused,
-        Replicas, Settled, Teller,
+        BatchReport, BlocksReport, Entry, Held, Holder, InputBlock, Kept, Numbered, Own, OwnerLost, Ready,
+        Receive, Refused, Replicas, Settled, Teller,
     },
 };
 use cutwater_wire::client::{ReplicaHead, new_client};
@@ -77,11 +77,33 @@ impl Inbox {
         blocks: Arc<BlockStore>,
         answer: impl Fn(u64, BlocksReport) + Send + Sync + 'static,
     ) -> Self {
+        Self::of(me, Own::new(me), blocks, answer)
+    }
+
+    /// That of a worker which is called `me` from now on, and has what it had under another name.
+    pub fn again(
+        me: WorkerId,
+        kept: Kept<Bytes>,
+        blocks: Arc<BlockStore>,
+        answer: impl Fn(u64, BlocksReport) + Send + Sync + 'static,
+    ) -> Self {
+        let (own, readable) = kept.named(me);
+        let inbox = Self::of(me, own, blocks, answer);
+        readable.into_iter().for_each(|(id, batches)| inbox.store(id, batches));
+        inbox
+    }
+
+    fn of(
+        me: WorkerId,
+        own: Own<Bytes>,
+        blocks: Arc<BlockStore>,
+        answer: impl Fn(u64, BlocksReport) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             me,
             blocks,
             buffers: Arc::default(),
-            own: Mutex::new(Own::new(me)),
+            own: Mutex::new(own),
             replicas: Mutex::default(),
             answer: Box::new(answer),
             acknowledged: watch::Sender::new(0),
@@ -105,6 +127,11 @@ impl Inbox {
 
     pub fn me(&self) -> WorkerId {
         self.me
+    }
+
+    /// What it has received that is in no block yet which can be read.
+    pub fn kept(&self) -> Kept<Bytes> {
+        Kept::of(&self.own(), &self.replicas())
     }
 
     /// A source takes records from now on, or takes them otherwise than before.
@@ -148,6 +175,29 @@ impl Inbox {
         let Settled { useless, counted_on } = self.replicas().settled(source, through, keep, again);
         self.own().copied(&counted_on);
         self.blocks.remove(&useless);
+    }
+
+    /// Makes a block from batches that are held in others; answers with its name if all are.
+    pub fn make(&self, source: u32, sequence: u64, batches: &[Numbered]) -> Option<BlockId> {
+        let named = |batch: &Batch| (batch.report.client, batch.report.sequence);
+        let wanted: BTreeSet<Numbered> = batches.iter().copied().collect();
+        let mut found = BTreeMap::new();
+        let of_source = |id: &BlockId| matches!(id, BlockId::Input { source: of, .. } if *of == source);
+        for id in self.blocks.names().into_iter().filter(of_source) {
+            let Some(block) = self.blocks.get(id) else { continue };
+            // Most are of other batches, and are not taken apart.
+            let reports = Batches::reports(&block).unwrap_or_default();
+            if reports.iter().any(|report| wanted.contains(&(report.client, report.sequence)))
+                && let Ok(Batches(batches)) = block.get()
+            {
+                let some = batches.iter().filter(|batch| wanted.contains(&named(batch)));
+                found.extend(some.map(|batch| (named(batch), batch.clone())));
+            }
+        }
+        let made: Option<Vec<Batch>> = batches.iter().map(|batch| found.get(batch).cloned()).collect();
+        let id = BlockId::Input { source, sequence };
+        self.blocks.put(id, Block::new(Batches(made?)));
+        Some(id)
     }
 
     /// A master is told that these are held here.

@@ -1,0 +1,79 @@
+//! Whether a master can be sure that no other has taken over.
+
+use crate::limits;
+
+/// What a master knows of that from the leases that it has written.
+///
+/// The progress log decides who is master, and a master learns of it with what it writes next. What cannot be undone and is
+/// written nowhere, as to take a worker's name from it, by which the next master would find it, needs to know before: a lease
+/// that never lay for long was taken by nobody.
+///
+/// Times are in milliseconds since any fixed moment.
+///
+/// ```
+/// use cutwater_core::{limits, standing::Standing};
+///
+/// let mut standing = Standing::new(0);
+/// standing.beats(500);
+/// assert!(standing.is_sure(1_000));
+/// standing.beats(500 + limits::LEASE_LOST_MS);
+/// assert!(!standing.is_sure(500 + limits::LEASE_LOST_MS), "another may be about to say that it is master");
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing {
+    /// When the newest lease began to be written.
+    beaten_ms: u64,
+    /// Whoever has taken over before has said so by then; nothing if somebody has.
+    sure_from_ms: Option<u64>,
+}
+
+impl Standing {
+    /// That of a master which has just written its first lease.
+    pub fn new(now_ms: u64) -> Self {
+        Self { beaten_ms: now_ms, sure_from_ms: Some(now_ms) }
+    }
+
+    /// A lease is written, which was begun `at_ms`.
+    pub fn beats(&mut self, at_ms: u64) {
+        if at_ms.saturating_sub(self.beaten_ms) >= limits::LEASE_LOST_MS {
+            self.sure_from_ms = self.sure_from_ms.map(|_| at_ms + limits::LEASE_DOUBT_MS);
+        }
+        self.beaten_ms = at_ms;
+    }
+
+    /// Another has taken over, or this one ends and leaves the program to another.
+    pub fn concedes(&mut self) {
+        self.sure_from_ms = None;
+    }
+
+    /// Whether it is certain that no other master runs the program.
+    pub fn is_sure(&self, now_ms: u64) -> bool {
+        let is_fresh = now_ms.saturating_sub(self.beaten_ms) < limits::LEASE_LOST_MS;
+        is_fresh && self.sure_from_ms.is_some_and(|from_ms| from_ms <= now_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever has taken over meanwhile may not have said so yet.
+    #[test]
+    fn who_has_not_written_for_long_is_not_sure_at_once() {
+        let mut standing = Standing::new(0);
+        assert!(standing.is_sure(limits::LEASE_LOST_MS - 1));
+        assert!(!standing.is_sure(limits::LEASE_LOST_MS), "it was not written since");
+        standing.beats(limits::LEASE_LOST_MS - 1);
+        assert!(standing.is_sure(limits::LEASE_LOST_MS), "it never lay for long");
+        let late_ms = 3 * limits::LEASE_LOST_MS;
+        let mut ms = late_ms;
+        while ms <= late_ms + limits::LEASE_DOUBT_MS {
+            standing.beats(ms);
+            assert_eq!(standing.is_sure(ms), ms == late_ms + limits::LEASE_DOUBT_MS, "{ms} ms");
+            ms += limits::LEASE_BEAT_MS;
+        }
+        standing.concedes();
+        standing.beats(4 * late_ms);
+        assert!(!standing.is_sure(4 * late_ms));
+    }
+}
