@@ -83,6 +83,7 @@ fn each_acknowledged_record_once() {
     finds_in(CLIENTS, Plant::AcknowledgesAtOnce, 0, "is acknowledged, and 1 workers have held it");
     finds_in(CLIENTS, Plant::ForgetsWhatItCounted, 6, "is counted in interval 5, and in interval 11");
     finds_in(BOTH, Plant::ForgetsReports, 0, "was acknowledged, and is in no interval");
+    finds_in(CLIENTS, Plant::ComesWithNothing, 11, "was acknowledged, and is in no interval");
     finds_in(CLIENTS, Plant::LetsGoUnasked, 8862, "was acknowledged, and is in no interval");
 }
 
