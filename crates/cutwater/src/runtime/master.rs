@@ -348,8 +348,8 @@ impl Master {
     }
 
     fn enter(&mut self, worker: WorkerId, Entering { slots, link, address, holds }: Entering) {
-        // What is used of the time with another master may not be known yet.
-        let is_known = self.used.is_some() || self.known.is_empty();
+        // A program that is written down says what is used of the time before once it has read that.
+        let is_known = self.used.is_some() || (self.keeper.is_none() && self.known.is_empty());
         let unwanted: Vec<BlockId> =
             holds.iter().filter(|block| is_known && !self.wants(block)).copied().collect();
         if let Some(address) = address {

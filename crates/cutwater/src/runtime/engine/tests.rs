@@ -183,12 +183,9 @@ fn last_word(is_overtaken: bool) -> Vec<ToWorker> {
     let (address, credentials, starts) = starts(None);
     let network = cluster::network_threads().unwrap();
     let block = BlockId::Input { source: 0, sequence: 1 };
-    let mut worker = network.block_on(async {
-        let (mut worker, _) = enter(address, &credentials, None).await;
-        say(&mut worker, ToMaster::Holds(Blocks::short(&[block]))).await;
-        worker
-    });
+    let (mut worker, joined) = network.block_on(join(address, &credentials, None));
     let engine = starts.join().unwrap();
+    engine.tell(Event::BlocksHeld { worker: joined.worker, blocks: vec![block] });
     if is_overtaken {
         engine.is_overtaken();
     }

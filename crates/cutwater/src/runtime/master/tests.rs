@@ -87,7 +87,11 @@ fn received_blocks_that_no_interval_needs_go() {
     let block = |source, count| BlockId::Input { source, sequence: input_sequence(WorkerId::MASTER, count) };
     let (needed, unrecorded, of_clients) = (block(0, 1), block(0, 2), block(1, 1));
     let all = [needed, unrecorded, of_clients];
-    let trial = Trial::start();
+    let (_dir, store) = Store::temporary();
+    let mut begins = Begins::default();
+    begins.keeper = Some(Arc::new(Keeper::start(&store, 1, false).unwrap().0));
+    begins.workers = [ONE, OTHER].map(|worker| (worker, format!("{worker}:1"))).to_vec();
+    let trial = Trial::start_with(&begins);
     let mut early = trial.joins(ONE, &all);
     let (inputs, reported) = (HashSet::from([needed]), HashSet::from([1]));
     trial.say(ToMaster::UseOnly(Box::new(Used { datasets: HashSet::new(), inputs, reported })));
