@@ -143,9 +143,10 @@ impl Builder {
     /// were acknowledged.
     ///
     /// A record of a client is held by two workers until a checkpoint has what was made of it. If both are lost before that,
-    /// only this lets the program go on, at once or when it is started again: from then on their blocks have no records. What was
-    /// made of them before, and is still held, counts; so does all else that was received. Each loss is in the log and
-    /// in [`IntervalReport::lost_blocks`](crate::IntervalReport). It has to be said until the next checkpoint is made.
+    /// only this lets the program go on, once it has waited in vain for one of them to come back, or when it is started again:
+    /// from then on their blocks have no records. What was made of them before, and is still held, counts; so does all else
+    /// that was received. Each loss is in the log and in [`IntervalReport::lost_blocks`](crate::IntervalReport). It has to be
+    /// said until the next checkpoint is made.
     ///
     /// ```
     /// # use cutwater::Context;
