@@ -86,8 +86,8 @@ pub enum Job {
     Ingest(IngestOptions),
     /// Kill workers in mid-run: how late do outputs come, for how long, and is anything lost?
     ///
-    /// A record is held by two workers, so killing one loses nothing. There is no setting for three holders: of two
-    /// that are killed at once, both may be all that held a record; then the run says how many are lost, and fails.
+    /// A record is held by two workers, so killing one loses nothing. Of several that are killed at once none holds what
+    /// another received, as long as there are such; from there on records are lost, the program says so and the run fails.
     Recovery(RecoveryOptions),
     /// Let the tasks of one worker take many times longer: what does it cost, without copies of slow tasks and with?
     Straggler(StragglerOptions),
