@@ -1,10 +1,8 @@
 //! What of the blocks that workers report an interval consists of.
 
-use std::collections::{BTreeSet, VecDeque};
+use crate::{BlockId, counted::Counted};
 
-use crate::{BlockId, counted::Counted, limits};
-
-use super::InputBlock;
+use super::{InputBlock, Remembered};
 
 /// A block of an interval, in which something is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,29 +28,7 @@ pub struct Cut {
 
 /// The numbers of blocks that are of an interval already: workers tell another master of all that they hold, and not
 /// all at the same time.
-///
-/// So many are remembered as there are in any interval that may be needed
-/// ([`BLOCKS_KNOWN_MAX`](limits::BLOCKS_KNOWN_MAX)).
-#[derive(Clone, Debug, Default)]
-pub struct Known {
-    sequences: BTreeSet<u64>,
-    /// The oldest first.
-    order: VecDeque<u64>,
-}
-
-impl Known {
-    /// The block of that number is of an interval.
-    pub fn insert(&mut self, sequence: u64) {
-        if self.sequences.insert(sequence) {
-            self.order.push_back(sequence);
-        }
-        if self.order.len() > limits::BLOCKS_KNOWN_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.sequences.remove(&oldest);
-        }
-    }
-}
+pub type Known = Remembered<u64>;
 
 /// Counts what is new of the `blocks`, and leaves those alone that are known. Those in which something is new are known
 /// from then on.
@@ -77,7 +53,7 @@ impl Known {
 pub fn take(blocks: &[InputBlock], known: &mut Known, counted: &mut Counted) -> Cut {
     let mut cut = Cut::default();
     for block in blocks {
-        if known.sequences.contains(&block.sequence) {
+        if known.contains(&block.sequence) {
             continue;
         }
         let mut left_out: Vec<u32> = Vec::new();

@@ -23,11 +23,13 @@ pub mod cut;
 mod kept;
 mod own;
 mod reception;
+mod remembered;
 mod replicas;
 
 pub use kept::Kept;
 pub use own::{Entry, Held, Holder, Own, Ready, Refused};
 pub use reception::{Consequences, Received, Reception, Say};
+pub use remembered::Remembered;
 pub use replicas::{OwnerLost, Replicas, Settled, Teller};
 
 /// A batch by its names: who sent it, and its number with that client. Under one name there is one content.

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{BlockId, Event, WorkerId, id::receiver_of, limits};
 
-use super::{BatchReport, BlocksReport, InputBlock, Numbered, Receive};
+use super::{BatchReport, BlocksReport, InputBlock, Numbered, Receive, Remembered};
 
 /// What workers receive from clients, on its way into intervals.
 ///
@@ -54,19 +54,10 @@ pub struct Reception<R> {
     /// Who held replicas of what a worker received when it last reported: until that one has told of them, if it is lost.
     partners: BTreeMap<WorkerId, WorkerId>,
     /// Blocks that no interval needs again, the last that were let go.
-    released: Released,
+    released: Remembered<BlockId>,
     /// What those consist of that only one worker held when they were reported: another that holds all that is in one, in other
     /// blocks, can make it, and may be the last that does.
     alone: BTreeMap<BlockId, Vec<BatchReport>>,
-}
-
-/// So many are remembered as there are in any interval that may be needed
-/// ([`BLOCKS_KNOWN_MAX`](limits::BLOCKS_KNOWN_MAX)).
-#[derive(Debug, Default)]
-struct Released {
-    blocks: BTreeSet<BlockId>,
-    /// The oldest first.
-    order: VecDeque<BlockId>,
 }
 
 /// What workers have received for an interval.
@@ -172,16 +163,9 @@ impl<R> Reception<R> {
 
     /// No interval needs these again.
     pub fn released(&mut self, blocks: &[BlockId]) {
-        let Released { blocks: known, order } = &mut self.released;
-        let inputs = blocks.iter().filter(|block| matches!(block, BlockId::Input { .. }));
-        inputs.clone().for_each(|block| {
+        for block in blocks.iter().filter(|block| matches!(block, BlockId::Input { .. })) {
             self.alone.remove(block);
-        });
-        order.extend(inputs.copied().filter(|block| known.insert(*block)));
-        while order.len() > limits::BLOCKS_KNOWN_MAX
-            && let Some(oldest) = order.pop_front()
-        {
-            known.remove(&oldest);
+            self.released.insert(*block);
         }
     }
 
@@ -190,7 +174,7 @@ impl<R> Reception<R> {
     pub fn may_need(&self, block: &BlockId) -> Option<bool> {
         match block {
             BlockId::Input { source, .. } if self.sources.contains_key(source) => {
-                Some(!self.released.blocks.contains(block))
+                Some(!self.released.contains(block))
             }
             _ => None,
         }
@@ -348,7 +332,7 @@ impl<R> Reception<R> {
         let fresh = self.fresh.entry(source).or_default();
         fresh.deferred += deferred;
         // It may tell of one that it is about to let go.
-        let released = &self.released.blocks;
+        let released = &self.released;
         blocks
             .into_iter()
             .filter(|block| !released.contains(&block.id()))
