@@ -69,9 +69,7 @@ mod tests {
     #[test]
     fn what_nobody_can_read_yet_comes_along_under_new_names() {
         let (me, other, again) = (WorkerId(1), WorkerId(2), WorkerId(3));
-        let (name, records_max, bytes_max) = ("s".to_owned(), 100, 1_000);
-        let receive =
-            Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 };
+        let receive = Receive::new(0, "s", 100, 1_000);
         let (mut own, mut replicas) = (Own::new(me), Replicas::default());
         own.receive(receive.clone());
         own.put(0, batch(0), "mine", 0).unwrap();

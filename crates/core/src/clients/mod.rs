@@ -17,7 +17,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockId, ClientId, WorkerId};
+use crate::{BlockId, ClientId, WorkerId, limits};
 
 pub mod cut;
 mod kept;
@@ -102,4 +102,19 @@ pub struct Receive {
     pub blocks_from: u64,
     /// How long a block takes records, in milliseconds.
     pub block_ms: u64,
+}
+
+impl Receive {
+    /// A source that has just begun: records are taken, within these bounds, into blocks from the first number on.
+    ///
+    /// ```
+    /// use cutwater_core::{clients::Receive, limits};
+    ///
+    /// let clicks = Receive::new(0, "clicks", 100, 1_000);
+    /// assert!(clicks.open && clicks.block_ms == limits::INPUT_BLOCK_MS);
+    /// ```
+    pub fn new(source: u32, name: impl Into<String>, records_max: u64, bytes_max: u64) -> Self {
+        let (name, block_ms) = (name.into(), limits::INPUT_BLOCK_MS);
+        Self { source, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms }
+    }
 }

@@ -21,8 +21,7 @@ use super::{BatchReport, BlocksReport, InputBlock, Receive};
 /// use cutwater_core::{ClientId, WorkerId, clients::{BatchReport, Holder, Own, Receive}};
 ///
 /// let mut own = Own::new(WorkerId(1));
-/// let (name, records_max, bytes_max) = ("clicks".to_owned(), 100, 1_000);
-/// own.receive(Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 });
+/// own.receive(Receive::new(0, "clicks", 100, 1_000));
 /// own.hand_to(Holder::Peer(WorkerId(2)));
 /// let batch = BatchReport { client: ClientId(7), sequence: 0, records: 10, bytes: 4 };
 /// let ticket = own.put(0, batch, "data", 0)?;
@@ -465,8 +464,7 @@ mod tests {
     }
 
     fn receive(open: bool, records_max: u64) -> Receive {
-        let (name, bytes_max, blocks_from) = ("s".into(), 1000, 0);
-        Receive { source: 0, name, open, records_max, bytes_max, blocks_from, block_ms: 200 }
+        Receive { open, ..Receive::new(0, "s", records_max, 1_000) }
     }
 
     fn put(own: &mut Own<&'static str>, sequence: u64, now_ms: u64) -> u64 {

@@ -324,7 +324,7 @@ impl<R> Reception<R> {
             consequences.events.push(Event::HoldersKnown);
         }
         if again > 0 {
-            consequences.say.extend(self.to_make(source, &blocks).map(|make| (worker, make)));
+            consequences.say.extend(self.to_make(source, &blocks).into_iter().map(|make| (worker, make)));
         }
         if replica.is_none() {
             self.note_alone(new);
@@ -381,19 +381,24 @@ impl<R> Reception<R> {
     }
 
     /// The blocks that few hold, and that a worker can make from those which it has reported.
-    fn to_make(&self, of: u32, reported: &[InputBlock]) -> impl Iterator<Item = Say> {
+    fn to_make(&self, of: u32, reported: &[InputBlock]) -> Vec<Say> {
+        if self.alone.is_empty() {
+            // As mostly, and what is reported may be all that a worker holds.
+            return Vec::new();
+        }
         let named = |batch: &BatchReport| (batch.client, batch.sequence);
         let names: BTreeSet<BlockId> = reported.iter().map(InputBlock::id).collect();
         let there: BTreeSet<Numbered> =
             reported.iter().flat_map(|block| block.batches.iter().map(named)).collect();
-        self.alone.iter().filter_map(move |(block, batches)| match *block {
+        let made = self.alone.iter().filter_map(|(block, batches)| match *block {
             BlockId::Input { source, sequence } if source == of && !names.contains(block) => {
                 let batches: Vec<Numbered> = batches.iter().map(named).collect();
                 let can = batches.iter().all(|batch| there.contains(batch));
                 can.then_some(Say::Make { source, sequence, batches })
             }
             _ => None,
-        })
+        });
+        made.collect()
     }
 
     /// To be called after the consequences were carried out: who is answered may use the blocks at once. What nobody
@@ -512,11 +517,8 @@ mod tests {
             batches: batches.iter().map(|sequence| batch(*sequence)).collect(),
         };
         let workers = Workers::from([OWNER, OTHER]);
-        let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
-        let receive =
-            Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 };
         let mut reception = Reception::<()>::default();
-        reception.receive(receive, &workers);
+        reception.receive(Receive::new(0, "s", 10, 10), &workers);
         let told = |reception: &mut Reception<()>, worker, report| {
             let [(_, Say::ReportBlocks { request, .. })] = reception.comes_back(worker)[..] else {
                 panic!("it is asked")
@@ -608,9 +610,7 @@ mod tests {
     fn who_wants_to_leave_says_what_it_holds_and_takes_nothing_more() {
         let workers = Workers::from([OWNER, OTHER]);
         let mut reception = Reception::<()>::default();
-        let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
-        let receive =
-            Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 };
+        let receive = Receive::new(0, "s", 10, 10);
         reception.receive(receive.clone(), &workers);
         let share = |open| Say::Receive(Receive { open, records_max: 5, bytes_max: 5, ..receive.clone() });
         let asked = Say::ReportBlocks { request: 1, source: 0 };

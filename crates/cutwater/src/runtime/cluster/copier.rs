@@ -132,17 +132,7 @@ mod tests {
         let (answers, reports) = crossbeam_channel::unbounded();
         let answer = move |_, report| answers.send(report).unwrap();
         let inbox = Arc::new(Inbox::new(me, own.clone(), answer));
-        let name = "s".to_owned();
-        let (records_max, bytes_max) = (100, 1_000);
-        inbox.receive(Receive {
-            source: 0,
-            name,
-            open: true,
-            records_max,
-            bytes_max,
-            blocks_from: 0,
-            block_ms: 200,
-        });
+        inbox.receive(Receive::new(0, "s", 100, 1_000));
         network_threads().unwrap().block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();

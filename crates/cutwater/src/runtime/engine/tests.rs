@@ -259,16 +259,7 @@ fn a_new_worker_hears_of_sources_once_the_lease_names_it() {
     let network = cluster::network_threads().unwrap();
     let (mut first, _) = network.block_on(join(address, &credentials, None));
     let engine = starts.join().unwrap();
-    let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
-    engine.receive(Receive {
-        source: 0,
-        name,
-        open: true,
-        records_max,
-        bytes_max,
-        blocks_from: 0,
-        block_ms: 200,
-    });
+    engine.receive(Receive::new(0, "s", 10, 10));
     let hears = async |worker: &mut Channel<TcpStream>| {
         let is_receive = |message: &ToWorker| matches!(message, ToWorker::Receive(_));
         while !told(worker).await.iter().any(is_receive) {}

@@ -59,10 +59,7 @@ fn what_a_worker_said_before_it_was_lost_comes_too_late() {
     let trial = Trial::start();
     let _first = trial.joins(ONE, &[]);
     let mut told = trial.joins(OTHER, &[]);
-    let (name, records_max, bytes_max) = ("s".to_owned(), 10, 10);
-    let receive =
-        Receive { source: 0, name, open: true, records_max, bytes_max, blocks_from: 0, block_ms: 200 };
-    trial.say(ToMaster::Receive(receive));
+    trial.say(ToMaster::Receive(Receive::new(0, "s", 10, 10)));
     trial.say(ToMaster::BeginsAnew { worker: ONE });
     trial.say(ToMaster::Draining { worker: ONE });
     let (reply, received) = crossbeam_channel::bounded(1);
