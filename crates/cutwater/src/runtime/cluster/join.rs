@@ -656,3 +656,6 @@ impl From<WireError> for Error {
         Self::external(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use cutwater_core::{
     clients::{BatchReport, BlocksReport, InputBlock},
     counted::Counted,
     id::{count_of, input_sequence},
+    limits,
 };
 use cutwater_wire::{
     credentials::Credentials,
@@ -25,7 +26,10 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::*;
 use crate::{
-    checkpoint::store::Store,
+    checkpoint::{
+        faults::{Fault, Then},
+        store::Store,
+    },
     context::Builder,
     output::Act,
     runtime::{
@@ -121,6 +125,14 @@ fn dropped(told: &[ToWorker]) -> Vec<BlockId> {
     dropped.flatten().collect()
 }
 
+/// Which of those that the worker has received it is.
+fn number_of(block: BlockId) -> u64 {
+    match block {
+        BlockId::Input { sequence, .. } => count_of(sequence),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// What it was sent to hold.
 fn sent(told: &[ToWorker]) -> Vec<BlockId> {
     let sent = told.iter().filter_map(|message| match message {
@@ -182,11 +194,7 @@ fn told_by_one_that_ends(refuses: Refuses) -> (Vec<u64>, bool) {
     drop(ctx);
     drop(other);
     let (_, told) = played.lived.join().unwrap();
-    let number = |block| match block {
-        BlockId::Input { sequence, .. } => count_of(sequence),
-        other => panic!("{other:?}"),
-    };
-    (dropped(&told).into_iter().map(number).collect(), told.contains(&ToWorker::Stop))
+    (dropped(&told).into_iter().map(number_of).collect(), told.contains(&ToWorker::Stop))
 }
 
 /// It was stopped, and another needs what the interval is made from that is refused when it wakes.
@@ -197,6 +205,54 @@ fn who_is_refused_lets_nothing_go_and_leaves_its_workers_alone() {
     assert_eq!(told_by_one_that_ends(Refuses::Output), (Vec::new(), false));
     // The log says of the first that it is over.
     assert_eq!(told_by_one_that_ends(Refuses::End), (vec![1], false));
+}
+
+/// An output in whose commit another master claims the log, in that interval: behind what the interval itself has had written down.
+struct Overtaken {
+    at: Time,
+    store: Store,
+    other: Option<Journal>,
+}
+
+impl Act for Overtaken {
+    fn run(&mut self, _: Time) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    fn commit(&mut self, t: Time) -> Result<(), Error> {
+        if t == self.at {
+            self.store.faults().mend();
+            self.other = Some(Journal::claim(&self.store)?.0);
+        }
+        Ok(())
+    }
+}
+
+/// States could not be written for so long that the interval waits for them, and now they could, but for the other master.
+#[test]
+fn who_is_refused_as_states_are_written_lets_nothing_go_and_leaves_its_workers_alone() {
+    let trial = Trial::new();
+    let played = trial.joins(None, &[]);
+    let ctx = trial.program(&played).checkpoint_intervals(1).build().unwrap();
+    let records = ctx.source("records").client_lines();
+    let waits = limits::LINEAGE_BEHIND_MAX;
+    let at = Time::from_ms(1_000 * waits as i64);
+    ctx.act("output", records.node.clone(), Overtaken { at, store: trial.store.clone(), other: None });
+    drop(records);
+    let mut driver = Driver::start_driven(&ctx).unwrap();
+    trial.store.faults().order(Fault { folder: "checkpoints".to_owned(), at: 0, then: Then::Fail(1_000) });
+    for number in 1..waits {
+        assert_eq!(driver.interval(None).failure.map(|error| error.to_string()), None, "interval {number}");
+    }
+    let error = driver.interval(None).failure.unwrap();
+    assert!(
+        error.kind() == ErrorKind::Fenced && error.to_string().contains("state cannot be written"),
+        "{error}"
+    );
+    drop((driver, ctx));
+    let (_, told) = played.lived.join().unwrap();
+    let last: Vec<u64> = dropped(&told).into_iter().map(number_of).collect();
+    assert!(!last.contains(&waits) && !told.contains(&ToWorker::Stop), "{last:?}");
 }
 
 /// What takes over from a master that died at once, with a worker that holds something of it.

@@ -21,16 +21,7 @@ impl Trial {
         let ((answers, reports), blocks) = (unbounded(), Arc::<BlockStore>::default());
         let answer = move |request, report| answers.send((request, report)).unwrap();
         let inbox = Inbox::new(ME, blocks.clone(), answer);
-        let (name, records_max, bytes_max) = ("s".to_owned(), 100, 1_000);
-        inbox.receive(Receive {
-            source: 0,
-            name,
-            open: true,
-            records_max,
-            bytes_max,
-            blocks_from: 0,
-            block_ms: 200,
-        });
+        inbox.receive(Receive::new(0, "s", 100, 1_000));
         Self { inbox, blocks, reports }
     }
 
@@ -41,15 +32,21 @@ impl Trial {
         report
     }
 
-    /// The owner tells of a block, and closes it.
     fn replica(&self, count: u64) {
+        self.inbox.hold_replica(OWNER, &block(count));
+    }
+}
+
+impl Inbox {
+    /// The owner tells of a block, and closes it.
+    pub(in crate::runtime) fn hold_replica(&self, owner: WorkerId, block: &InputBlock) {
         let (teller, InputBlock { source, sequence: block, batches }) =
-            (self.inbox.connected(OWNER), block(count));
+            (self.connected(owner), block.clone());
         for batch in batches {
             let head = ReplicaHead::Batch { source, block, batch };
-            self.inbox.replica(&teller, head, Bytes::from_static(b"data")).unwrap();
+            self.replica(&teller, head, Bytes::from_static(b"data")).unwrap();
         }
-        self.inbox.replica(&teller, ReplicaHead::Sealed { source, block }, Bytes::new()).unwrap();
+        self.replica(&teller, ReplicaHead::Sealed { source, block }, Bytes::new()).unwrap();
     }
 }
 
