@@ -296,3 +296,10 @@ fn seed_2325_what_was_reported_for_one_that_is_there_again_gets_no_more() {
 fn seed_6599_who_was_left_behind_is_no_holder() {
     must_hold_with_clients([6599, 6626]);
 }
+
+/// A worker that had been lost came back with pieces that nobody wanted any more. They were let go while they were being copied to
+/// another, and that copy failed: they were remembered for ever as to be held by two. Now whatever is let go is not.
+#[test]
+fn seed_3297_what_is_let_go_is_to_be_held_by_nobody() {
+    must_hold_with_clients([3297]);
+}

@@ -61,14 +61,11 @@ impl Copies {
         self.dear.remove(&unit);
     }
 
-    /// No interval needs them again, nor the copies that are on their way.
-    pub(super) fn released(&mut self, blocks: &[BlockId]) {
-        for unit in blocks.iter().map(Unit::of) {
-            self.considered.remove(&unit);
-            self.failures.remove(&unit);
-            if let Some(underway) = self.underway.get_mut(&unit) {
-                underway.released = true;
-            }
+    /// Nothing needs it again, nor the copy that is on its way.
+    pub(super) fn released(&mut self, unit: Unit) {
+        self.settle(unit);
+        if let Some(underway) = self.underway.get_mut(&unit) {
+            underway.released = true;
         }
     }
 

@@ -72,7 +72,6 @@ impl Scheduler {
     }
 
     pub(super) fn inputs_released(&mut self, blocks: Vec<BlockId>) {
-        self.copies.released(&blocks);
         let mut units = BTreeMap::<Unit, Vec<BlockId>>::new();
         for block in blocks {
             units.entry(Unit::of(&block)).or_default().push(block);
@@ -108,6 +107,7 @@ impl Scheduler {
     fn drop_units(&mut self, units: Vec<(Unit, Vec<BlockId>)>) {
         let mut by_worker = BTreeMap::<WorkerId, Vec<BlockId>>::new();
         for (unit, blocks) in units {
+            self.copies.released(unit);
             for worker in self.blocks.take(unit) {
                 by_worker.entry(worker).or_default().extend(&blocks);
             }

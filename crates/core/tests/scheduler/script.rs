@@ -176,6 +176,11 @@ impl Script {
         );
     }
 
+    /// How many blocks the scheduler remembers as being copied, or to be.
+    pub fn copies(&self) -> usize {
+        self.scheduler.size().copies
+    }
+
     /// What was let go since this was asked last.
     pub fn let_go(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.let_go)

@@ -290,6 +290,35 @@ fn what_is_dear_and_little_is_held_by_two_and_not_made_again() {
     s.forget(&[1, 2], &["w2 drops d2[0→0]"]);
 }
 
+/// The simulator found it: whoever was lost came back with pieces that nobody wanted any more, while they were being copied to
+/// another, and they were to be held by two for ever.
+#[test]
+fn what_is_let_go_is_not_remembered_as_to_be_held_by_two() {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (3, 1)]);
+    a_state_is_asked_for(&mut s);
+    s.passes(10, &[]);
+    let reduces = ["retire s1", "define s0 for d3", "w1 runs s0.0#0", "w2 copies from w1 d2[0→0]"];
+    s.combines(1, (1, 0, 0), &[piece(2, 0, 0)], &reduces);
+    s.finishes(1, (0, 0, 0), &[part(3, 0)], &["j1[0] is s0.0#0", "j1 finished", "retire s0"]);
+    s.forget(&[1, 2], &["w1 drops d2[0→0]"]);
+    s.holds(3, &[piece(2, 0, 0)], &[]);
+    s.releases(&[piece(2, 0, 0)], &["w3 drops d2[0→0]"]);
+    s.cannot_copy(2, &[piece(2, 0, 0)], &[]);
+    assert_eq!(s.copies(), 0);
+}
+
+/// Nothing changes after that for which it would be looked at again.
+#[test]
+fn what_nobody_could_take_a_copy_of_is_not_remembered_when_it_is_forgotten() {
+    let mut s = Script::with_workers(&[(1, 1)]);
+    s.submit(1, &[kept(source(1, 1))], 1, &["define s0 for d1", "w1 runs s0.0#0"]);
+    s.finishes(1, (0, 0, 0), &[part(1, 0)], &["j1[0] is s0.0#0", "j1 finished", "retire s0"]);
+    s.drains(1, &[]);
+    assert_eq!(s.copies(), 1);
+    s.forget(&[1], &["w1 drops d1[0]", "w1 may leave"]);
+    assert_eq!(s.copies(), 0);
+}
+
 #[test]
 fn what_is_soon_made_again_or_much_or_no_part_of_a_state_is_held_once() {
     let mut s = Script::with_workers(&[(1, 1), (2, 1)]);
