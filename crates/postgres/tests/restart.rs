@@ -1,5 +1,5 @@
-//! Programs with checkpoints whose results go to a real server, and whose masters are killed and stopped: whoever goes on
-//! adds each row once.
+//! Programs with checkpoints whose results go to a real server, and whose masters are killed and stopped, or whose server is:
+//! whoever goes on adds each row once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../../cutwater/tests/support/process.rs"]
@@ -15,6 +15,7 @@ use std::{
 
 use cutwater::{Context, Error, Time};
 use cutwater_postgres::PostgresSink;
+use postgres::{Client, Transaction};
 use process::{exit_code, kill, signal, wait_until};
 use support::Server;
 
@@ -27,6 +28,13 @@ const KEYS: i64 = 7;
 /// Connections of sinks that are at the first statement of a commit.
 const SESSIONS: &str =
     "FROM pg_stat_activity WHERE application_name = 'cutwater' AND query LIKE '%FOR UPDATE'";
+/// Whether a sink waits to copy rows into its staging table.
+const STAGING_WAITS: &str = "SELECT count(*) > 0 FROM pg_stat_activity \
+    WHERE application_name = 'cutwater' AND query LIKE 'COPY%' AND wait_event_type = 'Lock'";
+/// Calls that find no server, of tasks that stage at a time, and of the master, which commits alone. With the pauses before them
+/// the latter take 1.6 s; when the server is there again, there are more to come for as long at least.
+const STAGES_REFUSED: usize = 5;
+const COMMITS_REFUSED: usize = 5;
 
 /// The program: its records, which are only added to a table, and what there is of each key so far.
 fn run(folder: &Path, server: &str) -> Result<(), Error> {
@@ -92,12 +100,18 @@ impl Trial {
         self.wait_until(&format!("SELECT count(*) >= {} FROM records", intervals * RECORDS_PER_INTERVAL));
     }
 
-    /// Does it while a commit to `table` waits in its transaction for what we hold.
-    fn while_a_commit_waits(&self, table: &str, act: impl FnOnce()) {
-        let mut client = self.server.client();
+    /// A commit to `table` waits in its transaction for what this one holds.
+    fn hold_up_commits<'a>(&self, client: &'a mut Client, table: &str) -> Transaction<'a> {
         let mut lock = client.transaction().unwrap();
         lock.query("SELECT * FROM cutwater_sinks WHERE name = $1 FOR UPDATE", &[&table]).unwrap();
         self.wait_until(&format!("SELECT count(*) > 0 {SESSIONS} AND wait_event_type = 'Lock'"));
+        lock
+    }
+
+    /// Does it while a commit to `table` waits in its transaction for what we hold.
+    fn while_a_commit_waits(&self, table: &str, act: impl FnOnce()) {
+        let mut client = self.server.client();
+        let lock = self.hold_up_commits(&mut client, table);
         act();
         lock.rollback().unwrap();
     }
@@ -152,6 +166,36 @@ fn a_standby_adds_what_is_missing() {
     trial.wait_for_intervals(20);
     kill(master);
     assert_eq!(exit_code(&mut standby), Some(0));
+    trial.assert_complete();
+}
+
+/// The server is shut down twice in the midst of what a sink asks of it, for some seconds: while workers stage, and while the
+/// master commits. All sessions end, and nobody answers until the server is started again. The program lives through it.
+#[test]
+fn a_server_that_is_started_again_is_outlasted() {
+    if is_program() {
+        return;
+    }
+    let Some(mut trial) = Trial::new() else { return };
+    let mut master = trial.master();
+    trial.wait_for_intervals(5);
+
+    // When the last commit of an interval waits, the next to want the table is who stages for the interval after it.
+    let (mut client, mut other) = (trial.server.client(), trial.server.client());
+    let commits = trial.hold_up_commits(&mut client, "counts");
+    let mut stages = other.transaction().unwrap();
+    stages.batch_execute("LOCK TABLE records_staged").unwrap();
+    commits.rollback().unwrap();
+    trial.wait_until(STAGING_WAITS);
+    trial.server.restart_after(STAGES_REFUSED);
+    drop(stages);
+
+    let mut client = trial.server.client();
+    let commits = trial.hold_up_commits(&mut client, "counts");
+    trial.server.restart_after(COMMITS_REFUSED);
+    drop(commits);
+
+    assert_eq!(exit_code(&mut master), Some(0));
     trial.assert_complete();
 }
 

@@ -5,7 +5,10 @@
 use std::{
     env, fs,
     net::{IpAddr, TcpListener},
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -115,6 +118,24 @@ impl Server {
     pub fn crash(&mut self) {
         // Whose processes end with it; SIGKILL would leave them to themselves.
         self.end("QUIT");
+        self.run();
+    }
+
+    /// Shuts it down in good order, which ends all sessions, and starts it again when so many have found nobody at its socket.
+    pub fn restart_after(&mut self, refused: usize) {
+        self.end("INT");
+        let socket = self.folder.path().join(".s.PGSQL.5432");
+        let nobody = UnixListener::bind(&socket).unwrap();
+        nobody.set_nonblocking(true).unwrap();
+        let (began, mut count) = (Instant::now(), 0);
+        while count < refused {
+            // They are hung up on.
+            count += usize::from(nobody.accept().is_ok());
+            assert!(began.elapsed() < PATIENCE, "only {count} of {refused} have come");
+            thread::sleep(Duration::from_millis(2));
+        }
+        drop(nobody);
+        fs::remove_file(socket).unwrap();
         self.run();
     }
 
