@@ -27,18 +27,18 @@ use crate::{
 /// Carries batches to a receiver until the client is closed: to one that answers, and to another when that
 /// one does not any more.
 pub(crate) async fn carry(builder: &Builder, id: ClientId, pending: &Pending) {
-    let mut places = Places::new(builder, id);
+    let mut places = Places::new(builder.addresses.clone());
     let mut wait = Duration::from_millis(limits::RECONNECT_MS_MIN);
     while !pending.is_closed() {
         let address = places.current().to_owned();
         let served = match connect(builder, id, &address).await {
             Ok((stream, welcome)) => {
-                places.learn(welcome.receivers);
-                if !welcome.takes && places.has_learnt() {
-                    places.leave_contact();
+                if !welcome.takes && !welcome.receivers.is_empty() {
+                    places.follow(welcome.receivers);
                     continue;
                 }
                 if welcome.takes {
+                    places.learn(welcome.receivers);
                     pending.trouble(None);
                     wait = Duration::from_millis(limits::RECONNECT_MS_MIN);
                     serve(stream, pending, &mut places).await
@@ -64,16 +64,14 @@ pub(crate) async fn carry(builder: &Builder, id: ClientId, pending: &Pending) {
 /// Where receivers are looked for, each in turn.
 struct Places {
     contacts: Vec<String>,
+    /// In the order in which a master said that this client is to try them: so all workers have as many clients.
     learnt: Vec<String>,
     at: usize,
-    /// Clients begin at different places, so that workers have as many.
-    offset: usize,
 }
 
 impl Places {
-    fn new(builder: &Builder, id: ClientId) -> Self {
-        let offset = (id.0 % (1 << 16)) as usize;
-        Self { contacts: builder.addresses.clone(), learnt: Vec::new(), at: 0, offset }
+    fn new(contacts: Vec<String>) -> Self {
+        Self { contacts, learnt: Vec::new(), at: 0 }
     }
 
     fn all(&self) -> impl Iterator<Item = &String> {
@@ -84,13 +82,12 @@ impl Places {
         self.all().nth(self.at).map_or("", String::as_str)
     }
 
-    fn has_learnt(&self) -> bool {
-        !self.learnt.is_empty()
-    }
-
+    /// These are the receivers now, says one of them. Those we know stay in their order.
     fn learn(&mut self, receivers: Vec<String>) {
         let current = self.current().to_owned();
-        self.learnt = receivers;
+        self.learnt.retain(|known| receivers.contains(known));
+        let new: Vec<_> = receivers.into_iter().filter(|place| !self.learnt.contains(place)).collect();
+        self.learnt.extend(new);
         // The place we are at stays one, whether or not the others name it.
         let at = self.all().position(|place| *place == current);
         self.at = at.unwrap_or_else(|| {
@@ -99,10 +96,10 @@ impl Places {
         });
     }
 
-    /// Goes from who only knows receivers to one of them.
-    fn leave_contact(&mut self) {
-        self.at = self.contacts.len() + self.offset % self.learnt.len().max(1);
-        self.offset += 1;
+    /// Goes from who only knows receivers to the first of them.
+    fn follow(&mut self, receivers: Vec<String>) {
+        self.learnt = receivers;
+        self.at = self.contacts.len();
     }
 
     /// Goes on to the next; says whether all have been tried.
@@ -191,5 +188,40 @@ async fn hear(
             ToClient::Closed(why) => return Err(WireError::Refused(why)),
             ToClient::Ping => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(places: &[&str]) -> Vec<String> {
+        places.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn receivers_are_tried_in_the_order_that_the_master_said() {
+        let mut places = Places::new(names(&["master"]));
+        assert_eq!(places.current(), "master");
+        places.follow(names(&["c", "d", "a", "b"]));
+        assert_eq!(places.current(), "c");
+        // Receivers say it in their own order: one is gone, and one is new.
+        places.learn(names(&["a", "b", "c", "e"]));
+        assert_eq!(places.current(), "c");
+        let others: Vec<_> = (0..3).map(|_| (places.another(), places.current().to_owned())).collect();
+        assert_eq!(others, ["a", "b", "e"].map(|place| (false, place.to_owned())));
+        assert!(places.another(), "all have been tried");
+        assert_eq!(places.current(), "master");
+    }
+
+    #[test]
+    fn a_receiver_that_others_do_not_name_stays_the_current_one() {
+        let mut places = Places::new(names(&["a"]));
+        places.learn(names(&["b"]));
+        assert_eq!(places.current(), "a");
+        places.another();
+        assert_eq!(places.current(), "b");
+        places.learn(names(&["c"]));
+        assert_eq!(places.current(), "b");
     }
 }

@@ -371,8 +371,10 @@ pub const CHECKPOINT_MS: u64 = 10_000;
 /// from is held until then, and described to whoever has to make it again.
 pub const LINEAGE_INTERVALS_MAX: u64 = 1_000;
 
-/// After so many bytes of input states are written even if it is not time, since the input is held until then.
-pub const CHECKPOINT_INPUT_BYTES: u64 = 1 << 30;
+/// After so many bytes of input for each process that holds them states are written even if it is not time, since the
+/// input is held until then. When a worker is lost, those that are left hold what it held: states are written the more often,
+/// so that no process needs more memory than before, which it would have to be given first just when there is most to do.
+pub const CHECKPOINT_INPUT_BYTES: u64 = 512 << 20;
 
 /// How many times as much as that may pass while states cannot be written, because the store is slow or away. Then
 /// intervals wait, and fail if it is still so.

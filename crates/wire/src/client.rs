@@ -34,7 +34,7 @@ pub fn new_client() -> Result<ClientId, WireError> {
 pub struct Welcome {
     /// Whether it takes records itself; a master does not.
     pub takes: bool,
-    /// Where the other receivers are.
+    /// Where the other receivers are; from a master, in the order in which this client is to try them.
     pub receivers: Vec<String>,
 }
 

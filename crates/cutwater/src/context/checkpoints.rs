@@ -100,7 +100,8 @@ impl Builder {
     }
 
     /// How often states are written. Every 10 seconds if nothing is said (`paper.md` §8.4). A lost state is
-    /// made again from the last that was written, so half the time is half the work of a recovery.
+    /// made again from the last that was written, so half the time is half the work of a recovery. They are written sooner
+    /// if each worker would come to hold more than 512 MiB of input since: that is kept until they are written.
     #[must_use]
     pub fn checkpoint_every(mut self, every: Duration) -> Self {
         self.settings.checkpoints.every = every;

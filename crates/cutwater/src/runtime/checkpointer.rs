@@ -64,10 +64,16 @@ impl Passed {
         Self { intervals: self.intervals + other.intervals, bytes: self.bytes.saturating_add(other.bytes) }
     }
 
-    /// Whether it is as much as usually passes between two checkpoints, so many times.
-    fn is(self, times: u64, settings: &Checkpoints) -> bool {
+    /// Whether it is as much as usually passes between two checkpoints, so many times, if so many workers hold it.
+    fn is(self, times: u64, settings: &Checkpoints, workers: usize) -> bool {
         self.intervals >= settings.intervals_max.saturating_mul(times)
-            || self.bytes >= limits::CHECKPOINT_INPUT_BYTES.saturating_mul(times)
+            || self.bytes_of_one(workers) >= limits::CHECKPOINT_INPUT_BYTES.saturating_mul(times)
+    }
+
+    /// What each of so many workers holds. In a program of one process that one holds everything.
+    fn bytes_of_one(self, workers: usize) -> u64 {
+        let holders = limits::REPLICAS.min(workers).max(1) as u64;
+        self.bytes.saturating_mul(holders) / workers.max(1) as u64
     }
 }
 
@@ -212,30 +218,30 @@ impl Checkpointer {
         self.shared.held().first().copied()
     }
 
-    /// An interval has ended well that had taken so many bytes in. Begins to write if it is time to; waits until what
-    /// was begun is written, if too much has passed since what was written before.
+    /// An interval has ended well that had taken so many bytes in, which as many workers hold as there are now. Begins to
+    /// write if it is time to; waits until what was begun is written, if too much has passed since what was written before.
     ///
     /// # Errors
     /// States could not be written for so long that what they are made from must not grow any more.
     pub fn ended(
         &mut self,
         interval: (u64, Time),
-        bytes: u64,
+        (bytes, workers): (u64, usize),
         streams: &[Arc<dyn AnyStream>],
     ) -> Result<(), Error> {
-        self.ended_at(Instant::now(), interval, bytes, streams)
+        self.ended_at(Instant::now(), interval, (bytes, workers), streams)
     }
 
     fn ended_at(
         &mut self,
         now: Instant,
         (number, time): (u64, Time),
-        bytes: u64,
+        (bytes, workers): (u64, usize),
         streams: &[Arc<dyn AnyStream>],
     ) -> Result<(), Error> {
         self.since_begun = self.since_begun.and(Passed { intervals: 1, bytes });
         let passed = self.before_begun.and(self.since_begun);
-        let is_too_much = passed.is(limits::LINEAGE_BEHIND_MAX, &self.settings);
+        let is_too_much = passed.is(limits::LINEAGE_BEHIND_MAX, &self.settings, workers);
         let mut has_failed = {
             let writing = if is_too_much { self.shared.wait() } else { self.shared.writing() };
             if writing.is_busy {
@@ -255,7 +261,7 @@ impl Checkpointer {
             return failure.map_or(Ok(()), |failure| Err(failure.at("state cannot be written")));
         }
         let is_time = now.saturating_duration_since(self.begun) >= self.settings.every;
-        if is_time || self.since_begun.is(1, &self.settings) {
+        if is_time || self.since_begun.is(1, &self.settings, workers) {
             // If one failed, this is another try.
             self.begin(now, (number, time), streams);
         }
@@ -462,7 +468,7 @@ mod tests {
         let mut checkpointer = Checkpointer::start(&settings, store, 1, None, None).unwrap();
         let start = checkpointer.begun;
         let mut newest = |ms: u32, number| {
-            checkpointer.ended_at(start + SECOND * ms / 1_000, at(number), 0, &[]).unwrap();
+            checkpointer.ended_at(start + SECOND * ms / 1_000, at(number), (0, 0), &[]).unwrap();
             drop(checkpointer.shared.wait());
             checkpointer.shared.held().last().map(|(number, _)| *number)
         };
@@ -474,6 +480,29 @@ mod tests {
         assert_eq!(seen[39], Some(40));
     }
 
+    /// Each of four workers holds half of what came, and each of the two that are left all of it.
+    #[test]
+    fn states_are_written_the_sooner_the_fewer_hold_what_they_are_made_from() {
+        const PART: u64 = limits::CHECKPOINT_INPUT_BYTES / 4;
+        let (_dir, store) = Store::temporary();
+        let settings = Checkpoints { every: Duration::MAX, intervals_max: 1_000, ..Checkpoints::default() };
+        let mut checkpointer = Checkpointer::start(&settings, store, 1, None, None).unwrap();
+        let mut written = |number, workers| {
+            checkpointer.ended(at(number), (PART, workers), &[]).unwrap();
+            drop(checkpointer.shared.wait());
+            checkpointer.shared.held().last().is_some_and(|(last, _)| *last == number)
+        };
+        let with_four: Vec<_> = (1..=13).filter(|number| written(*number, 4)).collect();
+        assert_eq!(with_four, [8]);
+        // Five have passed since, which is enough for two.
+        let with_two: Vec<_> = (14..=22).filter(|number| written(*number, 2)).collect();
+        assert_eq!(with_two, [14, 18, 22]);
+        let with_one: Vec<_> = (23..=30).filter(|number| written(*number, 1)).collect();
+        assert_eq!(with_one, [26, 30]);
+        let in_one_process: Vec<_> = (31..=38).filter(|number| written(*number, 0)).collect();
+        assert_eq!(in_one_process, [34, 38]);
+    }
+
     /// The first states hang, and the interval waits that is the last that may: by their number, and by what they took in.
     #[test]
     fn no_more_intervals_lie_behind_than_may() {
@@ -483,7 +512,7 @@ mod tests {
             let count = ended.clone();
             let program = thread::spawn(move || {
                 for number in 1..=50 {
-                    checkpointer.ended(at(number), bytes, &[]).unwrap();
+                    checkpointer.ended(at(number), (bytes, 0), &[]).unwrap();
                     count.store(number, Ordering::SeqCst);
                 }
             });
@@ -503,7 +532,7 @@ mod tests {
         let (_dir, store, mut checkpointer) = checkpointer(2, Then::FailForEver);
         let mut ended = |number| {
             drop(checkpointer.shared.wait());
-            checkpointer.ended(at(number), 0, &[])
+            checkpointer.ended(at(number), (0, 0), &[])
         };
         for number in 1..=7 {
             ended(number).unwrap();

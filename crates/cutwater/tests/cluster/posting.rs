@@ -95,6 +95,8 @@ fn the_commands_of_the_page_do_what_it_says() {
     let listed = run(list, &started);
     let urls: Vec<&str> = listed.lines().collect();
     assert!(urls.len() == 2 && urls.contains(&&*format!("https://{}/clicks", started.doors[1])), "{listed}");
+    let again = run(list, &started);
+    assert!(again.lines().next() == urls.last().copied(), "each begins with another one: {listed} {again}");
     for url in urls {
         let direct = beyond.replace("https://a.lan:7077/clicks", url).replace("--location ", "");
         assert_eq!(run(&direct, &started), "3 records\n");

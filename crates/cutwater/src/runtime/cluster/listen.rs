@@ -48,7 +48,7 @@ use crate::{
         lease::Keeper,
         link::{Away, Link},
         master::ToMaster,
-        receive::{serve_directions, speaks_http},
+        receive::{Turns, serve_directions, speaks_http},
     },
     task::Outcome,
 };
@@ -99,8 +99,8 @@ struct Door {
     workers: Mutex<BTreeMap<WorkerId, String>>,
     /// For those who ask for them by HTTP.
     asking: Semaphore,
-    /// The worker that the next of them is sent on to.
-    turn: AtomicUsize,
+    /// With which of them the next client begins.
+    turns: Turns,
     /// What this process has received, for workers to read.
     received: Arc<BlockStore>,
 }
@@ -144,7 +144,7 @@ impl Listener {
             handshakes: Handshakes::default(),
             workers: Mutex::default(),
             asking: Semaphore::new(limits::CLIENT_CONNECTIONS_MAX),
-            turn: AtomicUsize::new(0),
+            turns: Turns::default(),
             received,
         });
         runtime.spawn(accept_all(listener, door.clone()));
@@ -228,14 +228,16 @@ impl Door {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where clients find receivers, in the order in which the one that asks is to try them.
     fn receivers(&self) -> Vec<String> {
-        self.workers().values().cloned().collect()
+        let receivers = self.workers().values().cloned().collect();
+        self.turns.next(receivers)
     }
 
     /// Says by HTTP where receivers are.
     async fn direct(&self, stream: Channel<TcpStream>) -> io::Result<()> {
         match self.asking.try_acquire() {
-            Ok(_permit) => serve_directions(stream, &self.credentials, self.receivers(), &self.turn).await,
+            Ok(_permit) => serve_directions(stream, &self.credentials, self.receivers()).await,
             Err(_) => Err(io::Error::other("too many clients are connected")),
         }
     }

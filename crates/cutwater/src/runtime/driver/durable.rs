@@ -206,7 +206,8 @@ impl Driver {
         };
         let Some(checkpointer) = checkpointer.filter(|_| report.failure.is_none()) else { return };
         let at = (report.number, report.time);
-        if let Err(error) = checkpointer.ended(at, report.bytes(), &self.graph.streams) {
+        let input = (report.bytes(), self.ctx.engine().joined());
+        if let Err(error) = checkpointer.ended(at, input, &self.graph.streams) {
             tracing::error!(interval = %report.time, %error, "states cannot be written");
             self.heed(&error);
             report.failure = Some(error);

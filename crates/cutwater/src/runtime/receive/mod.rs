@@ -13,7 +13,8 @@
 //! - [`buffers`]: memory for batches, used again and again;
 //! - [`clients`]: connections of clients; [`http`]: the same for other languages;
 //! - [`door`]: where they come in if the worker is in the program's own process;
-//! - [`replicate`]: the stream of entries between two workers.
+//! - [`replicate`]: the stream of entries between two workers;
+//! - [`turns`]: which client goes to which worker, said by the master.
 //!
 //! Nothing here looks at records.
 
@@ -23,6 +24,7 @@ mod door;
 mod http;
 mod inbox;
 mod replicate;
+mod turns;
 
 pub(crate) use clients::serve_client;
 pub(crate) use door::Door;
@@ -31,3 +33,4 @@ pub(crate) use http::records_of;
 pub(crate) use http::{serve_directions, serve_http, speaks_http};
 pub(crate) use inbox::{Inbox, Keeps};
 pub(crate) use replicate::{replicate, serve_receiver};
+pub(crate) use turns::Turns;

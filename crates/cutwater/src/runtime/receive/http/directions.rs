@@ -1,7 +1,4 @@
-use std::{
-    io,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::io;
 
 use cutwater_wire::{channel::Channel, credentials::Credentials};
 use hyper::{
@@ -13,24 +10,22 @@ use tokio::net::TcpStream;
 
 use super::{Access, Answer, hear_out, later, said, serve};
 
-/// Says where receivers are, at the master: `GET /SOURCE` lists them, a URL a line, and `POST /SOURCE` is sent on to one
-/// of them, each time to the next.
+/// Says where receivers are, at the master: `GET /SOURCE` lists them, a URL a line, and `POST /SOURCE` is sent on to the
+/// first. Whose turn it is comes first.
 pub(crate) async fn serve_directions(
     stream: Channel<TcpStream>,
     credentials: &Credentials,
     receivers: Vec<String>,
-    turn: &AtomicUsize,
 ) -> io::Result<()> {
     let access = Access::new(&stream, credentials);
     // Who asks for the way goes it: nobody stays.
-    serve(stream, false, |request| direct(request, &access, &receivers, turn)).await
+    serve(stream, false, |request| direct(request, &access, &receivers)).await
 }
 
 async fn direct(
     request: Request<Incoming>,
     access: &Access<'_>,
     receivers: &[String],
-    turn: &AtomicUsize,
 ) -> Result<Answer, Answer> {
     if let Some(refused) = access.refusal(request.headers()) {
         return Err(refused);
@@ -42,9 +37,9 @@ async fn direct(
     }
     let scheme = if access.encrypted { "https" } else { "http" };
     let urls: Vec<String> = receivers.iter().map(|at| format!("{scheme}://{at}{path}")).collect();
-    if urls.is_empty() {
+    let Some(url) = urls.first() else {
         return Err(later(StatusCode::SERVICE_UNAVAILABLE, "the program has no worker yet"));
-    }
+    };
     if method == Method::GET {
         return Ok(said(StatusCode::OK, &urls.join("\n")));
     }
@@ -52,7 +47,6 @@ async fn direct(
     if !request.headers().contains_key(header::EXPECT) {
         hear_out(&mut request.into_body()).await;
     }
-    let url = &urls[turn.fetch_add(1, Ordering::Relaxed) % urls.len()];
     let location =
         HeaderValue::from_str(url).map_err(|error| said(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let mut answer = said(StatusCode::TEMPORARY_REDIRECT, &format!("records are taken at {url}"));
