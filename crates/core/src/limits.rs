@@ -461,6 +461,10 @@ pub const LEASE_DOUBT_MS: u64 = 5_000;
 /// How often a standby looks at the lease, in milliseconds. A part of what a takeover takes.
 pub const LEASE_POLL_MS: u64 = 50;
 
+/// How many workers that are lost a lease names, the last that were: each may be there all the same, with what nobody else holds.
+/// Most are gone for good, and whoever takes over calls in vain.
+pub const LOST_NAMED_MAX: usize = 64;
+
 /// How long a worker without a master waits for another one, in milliseconds, holding its blocks and taking records
 /// meanwhile. Long enough for a master to be started again by whoever looks after processes. One that holds what clients were
 /// told is safe says so every so often, and goes on waiting.

@@ -289,7 +289,7 @@ impl Engine {
                 "waiting for workers: start this executable with --worker --join {address}{token}{tls}"
             );
         }
-        let takes_over = !begins.workers.is_empty();
+        let takes_over = !begins.workers.here.is_empty();
         let secret = token.clone();
         let start = |count| Children::start(count, &settings.start, &address, secret.as_ref());
         let children = start(if takes_over { 0 } else { workers })?;
@@ -302,18 +302,18 @@ impl Engine {
         let mut engine = Self::with(away, settings, begins, 0, (to_master, events))?;
         let (worker, holds) = (WorkerId::MASTER, Vec::new());
         engine.say(ToMaster::Joined { worker, slots: 0, link: holder, address: None, holds });
-        engine.takes_over = takes_over && engine.wait_for_those_before(&begins.workers) > 0;
+        engine.takes_over = takes_over && engine.wait_for_those_before(&begins.workers.here) > 0;
         if takes_over && !engine.takes_over {
             tracing::warn!("none of the workers of the master before has come; new ones are waited for");
             if let Workers::Away { children, .. } = &mut engine.workers {
                 *children = start(workers)?;
             }
         }
-        if takes_over {
-            if let Workers::Away { listener, .. } = &engine.workers {
-                listener.awaits_nobody();
-            }
-            let expected = begins.workers.iter().map(|(worker, _)| *worker).collect();
+        if let Workers::Away { listener, .. } = &engine.workers {
+            listener.awaits_nobody();
+        }
+        let expected: Vec<WorkerId> = begins.workers.all().map(|(worker, _)| *worker).collect();
+        if !expected.is_empty() {
             engine.say(ToMaster::NotComing(expected));
         }
         let workers = if takes_over { 1 } else { workers };

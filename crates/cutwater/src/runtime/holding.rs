@@ -109,6 +109,11 @@ impl Holding {
         self.released.insert(worker);
     }
 
+    /// Whether it was told that it may leave.
+    pub fn is_released(&self, worker: WorkerId) -> bool {
+        self.released.contains(&worker)
+    }
+
     pub fn lost(&mut self, worker: WorkerId, links: &BTreeMap<WorkerId, Link>) {
         self.leaving.remove(&worker);
         self.released.remove(&worker);

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
 };
 
-const LEASE: Kind = Kind::new(b"ls", 3, "lease of a master");
+const LEASE: Kind = Kind::new(b"ls", 4, "lease of a master");
 const FOLDER: &str = "leases";
 
 /// Each master has a name of its own, in the order of the epochs: one that was overtaken may still write its own.
@@ -35,9 +35,43 @@ pub(super) struct Lease {
     beat: u64,
     process: Process,
     stands: Stands,
-    /// Where the master's workers serve their blocks. It names nobody as long as it has not looked whom the one before had
-    /// last.
-    workers: Option<Vec<(WorkerId, String)>>,
+    /// It names nobody as long as it has not looked whom the one before had last.
+    workers: Option<Workers>,
+}
+
+/// Where workers serve their blocks, for whoever takes over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Workers {
+    /// Those that the master counts on, and are the next's.
+    pub here: Vec<(WorkerId, String)>,
+    pub lost: Lost,
+}
+
+impl Workers {
+    pub fn all(&self) -> impl Iterator<Item = &(WorkerId, String)> {
+        self.here.iter().chain(&self.lost.0)
+    }
+}
+
+/// Those that count as lost, the last that were. Others have their part, but they may be there all the same, and hold what nobody
+/// else does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lost(Vec<(WorkerId, String)>);
+
+impl Lost {
+    /// A worker is lost that was there. Only so many are remembered: most are gone for good.
+    pub fn put(&mut self, worker: WorkerId, address: String) {
+        self.come(&address);
+        if self.0.len() >= limits::LOST_NAMED_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((worker, address));
+    }
+
+    /// A worker is here that is reached there: it is the one that was lost, or has its place.
+    pub fn come(&mut self, address: &str) {
+        self.0.retain(|(_, lost)| lost != address);
+    }
 }
 
 /// How a master stands to its program.
@@ -101,14 +135,14 @@ impl Lease {
     }
 
     /// The workers of the last master before that epoch.
-    fn workers_before(store: &Store, epoch: u64) -> Result<Vec<(WorkerId, String)>, Error> {
+    fn workers_before(store: &Store, epoch: u64) -> Result<Workers, Error> {
         for name in store.list(FOLDER)?.iter().rev().filter(|other| **other < name(epoch)) {
             let lease = store.get(name)?.and_then(|file| LEASE.open_value::<Self>(&file).ok());
             if let Some(workers) = lease.and_then(|lease| lease.workers) {
                 return Ok(workers);
             }
         }
-        Ok(Vec::new())
+        Ok(Workers::default())
     }
 
     fn write(&self, store: &Store) -> Result<(), Error> {
@@ -164,7 +198,7 @@ pub(super) struct Keeper {
 }
 
 struct State {
-    workers: Vec<(WorkerId, String)>,
+    workers: Workers,
     /// In milliseconds since then.
     standing: Standing,
     began: Instant,
@@ -180,26 +214,25 @@ struct State {
 }
 
 impl Keeper {
-    /// Writes the first, and removes those of the masters before. Answers with the workers of the last of them, unless it has
-    /// left none: this one is about to call them, and if it dies before they have come, whoever takes over next has to find
-    /// them.
+    /// Writes the first, and removes those of the masters before. Answers with the workers of the last of them; if this one does
+    /// not take over, with those that were lost to it. It is about to call them, and if it dies before they have come, whoever
+    /// takes over next has to find them.
     ///
     /// Who the last had is looked up when it lets nobody in any more: it does so only if it finds no later lease than its
     /// own after it has named them.
-    pub fn start(
-        store: &Store,
-        epoch: u64,
-        takes_over: bool,
-    ) -> Result<(Self, Vec<(WorkerId, String)>), Error> {
+    pub fn start(store: &Store, epoch: u64, takes_over: bool) -> Result<(Self, Workers), Error> {
         let mut lease =
             Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers: None };
         lease.write(store)?;
-        let workers = if takes_over { Lease::workers_before(store, epoch)? } else { Vec::new() };
+        let mut workers = Lease::workers_before(store, epoch)?;
+        if !takes_over {
+            workers.here.clear();
+        }
         let (standing, began) = (Standing::new(0), Instant::now());
         lease.workers = Some(workers.clone());
         lease.write(store)?;
         let (news, over, program_over, master) = Default::default();
-        let workers_needed = !workers.is_empty();
+        let workers_needed = !workers.here.is_empty();
         let state = State {
             workers: workers.clone(),
             standing,
@@ -257,10 +290,15 @@ impl Keeper {
     }
 
     /// Who takes over has to find them.
-    pub fn workers(&self, workers: Vec<(WorkerId, String)>) {
+    pub fn workers(&self, workers: Workers) {
         let mut state = lock(&self.state.0);
         (state.workers, state.news) = (workers, true);
         self.state.1.notify_all();
+    }
+
+    /// Whether somebody is named there, or is about to be.
+    pub fn names(&self, address: &str) -> bool {
+        lock(&self.state.0).workers.all().any(|(_, named)| named == address)
     }
 }
 
@@ -332,8 +370,8 @@ fn is_overtaken(store: &Store, lease: &Lease, shared: &(Mutex<State>, Condvar)) 
 
 fn tell_named(lease: &Lease, shared: &(Mutex<State>, Condvar)) {
     if let Some(master) = &lock(&shared.0).master {
-        let named = lease.workers.iter().flatten().map(|(worker, _)| *worker).collect();
-        let _ = master.send(ToMaster::Named(named));
+        let here = lease.workers.iter().flat_map(|workers| &workers.here);
+        let _ = master.send(ToMaster::Named(here.map(|(worker, _)| *worker).collect()));
     }
 }
 
@@ -348,16 +386,17 @@ pub(crate) fn runs(store: &Store) -> Option<u64> {
 #[cfg(test)]
 pub(super) fn leave(store: &Store, epoch: u64, workers: &[(WorkerId, String)]) {
     let process = Process { started: "never".to_owned(), ..Process::own() };
-    let (stands, workers) = (Stands::Runs, Some(workers.to_vec()));
+    let workers = Workers { here: workers.to_vec(), lost: Lost::default() };
+    let (stands, workers) = (Stands::Runs, Some(workers));
     let written = Lease { epoch, beat: 0, process, stands, workers }.write(store);
     written.expect("a lease can be written");
 }
 
 /// Whom it names.
 #[cfg(test)]
-pub(crate) fn named(store: &Store) -> std::collections::BTreeSet<WorkerId> {
+pub(crate) fn named(store: &Store) -> Workers {
     let lease = Lease::read(store).ok().flatten();
-    lease.into_iter().flat_map(|lease| lease.workers.unwrap_or_default()).map(|(worker, _)| worker).collect()
+    lease.and_then(|lease| lease.workers).unwrap_or_default()
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -396,7 +435,7 @@ mod tests {
     #[test]
     fn one_that_ended_before_its_program_is_free_at_once_and_names_its_workers() {
         let (_dir, store) = Store::temporary();
-        let workers = vec![(WorkerId(3), "there".to_owned())];
+        let workers = here(3);
         let (keeper, _) = Keeper::start(&store, 7, false).unwrap();
         keeper.workers(workers.clone());
         drop(keeper);
@@ -412,13 +451,7 @@ mod tests {
         let (_dir, store) = Store::temporary();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = Process { id: child.id(), started: started(child.id()).unwrap(), ..Process::own() };
-        let lease = Lease {
-            epoch: 1,
-            beat: 1,
-            process,
-            stands: Stands::Runs,
-            workers: Some(vec![(WorkerId(3), "there".to_owned())]),
-        };
+        let lease = Lease { epoch: 1, beat: 1, process, stands: Stands::Runs, workers: Some(here(3)) };
         assert!(!lease.process.has_ended());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -426,7 +459,11 @@ mod tests {
         assert_eq!(Lease::await_free(&store, false).unwrap(), Some(lease));
     }
 
-    fn named(epoch: u64, workers: Option<Vec<(WorkerId, String)>>) -> Lease {
+    fn here(worker: u32) -> Workers {
+        Workers { here: vec![(WorkerId(worker), "there".to_owned())], lost: Lost::default() }
+    }
+
+    fn named(epoch: u64, workers: Option<Workers>) -> Lease {
         Lease { epoch, beat: 0, process: Process::own(), stands: Stands::Runs, workers }
     }
 
@@ -434,7 +471,7 @@ mod tests {
     #[test]
     fn who_dies_at_once_leaves_the_workers_of_the_one_before_in_the_lease() {
         let (_dir, store) = Store::temporary();
-        let workers = vec![(WorkerId(3), "there".to_owned())];
+        let workers = here(3);
         named(2, Some(workers.clone())).write(&store).unwrap();
         // This one had not come to look.
         named(3, None).write(&store).unwrap();
@@ -444,6 +481,30 @@ mod tests {
         assert_eq!(store.list(FOLDER).unwrap(), [name(4)]);
     }
 
+    /// They may hold what nobody else does, however many masters come and go, and whether or not the program had ended.
+    #[test]
+    fn those_that_are_lost_are_named_until_they_come_or_too_many_are() {
+        let (_dir, store) = Store::temporary();
+        let mut workers = here(3);
+        workers.lost.put(WorkerId(4), "elsewhere".to_owned());
+        let (keeper, _) = Keeper::start(&store, 1, false).unwrap();
+        keeper.workers(workers.clone());
+        assert!(keeper.names("there") && keeper.names("elsewhere"));
+        drop(keeper);
+        let (keeper, found) = Keeper::start(&store, 2, true).unwrap();
+        assert_eq!(found, workers);
+        keeper.program_is_over();
+        drop(keeper);
+        let (_keeper, found) = Keeper::start(&store, 3, false).unwrap();
+        assert_eq!(found, Workers { here: Vec::new(), lost: workers.lost.clone() });
+        workers.lost.come("elsewhere");
+        assert_eq!(workers, here(3));
+        let last = 2 * limits::LOST_NAMED_MAX as u32;
+        (1..=last).for_each(|worker| workers.lost.put(WorkerId(worker), worker.to_string()));
+        let lost = workers.lost.0;
+        assert_eq!((lost.len(), lost.last().unwrap().0), (limits::LOST_NAMED_MAX, WorkerId(last)));
+    }
+
     /// Whoever takes over finds them, then.
     #[test]
     fn a_master_hears_when_the_lease_names_a_worker_unless_it_is_overtaken() {
@@ -451,12 +512,11 @@ mod tests {
         let (to_master, told) = crossbeam_channel::unbounded();
         let (keeper, _) = Keeper::start(&store, 1, false).unwrap();
         keeper.tell(to_master);
-        let workers = |n| vec![(WorkerId(n), "there".to_owned())];
-        keeper.workers(workers(3));
+        keeper.workers(here(3));
         assert!(matches!(told.recv(), Ok(ToMaster::Named(named)) if named == BTreeSet::from([WorkerId(3)])));
-        assert_eq!(Lease::workers_before(&store, 2).unwrap(), workers(3));
+        assert_eq!(Lease::workers_before(&store, 2).unwrap(), here(3));
         named(2, None).write(&store).unwrap();
-        keeper.workers(workers(4));
+        keeper.workers(here(4));
         assert!(matches!(told.recv(), Ok(ToMaster::Overtaken)), "the other has its workers by now");
     }
 

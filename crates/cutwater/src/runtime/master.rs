@@ -17,7 +17,7 @@ use super::{
     Begins,
     engine::Shared,
     holding::Holding,
-    lease::Keeper,
+    lease::{Keeper, Lost, Workers},
     link::{Addresses, Defined, Link, LocatedShuffles},
     unclaimed::Moved,
     used::Used,
@@ -68,7 +68,7 @@ pub(crate) enum ToMaster {
     BeginsAnew { worker: WorkerId },
     /// The lease names these workers, and whoever takes over finds them.
     Named(BTreeSet<WorkerId>),
-    /// Those of these workers of the master before that have not come count as lost.
+    /// Those of these workers of the master before that have not come count as lost, if they did not before.
     NotComing(Vec<WorkerId>),
     /// Another master runs the program now, or is to run it, and has the workers.
     Overtaken,
@@ -129,8 +129,11 @@ pub(super) struct Master {
     not_coming: BTreeSet<WorkerId>,
     /// Those that are still waited for, and where they are: whoever takes over next has to find them.
     awaited: BTreeMap<WorkerId, String>,
-    /// All workers of the master before, which the lease names.
+    /// All that the master before counted on, which the lease names.
     known: BTreeSet<WorkerId>,
+    /// Those that are lost, here or to the master before, and where they were: they may be there all the same, and whoever takes
+    /// over next has to find them.
+    lost: Lost,
     /// Those that have come and are not named by the lease yet: they are here, and are relied on, once whoever takes over
     /// would find them.
     entering: BTreeMap<WorkerId, Entering>,
@@ -182,8 +185,9 @@ impl Master {
             is_overtaken: false,
             background: HashSet::new(),
             not_coming: BTreeSet::new(),
-            awaited: begins.workers.iter().cloned().collect(),
-            known: begins.workers.iter().map(|(worker, _)| *worker).collect(),
+            awaited: begins.workers.here.iter().cloned().collect(),
+            known: begins.workers.here.iter().map(|(worker, _)| *worker).collect(),
+            lost: begins.workers.lost.clone(),
             entering: BTreeMap::new(),
             reported: Vec::new(),
             no_workers_said: false,
@@ -203,7 +207,7 @@ impl Master {
                         let entering = self.entering.values().map(|entering| &entering.link);
                         self.links.values().chain(entering).for_each(|link| link.tell_away(ToWorker::Stop));
                         if let Some(keeper) = &self.keeper {
-                            keeper.workers(Vec::new());
+                            keeper.workers(Workers { here: Vec::new(), lost: self.lost });
                         }
                     }
                     return;
@@ -301,7 +305,10 @@ impl Master {
             if self.links.contains_key(worker) {
                 continue;
             }
-            tracing::warn!(%worker, "a worker of the master before has not come, and counts as lost");
+            if let Some(address) = self.awaited.remove(worker) {
+                tracing::warn!(%worker, "a worker of the master before has not come, and counts as lost");
+                self.lost.put(*worker, address);
+            }
             self.not_coming.insert(*worker);
             self.receiver_is_lost(*worker);
             self.step(Event::HoldersMissing);
@@ -358,6 +365,7 @@ impl Master {
             let news = ToWorker::Peers(vec![(worker, address.clone())]);
             self.links.values().for_each(|link| link.tell_away(news.clone()));
             self.awaited.remove(&worker);
+            self.lost.come(&address);
             self.addresses.insert(worker, address);
             self.tell_keeper();
         }
@@ -398,7 +406,9 @@ impl Master {
             self.tell_keeper();
         }
         if self.links.remove(&worker).is_some() {
-            self.addresses.remove(&worker);
+            // Who was let go is gone.
+            let address = self.addresses.remove(&worker).filter(|_| !self.holding.is_released(worker));
+            address.into_iter().for_each(|address| self.lost.put(worker, address));
             self.tell_keeper();
             self.holding.lost(worker, &self.links);
             let said = self.ask_for_replicas(worker);
@@ -488,7 +498,8 @@ impl Master {
                 .iter()
                 .filter_map(|(worker, entering)| Some((worker, entering.address.as_ref()?)));
             let all = self.awaited.iter().chain(&self.addresses).chain(entering);
-            keeper.workers(all.map(|(worker, address)| (*worker, address.clone())).collect());
+            let here = all.map(|(worker, address)| (*worker, address.clone())).collect();
+            keeper.workers(Workers { here, lost: self.lost.clone() });
         }
     }
 

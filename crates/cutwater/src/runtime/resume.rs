@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cutwater_core::{
-    BlockId, DatasetId, Time, WorkerId,
+    BlockId, DatasetId, Time,
     progress::{Checkpoint, History, Interval},
 };
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::{
     cluster::Role,
     journal,
     journal::Journal,
-    lease::{Keeper, Lease},
+    lease::{Keeper, Lease, Workers},
 };
 use crate::{
     checkpoint::{
@@ -37,8 +37,8 @@ pub(crate) struct Durable {
     pub(super) epoch: u64,
     /// How many have.
     ordinal: u64,
-    /// Those of the master that ran it last, if it did not end in good order.
-    workers: Vec<(WorkerId, String)>,
+    /// Those of the master that ran it last: of one that ended in good order those that it had lost.
+    workers: Workers,
     store: Store,
     history: History,
     /// How many partitions there were at the last start where the program gives no number.
@@ -62,7 +62,7 @@ pub(crate) struct Begins {
     ordinal: u64,
     pub(super) epoch: u64,
     /// Workers of the one before, and where they are.
-    pub(super) workers: Vec<(WorkerId, String)>,
+    pub(super) workers: Workers,
     /// To be told who the workers are.
     pub(super) keeper: Option<Arc<Keeper>>,
 }
@@ -170,7 +170,7 @@ impl Durable {
 
     /// None of the workers of the master before is there: they are gone, or run another executable.
     pub fn nobody_came(&mut self) {
-        self.workers.clear();
+        self.workers.here.clear();
     }
 
     /// How many partitions there were at the last start where the program gives no number.
@@ -358,7 +358,7 @@ impl Durable {
 
     /// Whether workers of a master before may hold what they held.
     pub fn takes_over(&self) -> bool {
-        !self.workers.is_empty()
+        !self.workers.here.is_empty()
     }
 
     /// Whether that interval's state is known without computing anything before.

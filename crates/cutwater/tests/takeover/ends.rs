@@ -107,9 +107,8 @@ fn acknowledged_records_survive_a_long_time_without_a_master() {
         fs::write(folder.join("token"), "known to both").unwrap();
         let by_hand = ByHand::new(folder);
         for number in 0..3 {
-            let mut worker = by_hand.command();
-            worker.env("CUTWATER_ROLE", "worker").env("CUTWATER_JOIN", &by_hand.address).env(SAYS, "");
-            worker.stderr(File::create(folder.join(format!("says-{number}"))).unwrap());
+            let mut worker = by_hand.worker(&by_hand.address);
+            worker.env(SAYS, "").stderr(File::create(folder.join(format!("says-{number}"))).unwrap());
             workers.push(worker.spawn().unwrap());
         }
         address.clone_from(&by_hand.address);

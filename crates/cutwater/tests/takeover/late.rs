@@ -1,31 +1,13 @@
 //! Workers that come to a takeover when others have their part.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    process::Child,
-};
+use std::fs;
 
 use crate::{
-    ADDRESS, ByHand, SAYS,
+    ByHand,
     clients::{Trial, is_program},
-    entries,
+    named,
     process::{exit_code, kill, signal, wait_until},
 };
-
-/// Starts a master that says what it sees.
-fn start(by_hand: &ByHand<'_>, says: &Path) -> Child {
-    let mut command = by_hand.command();
-    command.env(ADDRESS, &by_hand.address).env(SAYS, "").stderr(File::create(says).unwrap());
-    command.spawn().unwrap()
-}
-
-/// How many workers the newest lease names.
-fn named(folder: &Path) -> usize {
-    let lease = entries(&folder.join("checkpoints").join("leases")).pop();
-    let lease = lease.and_then(|lease| fs::read(lease).ok()).unwrap_or_default();
-    lease.windows(10).filter(|address| address == b"127.0.0.1:").count()
-}
 
 #[test]
 fn a_worker_that_comes_too_late_comes_as_a_new_one() {
@@ -48,7 +30,7 @@ fn a_worker_that_comes_too_late_comes_as_a_new_one() {
     signal(late, "-STOP");
     kill(master);
     let says = folder.join("says");
-    let next = start(&by_hand, &says);
+    let next = by_hand.master_that_says(&says);
     let has_said = |what: &str| fs::read_to_string(&says).unwrap().contains(what);
     wait_until("it waits", || has_said("has not come, and counts as lost"));
     signal(late, "-CONT");

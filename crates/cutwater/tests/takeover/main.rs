@@ -6,6 +6,7 @@ mod again;
 mod clients;
 mod copies;
 mod damage;
+mod elsewhere;
 mod ends;
 mod late;
 mod paused;
@@ -14,7 +15,8 @@ mod process;
 mod states;
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -69,6 +71,13 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries
 }
 
+/// How many workers the newest lease names.
+fn named(folder: &Path) -> usize {
+    let lease = entries(&folder.join("checkpoints").join("leases")).pop();
+    let lease = lease.and_then(|lease| fs::read(lease).ok()).unwrap_or_default();
+    lease.windows(10).filter(|address| address == b"127.0.0.1:").count()
+}
+
 /// A master whose workers are started by hand, and the workers.
 struct ByHand<'a> {
     folder: &'a Path,
@@ -91,12 +100,21 @@ impl<'a> ByHand<'a> {
         self.command().env(ADDRESS, &self.address).spawn().unwrap()
     }
 
+    /// One that says in a file what it sees.
+    fn master_that_says(&self, says: &Path) -> Child {
+        let mut command = self.command();
+        command.env(ADDRESS, &self.address).env(SAYS, "").stderr(File::create(says).unwrap());
+        command.spawn().unwrap()
+    }
+
+    /// One that joins whoever is at that address.
+    fn worker(&self, master: &str) -> Command {
+        let mut command = self.command();
+        command.env("CUTWATER_ROLE", "worker").env("CUTWATER_JOIN", master);
+        command
+    }
+
     fn workers(&self) -> Vec<Child> {
-        let worker = || {
-            let mut command = self.command();
-            command.env("CUTWATER_ROLE", "worker").env("CUTWATER_JOIN", &self.address);
-            command.spawn().unwrap()
-        };
-        (0..3).map(|_| worker()).collect()
+        (0..3).map(|_| self.worker(&self.address).spawn().unwrap()).collect()
     }
 }

@@ -14,9 +14,8 @@ use cutwater_wire::{
     WireError,
     channel::Channel,
     credentials::Credentials,
-    message::{Introduction, Joined, Ran, ToMaster, ToWorker},
+    message::{Introduction, Ran, ToMaster, ToWorker},
     names::Blocks,
-    tls::Role,
 };
 use signal_hook::{consts::SIGTERM, iterator::Signals};
 use tokio::{
@@ -26,7 +25,7 @@ use tokio::{
         mpsc::{self, UnboundedSender},
         watch,
     },
-    time::{Instant, sleep, timeout},
+    time::sleep,
 };
 
 use super::{
@@ -34,10 +33,11 @@ use super::{
     copier::Copier,
     dialled,
     fetch::Fetcher,
-    host_of, identity, network_threads,
+    identity, network_threads,
     outbox::{receive_some, send_all},
     plans::Plans,
-    serve::{Served, Takeover, serve},
+    seek::{Found, Seeker, called, introduce, reach},
+    serve::{Part, Served, Takeover, serve},
     wanted::Wanted,
 };
 use crate::{
@@ -64,25 +64,24 @@ pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials)
     if let Err(error) = ignored {
         tracing::warn!(%error, "Ctrl-C will end this worker");
     }
-    let (mut master, leaving) = (master.to_owned(), Arc::new(Leaving::default()));
-    let (mut comes_with, mut until) = (None, Instant::now());
+    let leaving = Arc::new(Leaving::default());
+    let (mut place, mut before) = (None, None);
     let lived = loop {
-        let lived = network_threads()
+        let lived = match network_threads() {
             // Whatever is connected goes with these threads: nothing more is acknowledged for the one that is dead.
-            .and_then(|threads| {
-                threads.block_on(live(&master, settings, credentials, &leaving, &mut comes_with))
-            });
+            Ok(threads) => {
+                threads.block_on(live(master, settings, credentials, &leaving, (&mut place, &mut before)))
+            }
+            Err(error) if before.is_some() => {
+                tracing::warn!(%error, "this worker cannot join again yet");
+                thread::sleep(Duration::from_millis(limits::RECONNECT_MS_MAX));
+                continue;
+            }
+            Err(error) => Err(error),
+        };
         match lived {
             Ok(Lived::ToTheEnd) => break Ok(()),
-            Ok(Lived::UntilLostBy(again, left)) => {
-                (master, comes_with) = (again, Some(left.again()));
-                until = Instant::now() + Duration::from_millis(limits::REJOIN_MS_MAX);
-            }
-            // It has not come to join anybody with what it holds.
-            Err(error) if comes_with.is_some() && Instant::now() < until => {
-                tracing::warn!(%error, "this worker cannot join again yet");
-                thread::sleep(Duration::from_millis(limits::RECONNECT_MS_MIN));
-            }
+            Ok(Lived::UntilLostBy(master, epoch, left)) => before = Some(left.to(master, epoch)),
             Err(error) => break Err(error),
         }
     };
@@ -99,8 +98,8 @@ pub(crate) fn work(master: &str, settings: &Settings, credentials: &Credentials)
 enum Lived {
     /// The program is over.
     ToTheEnd,
-    /// The master that is there has lost it, and would have it as a new one, with what it has left.
-    UntilLostBy(String, Left),
+    /// The master that is there, of that epoch, has lost it, and would have it as a new one, with what it has left.
+    UntilLostBy(String, u64, Left),
 }
 
 /// What a life of a worker has left, of which some threads may still be in use.
@@ -111,64 +110,101 @@ struct Left {
 
 impl Left {
     /// For the next. Tasks that still run put what they make where nobody looks any more.
-    fn again(self) -> ComesWith {
-        ComesWith { blocks: self.blocks.copied(), kept: self.inbox.kept() }
+    fn to(self, master: String, epoch: u64) -> Before {
+        let (kept, keeps) = (self.inbox.kept(), self.inbox.keeps());
+        Before { master, epoch, blocks: self.blocks.copied(), kept, keeps }
     }
 }
 
-/// What a worker has from before it was lost.
-struct ComesWith {
+/// What a worker has from before it was lost, and to whom it was.
+struct Before {
+    master: String,
+    epoch: u64,
     blocks: BlockStore,
     kept: Kept<Bytes>,
+    keeps: Keeps,
 }
 
-/// One life of a worker, to which it `comes_with` what the one before has left, once it has joined.
+/// Where others reach a worker, in all of its lives: a master that has lost it goes on naming that.
+struct Place {
+    listener: std::net::TcpListener,
+    address: String,
+}
+
+impl Place {
+    /// Unless another was chosen, blocks are served on the address by which the master is reached, `local`, so nothing
+    /// listens beyond loopback unless the master does.
+    async fn open(settings: &Settings, local: SocketAddr) -> Result<Self, Error> {
+        let network = &settings.network;
+        let bind = network.bind.unwrap_or(SocketAddr::new(local.ip(), 0));
+        let listener = TcpListener::bind(bind).await.map_err(|error| {
+            Error::external(format_args!(
+                "cannot listen on {bind} to serve blocks: {error}; `--bind` chooses another address of this machine"
+            ))
+        })?;
+        let port = listener.local_addr().map_err(Error::external)?.port();
+        let address = match (&network.advertise, network.bind) {
+            (Some(host), _) => dialled(host, port),
+            (None, Some(bind)) => SocketAddr::new(bind.ip(), port).to_string(),
+            (None, None) => format!(":{port}"),
+        };
+        let reached = network.advertise.clone().unwrap_or_else(|| bind.ip().to_string());
+        if network.tls.as_ref().is_some_and(|tls| !tls.is_for(&reached)) {
+            return Err(Error::config(&[format!(
+                "others reach this worker at {reached}, and its certificate is not for that; make one that is with `cutwater certs`, or say by `--advertise` for what name it is"
+            )]));
+        }
+        Ok(Self { listener: listener.into_std().map_err(Error::external)?, address })
+    }
+
+    fn listener(&self) -> Result<TcpListener, Error> {
+        self.listener.try_clone().and_then(TcpListener::from_std).map_err(Error::external)
+    }
+}
+
+/// One life of a worker. Others reach it in the same `place` as `before`, if there was a life before this, and it has what that
+/// has left once it has joined.
 async fn live(
-    master: &str,
+    first: &str,
     settings: &Settings,
     credentials: &Credentials,
     leaving: &Arc<Leaving>,
-    comes_with: &mut Option<ComesWith>,
+    (place, before): (&mut Option<Place>, &mut Option<Before>),
 ) -> Result<Lived, Error> {
     let (network, threads) = (&settings.network, settings.threads);
     let executable = identity::executable()?;
-    let (stream, local) = reach(master, network.join_wait).await?;
-    let beyond = stream.peer_addr().is_ok_and(|peer| !peer.ip().is_loopback());
-    if beyond && !credentials.has_tls() {
-        return Err(Error::config(&[format!(
-            "the master at {master} is on another machine; a worker runs whatever its master hands over, so beyond loopback there are only encrypted connections: make certificates with `cutwater certs` and name them in [tls], on both machines"
-        )]));
-    }
-    // Unless another was chosen, blocks are served on the address by which the master is reached, so nothing
-    // listens beyond loopback unless the master does.
-    let bind = network.bind.unwrap_or(SocketAddr::new(local.ip(), 0));
-    let listener = TcpListener::bind(bind).await.map_err(|error| {
-        Error::external(format_args!(
-            "cannot listen on {bind} to serve blocks: {error}; `--bind` chooses another address of this machine"
-        ))
-    })?;
-    let port = listener.local_addr().map_err(Error::external)?.port();
-    let data_address = match (&network.advertise, network.bind) {
-        (Some(host), _) => dialled(host, port),
-        (None, Some(bind)) => SocketAddr::new(bind.ip(), port).to_string(),
-        (None, None) => format!(":{port}"),
-    };
-    let reached = network.advertise.clone().unwrap_or_else(|| bind.ip().to_string());
-    if network.tls.as_ref().is_some_and(|tls| !tls.is_for(&reached)) {
-        return Err(Error::config(&[format!(
-            "others reach this worker at {reached}, and its certificate is not for that; make one that is with `cutwater certs`, or say by `--advertise` for what name it is"
-        )]));
-    }
     let (takeovers, mut takeover) = watch::channel(None);
-    let introduction = |was| Introduction::Worker {
+    let introduction = |data_address: &str, was| Introduction::Worker {
         executable,
         slots: u32::try_from(threads).unwrap_or(u32::MAX),
         memory_bytes: network.memory_bytes.unwrap_or_else(identity::memory_bytes),
-        data_address: data_address.clone(),
+        data_address: data_address.to_owned(),
         clock_ms: clock::wall().as_ms(),
         was,
     };
-    let (stream, joined) = introduce(stream, master, &introduction(None), credentials).await?;
+    let (place, (stream, joined, master)) = match (&mut *place, &*before) {
+        (Some(place), Some(Before { master, epoch, keeps, .. })) => {
+            let served = Served { part: None, takeovers: takeovers.clone() };
+            let serving = tokio::spawn(serve(place.listener()?, credentials.clone(), served));
+            let lost = "it has lost this worker";
+            let seeker = Seeker { last: master, epoch: *epoch, lost, me: None, credentials };
+            let says = || introduction(&place.address, None);
+            let found = seeker.seek(says, &mut takeover, || *keeps).await?;
+            serving.abort();
+            match found {
+                Found::Joined(stream, joined, at) => (place, (stream, joined, at)),
+                // Whoever has no name is no stranger.
+                Found::Stranger(at, _) => return Err(Error::internal(format_args!("lost to {at} again"))),
+            }
+        }
+        (place, _) => {
+            let (stream, local) = reach(first, network.join_wait).await?;
+            let place = place.insert(Place::open(settings, local).await?);
+            let (stream, joined) =
+                introduce(stream, first, &introduction(&place.address, None), credentials).await?;
+            (place, (stream, joined, first.to_owned()))
+        }
+    };
 
     // Neither queue needs a bound of its own. The master is sent one answer for each task and each block it has
     // sent; compute threads have as many tasks as the master sends to a worker (`runtime/link.rs`).
@@ -178,8 +214,8 @@ async fn live(
     let reports = to_master.clone();
     // Without a master there is no interval that the blocks could be in.
     let report = move |request, report| reports.tell(ToMaster::Reported(request, report));
-    let (blocks, inbox) = match comes_with.take() {
-        Some(ComesWith { blocks, kept }) => {
+    let (blocks, inbox) = match before.take() {
+        Some(Before { blocks, kept, .. }) => {
             let blocks = Arc::new(blocks);
             (blocks.clone(), Inbox::again(joined.worker, kept, blocks, report))
         }
@@ -189,9 +225,9 @@ async fn live(
         }
     };
     let inbox = Arc::new(inbox);
-    let served =
-        Served { blocks: blocks.clone(), inbox: inbox.clone(), compression: joined.compression, takeovers };
-    tokio::spawn(serve(listener, credentials.clone(), served));
+    let part = Part { blocks: blocks.clone(), inbox: inbox.clone(), compression: joined.compression };
+    let served = Served { part: Some(part), takeovers };
+    tokio::spawn(serve(place.listener()?, credentials.clone(), served));
     tokio::spawn(replicate(inbox.clone(), credentials.clone()));
     let attempts = Arc::new(Attempts::default());
     let shared = Arc::new(Worker {
@@ -204,7 +240,7 @@ async fn live(
     worker::start(&shared, threads, &work, move |attempt, result| reports.tell(ran(attempt, result)))?;
     leaving.on_sigterm(to_master.clone())?;
 
-    let fetcher = || Arc::new(Fetcher::new(credentials.clone(), master, limits::FETCH_BYTES_MAX));
+    let fetcher = || Arc::new(Fetcher::new(credentials.clone(), &master, limits::FETCH_BYTES_MAX));
     let behind = fetcher();
     let mut hands = Hands {
         me: joined.worker,
@@ -221,7 +257,7 @@ async fn live(
         wanted: Wanted::default(),
         ahead: Arc::new(Ahead::new(limits::AHEAD_BYTES_MAX)),
     };
-    let (mut stream, mut epoch, mut master) = (stream, joined.epoch, master.to_owned());
+    let (mut stream, mut epoch, mut master) = (stream, joined.epoch, master);
     loop {
         let why = match session(stream, &mut hands, (&to_master, leaving), &mut takeover, epoch).await {
             Ended::Over => return Ok(Lived::ToTheEnd),
@@ -230,39 +266,21 @@ async fn live(
         tracing::warn!(master, why, "lost the master; it, or another one, is looked for");
         to_master.forget();
         hands.begin_anew();
-        // It tells the time, each time.
-        let again = || introduction(Some((hands.me, epoch)));
-        let keeps = || hands.inbox.keeps();
-        match rejoin((&master, &why), (hands.me, epoch), again, credentials, &mut takeover, keeps).await? {
-            Found::Another(found, joined, at) => {
+        let seeker = Seeker { last: &master, epoch, lost: &why, me: Some(hands.me), credentials };
+        let says = || introduction(&place.address, Some((hands.me, epoch)));
+        match seeker.seek(says, &mut takeover, || hands.inbox.keeps()).await? {
+            Found::Joined(found, joined, at) => {
                 hands.fetcher.follow(&at);
                 hands.behind.follow(&at);
                 (stream, epoch, master) = (found, joined.epoch, at);
             }
-            Found::Stranger(_) if leaving.is_told() => {
+            Found::Stranger(..) if leaving.is_told() && !hands.inbox.keeps().is_any() => {
                 return Err(Error::external(format_args!(
                     "lost the master at {master} while leaving: {why}"
                 )));
             }
-            Found::Stranger(master) => return Ok(Lived::UntilLostBy(master, hands.left())),
+            Found::Stranger(at, epoch) => return Ok(Lived::UntilLostBy(at, epoch, hands.left())),
         }
-    }
-}
-
-/// Says who this is to the master at the other end.
-async fn introduce(
-    stream: TcpStream,
-    master: &str,
-    introduction: &Introduction,
-    credentials: &Credentials,
-) -> Result<(Channel<TcpStream>, Joined), Error> {
-    let joining = timeout(
-        Duration::from_millis(limits::HANDSHAKE_MS_MAX),
-        credentials.connect(stream, host_of(master), Role::Master, introduction),
-    );
-    match joining.await {
-        Ok(joined) => joined.map_err(|error| Error::external(format_args!("cannot join {master}: {error}"))),
-        Err(_) => Err(Error::external(format_args!("cannot join {master}: no answer"))),
     }
 }
 
@@ -324,110 +342,6 @@ async fn session(
     ended
 }
 
-/// Waits until a master of a later epoch calls.
-async fn called(takeover: &mut watch::Receiver<Option<Takeover>>, epoch: u64) {
-    let is_later = |takeover: &Option<Takeover>| takeover.as_ref().is_some_and(|it| it.epoch > epoch);
-    if takeover.wait_for(is_later).await.is_err() {
-        // Nobody can call any more.
-        std::future::pending().await
-    }
-}
-
-/// Whom a worker finds that has lost its master.
-enum Found {
-    /// One of a later epoch, which it has joined, and where that is.
-    Another(Channel<TcpStream>, Joined, String),
-    /// One to which it is lost, and where that is: mostly the one that it had.
-    Stranger(String),
-}
-
-/// Looks for a master, and joins one of a later epoch that knows it: one that calls, or one that was started again
-/// where the last one was. A program of which nothing is written down ends with its master. Who `keeps` what clients were
-/// told is safe waits without end; the others do not wait for long.
-async fn rejoin(
-    (last, lost): (&str, &str),
-    (me, epoch): (WorkerId, u64),
-    introduction: impl Fn() -> Introduction,
-    credentials: &Credentials,
-    takeover: &mut watch::Receiver<Option<Takeover>>,
-    keeps: impl Fn() -> Keeps,
-) -> Result<Found, Error> {
-    let patience = Duration::from_millis(limits::REJOIN_MS_MAX);
-    let (mut until, mut refused) = (Instant::now() + patience, None);
-    loop {
-        if Instant::now() >= until {
-            let Keeps { blocks, batches } = keeps();
-            if (blocks, batches) == (0, 0) {
-                break;
-            }
-            let refused = refused.as_ref().map(|error: &Error| error.to_string()).unwrap_or_default();
-            tracing::warn!(
-                blocks,
-                batches,
-                master = last,
-                refused,
-                "no master has come, and this worker holds records that were acknowledged: start the same executable as the program's master again, with the same checkpoints; a second SIGTERM ends this worker, and what it holds is lost"
-            );
-            until = Instant::now() + patience;
-        }
-        let caller = takeover.borrow_and_update().clone().filter(|takeover| takeover.epoch > epoch);
-        let (master, known) =
-            caller.map_or_else(|| (last.to_owned(), epoch), |takeover| (takeover.master, takeover.epoch));
-        let says = introduction();
-        // A machine that is gone does not answer, and must not keep us from one that calls.
-        let answer = tokio::select! {
-            answer = knock(&master, &says, credentials) => answer,
-            () = called(takeover, known) => continue,
-        };
-        match answer {
-            // One that was overtaken, and does not know yet that it is over.
-            Ok((_, joined)) if joined.epoch < epoch => {}
-            Ok((stream, joined)) if joined.worker == me => return Ok(Found::Another(stream, joined, master)),
-            Ok(_) => return Ok(Found::Stranger(master)),
-            Err(Unheard::Refused(_) | Unheard::Nobody) if epoch == 0 => {
-                return Err(Error::external(format_args!("lost the master at {last}: {lost}")));
-            }
-            Err(Unheard::Refused(error)) => refused = Some(error),
-            Err(Unheard::Nobody | Unheard::Silent) => {}
-        }
-        let wait = sleep(Duration::from_millis(limits::RECONNECT_MS_MIN));
-        tokio::select! {
-            () = wait => {}
-            () = called(takeover, known) => {}
-        }
-    }
-    Err(refused.unwrap_or_else(|| {
-        Error::external(format_args!(
-            "lost the master at {last}, and no other has come within {} s",
-            limits::REJOIN_MS_MAX / 1000
-        ))
-    }))
-}
-
-/// Why no master has answered.
-enum Unheard {
-    /// Nobody listens there.
-    Nobody,
-    /// Somebody may, and has said nothing in time.
-    Silent,
-    Refused(Error),
-}
-
-async fn knock(
-    master: &str,
-    introduction: &Introduction,
-    credentials: &Credentials,
-) -> Result<(Channel<TcpStream>, Joined), Unheard> {
-    let joining = async {
-        let stream = TcpStream::connect(master).await.map_err(|_| Unheard::Nobody)?;
-        stream.set_nodelay(true).map_err(|_| Unheard::Nobody)?;
-        introduce(stream, master, introduction, credentials).await.map_err(Unheard::Refused)
-    };
-    // Before whoever introduces itself gives up by itself.
-    let joining = timeout(Duration::from_millis(limits::HANDSHAKE_MS_MAX / 2), joining);
-    joining.await.unwrap_or(Err(Unheard::Silent))
-}
-
 /// The master of the moment, for whoever has something to tell it: compute threads, signals.
 #[derive(Default)]
 pub(super) struct Current(Mutex<Option<UnboundedSender<ToMaster>>>);
@@ -450,26 +364,6 @@ impl Current {
         if let Some(master) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = master.send(message);
         }
-    }
-}
-
-/// Connects to the master, which may be about to start; answers with our own address too.
-async fn reach(master: &str, wait: Duration) -> Result<(TcpStream, SocketAddr), Error> {
-    let until = Instant::now() + wait;
-    loop {
-        let failed = match TcpStream::connect(master).await {
-            Ok(stream) => match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
-                Ok(local) => return Ok((stream, local)),
-                Err(error) => error,
-            },
-            Err(error) => error,
-        };
-        if Instant::now() >= until {
-            return Err(Error::external(format_args!(
-                "no master at {master} after {wait:?}: {failed}; is it running, and is `--join` its address?"
-            )));
-        }
-        sleep(Duration::from_millis(limits::RECONNECT_MS_MIN)).await;
     }
 }
 

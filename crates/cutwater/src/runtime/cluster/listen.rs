@@ -137,7 +137,7 @@ impl Listener {
             compression: settings.compression,
             to_master,
             next_worker: AtomicU32::new(begins.first_worker()),
-            before: Mutex::new(begins.workers.iter().map(|(worker, _)| *worker).collect()),
+            before: Mutex::new(begins.workers.here.iter().map(|(worker, _)| *worker).collect()),
             keeper: begins.keeper.clone(),
             epoch: begins.epoch,
             connected: AtomicUsize::new(0),
@@ -158,18 +158,28 @@ impl Listener {
         self.door.before().clear();
     }
 
-    /// Has the workers of the master before join this one, which is reached at `address`.
+    /// Has the workers of the master before join this one, which is reached at `address`. They may be stopped, or out of reach:
+    /// each is called until it comes, or the lease names it no longer.
     pub fn take_over(&self, begins: &Begins, address: &str) {
-        for (worker, at) in &begins.workers {
-            let (credentials, worker, at) = (self.door.credentials.clone(), *worker, at.clone());
+        for (worker, at) in begins.workers.all() {
+            let (door, worker, at) = (self.door.clone(), *worker, at.clone());
             let (epoch, master) = (begins.epoch, address.to_owned());
             self.runtime.spawn(async move {
                 let Ok(executable) = identity::executable() else { return };
                 let introduction = Introduction::Takeover { executable, epoch, master };
-                match dial(&at, Role::Worker, &credentials, &introduction).await {
-                    Ok(_) => tracing::info!(%worker, at, "a worker is taken over"),
-                    Err(error) => {
-                        tracing::warn!(%worker, at, %error, "a worker of the master before is not there")
+                let mut said = false;
+                loop {
+                    match dial(&at, Role::Worker, &door.credentials, &introduction).await {
+                        Ok(_) => tracing::info!(%worker, at, "a worker is called"),
+                        Err(error) if !std::mem::replace(&mut said, true) => {
+                            tracing::warn!(%worker, at, %error, "a worker of the master before is not there");
+                        }
+                        Err(error) => tracing::debug!(%worker, at, %error, "a worker is still not there"),
+                    }
+                    sleep(Duration::from_millis(limits::RECONNECT_MS_MAX)).await;
+                    let is_here = door.workers().values().any(|here| *here == at);
+                    if is_here || !door.keeper.as_ref().is_some_and(|keeper| keeper.names(&at)) {
+                        return;
                     }
                 }
             });

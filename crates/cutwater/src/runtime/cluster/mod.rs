@@ -3,7 +3,7 @@
 //! - [`role`]: what this process is: a program by itself, a master or a worker;
 //! - [`token`] and [`identity`]: what proves that a process belongs here;
 //! - [`listen`]: the master's door; [`told`]: who is told where it is; [`spawn`]: workers that the master starts itself;
-//! - [`join`]: the life of a worker process; [`plans`]: the stages it was told of;
+//! - [`join`]: the life of a worker process; [`seek`]: how it finds its master, or the next; [`plans`]: the stages it was told of;
 //! - [`handshakes`]: connections that have proven nothing yet; [`clocks`]: how far those of the machines are apart;
 //! - [`serve`] and [`fetch`]: blocks between workers; [`wanted`]: which of them a task has to be brought; [`ahead`]:
 //!   which of them were brought before it came; [`copier`]: those that more are to hold;
@@ -25,6 +25,7 @@ mod listen;
 mod outbox;
 mod plans;
 mod role;
+mod seek;
 mod serve;
 mod spawn;
 mod token;

@@ -27,23 +27,31 @@ use crate::{
     runtime::receive::{Inbox, serve_client, serve_http, serve_receiver, speaks_http},
 };
 
-/// What a worker has that others come for.
+/// Who comes to a worker's door, and for what.
 #[derive(Clone)]
 pub(crate) struct Served {
+    /// What others come for, if the worker has a part in the program.
+    pub part: Option<Part>,
+    /// Where masters say that they have taken the program over.
+    pub takeovers: watch::Sender<Option<Takeover>>,
+}
+
+/// What a worker has that others come for.
+#[derive(Clone)]
+pub(crate) struct Part {
     /// Blocks that other workers read.
     pub blocks: Arc<BlockStore>,
     /// Where clients bring records, and other workers what they have received.
     pub inbox: Arc<Inbox>,
     /// Whether blocks are compressed for who reads them.
     pub compression: Compression,
-    /// Where masters say that they have taken the program over.
-    pub takeovers: watch::Sender<Option<Takeover>>,
 }
 
 impl Served {
     /// In the master's own process nobody else can be its master.
     pub fn by_master(blocks: Arc<BlockStore>, inbox: Arc<Inbox>) -> Self {
-        Self { blocks, inbox, compression: Compression::Off, takeovers: watch::channel(None).0 }
+        let part = Part { blocks, inbox, compression: Compression::Off };
+        Self { part: Some(part), takeovers: watch::channel(None).0 }
     }
 }
 
@@ -174,20 +182,22 @@ impl Entered {
         clients: &Semaphore,
         credentials: &Credentials,
     ) -> Result<(), WireError> {
+        if let Self::Master(takeover) = self {
+            served.takeovers.send_if_modified(|known| takeover.replaces(known));
+            return Ok(());
+        }
+        // Whoever comes too early looks elsewhere, as if nobody listened.
+        let Some(Part { blocks, inbox, compression }) = &served.part else { return Ok(()) };
         match self {
             Self::Http(stream) => match clients.try_acquire() {
-                Ok(_permit) => Ok(serve_http(stream, credentials, &served.inbox).await?),
+                Ok(_permit) => Ok(serve_http(stream, credentials, inbox).await?),
                 Err(_) => Err(std::io::Error::other("too many clients are connected").into()),
             },
-            Self::Reader(stream) => answer_all(stream, &served.blocks, served.compression).await,
-            Self::Master(takeover) => {
-                served.takeovers.send_if_modified(|known| takeover.replaces(known));
-                Ok(())
-            }
-            Self::Receiver(worker, stream) => serve_receiver(stream, worker, &served.inbox).await,
-            Self::Nobody => Ok(()),
+            Self::Reader(stream) => answer_all(stream, blocks, *compression).await,
+            Self::Receiver(worker, stream) => serve_receiver(stream, worker, inbox).await,
+            Self::Master(_) | Self::Nobody => Ok(()),
             Self::Client { client, source, mut stream, accepting } => match clients.try_acquire() {
-                Ok(_permit) => serve_client(stream, accepting, (client, &source), &served.inbox).await,
+                Ok(_permit) => serve_client(stream, accepting, (client, &source), inbox).await,
                 Err(_) => {
                     let why = format!("{} clients are connected", limits::CLIENT_CONNECTIONS_MAX);
                     accepting.refuse(&mut stream, &format!("{why} here; try another worker")).await

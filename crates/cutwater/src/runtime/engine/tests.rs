@@ -48,7 +48,7 @@ fn with_lease(store: &Store) -> Begins {
 fn takes_over_from(worker: WorkerId) -> (SocketAddr, Credentials, JoinHandle<Arc<Engine>>) {
     let mut begins = Begins::default();
     // Nobody answers there when the master calls.
-    (begins.epoch, begins.workers) = (2, vec![(worker, "127.0.0.1:1".to_owned())]);
+    (begins.epoch, begins.workers.here) = (2, vec![(worker, "127.0.0.1:1".to_owned())]);
     starts(Some(begins))
 }
 
@@ -245,7 +245,7 @@ fn a_new_worker_is_here_once_the_lease_names_it() {
     std::fs::remove_file(&leases).unwrap();
     std::fs::rename(&away, &leases).unwrap();
     network.block_on(async { while !told(&mut worker).await.contains(&ToWorker::Peers(Vec::new())) {} });
-    let named = Keeper::start(&store, 3, true).unwrap().1;
+    let named = Keeper::start(&store, 3, true).unwrap().1.here;
     assert_eq!(named.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [joined.worker]);
     drop(starts.join().unwrap());
 }
@@ -282,7 +282,7 @@ fn a_new_worker_hears_of_sources_once_the_lease_names_it() {
     std::fs::remove_file(&leases).unwrap();
     std::fs::rename(&away, &leases).unwrap();
     network.block_on(hears(&mut second));
-    let found = Keeper::start(&store, 3, true).unwrap().1;
+    let found = Keeper::start(&store, 3, true).unwrap().1.here;
     assert!(found.iter().any(|(worker, _)| *worker == joined.worker));
     drop(engine);
 }

@@ -87,7 +87,7 @@ fn received_blocks_that_no_interval_needs_go() {
     let (_dir, store) = Store::temporary();
     let mut begins = Begins::default();
     begins.keeper = Some(Arc::new(Keeper::start(&store, 1, false).unwrap().0));
-    begins.workers = [ONE, OTHER].map(|worker| (worker, format!("{worker}:1"))).to_vec();
+    begins.workers.here = [ONE, OTHER].map(|worker| (worker, format!("{worker}:1"))).to_vec();
     let trial = Trial::start_with(&begins);
     let mut early = trial.joins(ONE, &all);
     let (inputs, reported) = (HashSet::from([needed]), HashSet::from([1]));
@@ -108,6 +108,45 @@ fn received_blocks_that_no_interval_needs_go() {
     assert_eq!(late, HashSet::from([needed, unrecorded]));
 }
 
+/// It may be there all the same, with what nobody else holds. One that was let go is gone.
+#[test]
+fn a_worker_that_is_lost_is_named_as_such_until_somebody_is_where_it_was() {
+    let (_dir, store) = Store::temporary();
+    let mut begins = Begins::default();
+    let keeper = Arc::new(Keeper::start(&store, 1, false).unwrap().0);
+    begins.keeper = Some(keeper.clone());
+    let trial = Trial::start_with(&begins);
+    keeper.tell(trial.to.clone());
+    let named = |here: &[u32], lost: &[u32]| {
+        let at = |workers: &[u32]| -> Vec<_> {
+            workers.iter().map(|worker| (WorkerId(*worker), format!("{}:1", WorkerId(*worker)))).collect()
+        };
+        let mut expected = Workers { here: at(here), lost: Lost::default() };
+        at(lost).into_iter().for_each(|(worker, address)| expected.lost.put(worker, address));
+        while lease::named(&store) != expected {
+            thread::yield_now();
+        }
+    };
+    let joins = |worker| {
+        let told = trial.joins(worker, &[]);
+        while !trial.shared.joined().contains_key(&worker) {
+            thread::yield_now();
+        }
+        told
+    };
+    let (_one, mut other) = (joins(ONE), joins(OTHER));
+    named(&[1, 2], &[]);
+    trial.say(ToMaster::Lost { worker: ONE });
+    named(&[2], &[1]);
+    trial.say(ToMaster::Draining { worker: OTHER });
+    while other.blocking_recv() != Some(ToWorker::Stop) {}
+    trial.say(ToMaster::Lost { worker: OTHER });
+    named(&[], &[1]);
+    let _one = joins(ONE);
+    named(&[1], &[]);
+    trial.end();
+}
+
 /// Whoever takes over at any moment finds all that were named before: they are relied on.
 #[test]
 fn the_lease_goes_on_naming_all_while_some_come_in() {
@@ -122,7 +161,7 @@ fn the_lease_goes_on_naming_all_while_some_come_in() {
     let _told: Vec<_> = workers.iter().map(|worker| trial.joins(*worker, &[])).collect();
     let mut named = BTreeSet::new();
     while trial.shared.joined().len() < workers.len() {
-        let now = lease::named(&store);
+        let now: BTreeSet<WorkerId> = lease::named(&store).all().map(|(worker, _)| *worker).collect();
         assert!(now.is_superset(&named), "{:?} are not named any more", &named - &now);
         named = now;
     }

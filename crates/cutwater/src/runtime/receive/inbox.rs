@@ -65,6 +65,12 @@ pub(crate) struct Keeps {
     pub batches: usize,
 }
 
+impl Keeps {
+    pub fn is_any(&self) -> bool {
+        (self.blocks, self.batches) != (0, 0)
+    }
+}
+
 /// Tells the master the answer to a request.
 type Answer = dyn Fn(u64, BlocksReport) + Send + Sync;
 
