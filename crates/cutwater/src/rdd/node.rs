@@ -221,6 +221,13 @@ impl DatasetNode {
         self.engine.tell(Event::InputsReleased { blocks: (0..partitions).map(partition).collect() });
     }
 
+    /// As the master hears of it, with nothing of what it is made from.
+    #[cfg(test)]
+    pub fn alone(&self) -> Step {
+        let dataset = Dataset { parents: Vec::new(), splits: Default::default(), ..(*self.dataset).clone() };
+        Step { dataset: Arc::new(dataset), counts_as: self.counts_as, spec: self.spec.clone() }
+    }
+
     /// Adds everything the master has not heard of, parents first, `ahead` of the jobs that will need it or for one
     /// that does. What has been described has described its parents.
     fn describe(&self, described: &mut Described, ahead: bool) {

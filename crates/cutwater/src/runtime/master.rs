@@ -640,7 +640,8 @@ impl Master {
                     (Some(defined), Some(link)) => link.run(defined, &self.located, task),
                     // Without a plan the stage was refused above; its jobs must not wait for ever.
                     (None, _) => Err(TaskError::Internal(format!("no plan for {attempt}"))),
-                    (_, None) => Err(TaskError::Internal(format!("{worker} is not here for {attempt}"))),
+                    // The scheduler is about to hear that it is lost, and what ran there with it.
+                    (_, None) => Ok(()),
                 };
                 if let Err(error) = launched {
                     self.step(Event::TaskFailed { attempt, worker, error });

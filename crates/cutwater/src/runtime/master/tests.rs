@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::{
+    Context,
     checkpoint::store::Store,
     runtime::{lease, link::Away},
 };
@@ -76,6 +77,30 @@ fn what_a_worker_said_before_it_was_lost_comes_too_late() {
     }
     trial.end();
     assert_eq!(received.try_recv(), Ok(Received::default()), "all have answered who are asked");
+}
+
+/// The scheduler hears that a worker is lost a little later than it is, and may choose it meanwhile.
+#[test]
+fn a_task_that_is_sent_to_a_worker_which_is_gone_is_lost_with_it() {
+    let mut master = Master::new(Arc::default(), false, &Begins::default());
+    let joins = |master: &mut Master, worker| {
+        let (to, told) = unbounded_channel();
+        let (link, address) = (Link::Away(Box::new(Away::new(to))), Some(format!("{worker}:1")));
+        master.joined(worker, Entering { slots: 1, link, address, holds: Vec::new() });
+        told
+    };
+    let _gone = joins(&mut master, ONE);
+    let link = master.links.remove(&ONE).unwrap();
+    let step = Context::local(1).parallelize([1]).node().alone();
+    let (reply, answer) = crossbeam_channel::bounded(1);
+    master.submit(JobId(1), step.dataset.id, vec![step], reply);
+    assert!(answer.try_recv().is_err(), "nothing has failed");
+    master.links.insert(ONE, link);
+    master.lost(ONE);
+    let mut told = joins(&mut master, OTHER);
+    let mut told = std::iter::from_fn(|| told.try_recv().ok());
+    assert!(told.any(|message| matches!(message, ToWorker::Run(_))), "it runs elsewhere");
+    assert!(answer.try_recv().is_err());
 }
 
 /// Those that are in no interval would stay with workers for ever, and be copied at each loss.
