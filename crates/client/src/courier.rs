@@ -96,9 +96,12 @@ impl Places {
         });
     }
 
-    /// Goes from who only knows receivers to the first of them.
+    /// Goes from who only knows receivers to the first of them. Those that were known before come after them: a master that
+    /// was stopped, and has lost its workers to another one meanwhile, may name some that are not there any more, and no others.
     fn follow(&mut self, receivers: Vec<String>) {
-        self.learnt = receivers;
+        let known = std::mem::replace(&mut self.learnt, receivers);
+        let others: Vec<_> = known.into_iter().filter(|place| !self.learnt.contains(place)).collect();
+        self.learnt.extend(others);
         self.at = self.contacts.len();
     }
 
@@ -212,6 +215,21 @@ mod tests {
         assert_eq!(others, ["a", "b", "e"].map(|place| (false, place.to_owned())));
         assert!(places.another(), "all have been tried");
         assert_eq!(places.current(), "master");
+    }
+
+    #[test]
+    fn who_was_known_before_is_tried_after_those_that_a_master_names() {
+        let mut places = Places::new(names(&["master"]));
+        places.learn(names(&["a", "b"]));
+        places.follow(names(&["c", "b"]));
+        let tried: Vec<_> = std::iter::once(places.current().to_owned())
+            .chain(std::iter::from_fn(|| (!places.another()).then(|| places.current().to_owned())))
+            .collect();
+        assert_eq!(tried, names(&["c", "b", "a"]));
+        // A receiver knows better.
+        places.follow(names(&["c", "b"]));
+        places.learn(names(&["b"]));
+        assert_eq!(places.learnt, names(&["b", "c"]), "and the one we are at");
     }
 
     #[test]

@@ -11,7 +11,10 @@ use cutwater_wire::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader, split},
     net::TcpStream,
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    sync::{
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
+        watch,
+    },
     time::{sleep, timeout},
 };
 
@@ -28,14 +31,16 @@ pub(crate) async fn serve_client(
         Ok(source) => source,
         Err(why) => return accepting.refuse(&mut connection, &why).await,
     };
-    let receivers = addresses(&inbox.peers().borrow());
+    // Who comes while it is welcomed is told of too.
+    let mut peers = inbox.peers();
+    let receivers = addresses(&peers.borrow_and_update());
     accepting.welcome(&mut connection, &Welcome { takes: true, receivers }).await?;
     let (from, to) = split(connection);
     // Bounded by what the source may hold: each of them is a batch in a block.
     let (taken, told) = mpsc::unbounded_channel();
     tokio::select! {
         ended = take(BufReader::with_capacity(limits::GATHER_BYTES, from), client, source, inbox, &taken) => ended,
-        ended = tell(to, inbox, told) => ended,
+        ended = tell(to, inbox, peers, told) => ended,
     }
 }
 
@@ -96,10 +101,10 @@ async fn close(taken: &UnboundedSender<Taken>, refused: &Refused) -> Result<(), 
 async fn tell(
     mut to: impl AsyncWrite + Unpin,
     inbox: &Inbox,
+    mut peers: watch::Receiver<Peers>,
     mut taken: UnboundedReceiver<Taken>,
 ) -> Result<(), WireError> {
-    let (mut safe, mut peers) = (inbox.acknowledged(), inbox.peers());
-    peers.mark_unchanged();
+    let mut safe = inbox.acknowledged();
     let mut waiting = VecDeque::new();
     let mut closed = None;
     loop {
