@@ -345,8 +345,17 @@ fn a_master_that_dies_at_steps_is_followed_by_another() {
         return;
     }
     let (expected, mut wrong) = (undisturbed(), String::new());
-    // Those of states are removals only: workers write them.
-    for (of, every) in [("log", 9), ("input", 9), ("state", 9), ("checkpoints", 3)] {
+    // Those of states are removals only: workers write them. The last three are written before any has come.
+    for (of, every) in [
+        ("log", 9),
+        ("input", 9),
+        ("state", 9),
+        ("checkpoints", 3),
+        ("leases", 5),
+        ("epochs", 2),
+        ("programs", 2),
+        ("operators", 2),
+    ] {
         let mut at = every / 2;
         loop {
             let dir = folder();
