@@ -95,8 +95,9 @@ pub enum Job {
     Failover(FailoverOptions),
     /// Kill, stop and continue workers and masters at random, under load: is each acknowledged record counted once?
     ///
-    /// One worker at a time, with or without the master, and the next when some intervals have come. What is done is
-    /// the same for the same seed; when it hits is not.
+    /// A worker, a master, or both at once, or two workers that hold nothing together, of four or more; and the next when some
+    /// intervals have come. What is done is the same for the same seed; when it hits, and which
+    /// two, is not.
     Chaos(ChaosOptions),
     /// A process of a program that another job has started
     #[command(hide = true)]

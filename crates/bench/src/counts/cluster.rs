@@ -30,6 +30,9 @@ const LOG_BYTES_SHOWN: usize = 1_500;
 /// What a master says when another runs the program.
 const OVERTAKEN: &str = "another master has taken";
 
+/// What a worker says when another begins to hold what it receives, before it says who it is and who the other is.
+const HELD_BY: &str = "another worker holds replicas me=";
+
 /// A master with its workers, perhaps a standby, each a process that this one has started.
 ///
 /// - They share a folder: settings, token, checkpoints, outputs, and a log of each.
@@ -59,6 +62,24 @@ pub struct Process {
     log: PathBuf,
     /// Where it writes the address at which it listens, if it is a master.
     address_file: PathBuf,
+}
+
+/// Two workers by the names that their master calls them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBy {
+    /// One that receives records.
+    pub worker: String,
+    /// The other that holds them too.
+    pub holder: String,
+}
+
+impl HeldBy {
+    /// As a worker has said last.
+    fn last(log: &str) -> Option<Self> {
+        let mut said = log.rsplit_once(HELD_BY)?.1.split_whitespace();
+        let (worker, holder) = (said.next()?, said.next()?.strip_prefix("worker=")?);
+        Some(Self { worker: worker.to_owned(), holder: holder.to_owned() })
+    }
 }
 
 impl Process {
@@ -118,6 +139,12 @@ impl Process {
     /// Whether it has said that.
     fn says(&self, what: &str) -> bool {
         fs::read(&self.log).is_ok_and(|log| String::from_utf8_lossy(&log).contains(what))
+    }
+
+    /// Who it is, if it is a worker, and who holds what it receives, as it has said last.
+    pub fn held_by(&self) -> Option<HeldBy> {
+        let log = fs::read(&self.log).ok()?;
+        HeldBy::last(&String::from_utf8_lossy(&log))
     }
 
     /// What went wrong with it, with the end of its log.
@@ -310,4 +337,17 @@ fn write_token(file: &std::path::Path) -> std::io::Result<()> {
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_says_who_holds_what_it_receives() {
+        let says = |holder| format!("INFO replicate: {HELD_BY}w1 worker={holder} address=\"127.0.0.1:1\"\n");
+        assert_eq!(HeldBy::last("nothing yet"), None);
+        let last = HeldBy::last(&format!("{}{}something else\n", says("w2"), says("w4096")));
+        assert_eq!(last, Some(HeldBy { worker: "w1".to_owned(), holder: "w4096".to_owned() }));
+    }
 }

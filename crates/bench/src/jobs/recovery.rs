@@ -90,10 +90,7 @@ struct Course {
 /// # Errors
 /// A process or a client failed.
 pub fn load(trial: &mut Trial, rate: Option<u64>, interval_ms: u64) -> Result<u64, BenchError> {
-    let rate = match rate {
-        Some(rate) => rate,
-        None => half_of_capacity(trial)?,
-    };
+    let rate = rate_of(rate, || capacity(trial))?;
     trial.load.set_rate(rate);
     // What a flood has left is done when outputs come in time again.
     let calm = trial.wait("an output in time", |last| last.delay_ms() < interval_ms as f64)?;
@@ -101,8 +98,19 @@ pub fn load(trial: &mut Trial, rate: Option<u64>, interval_ms: u64) -> Result<u6
     Ok(rate)
 }
 
-/// Lets clients send as fast as they can for some intervals, and sees how fast records are counted.
-fn half_of_capacity(trial: &mut Trial) -> Result<u64, BenchError> {
+/// The rate that was asked for, or half of capacity, which is measured then.
+fn rate_of(
+    asked: Option<u64>,
+    capacity: impl FnOnce() -> Result<f64, BenchError>,
+) -> Result<u64, BenchError> {
+    match asked {
+        Some(rate) => Ok(rate),
+        None => capacity().map(|capacity| (capacity / 2.0) as u64),
+    }
+}
+
+/// Lets clients send as fast as they can for some intervals, and sees how fast records are counted, in a second.
+fn capacity(trial: &mut Trial) -> Result<f64, BenchError> {
     trial.load.set_rate(FLOOD);
     let from = trial.wait_for(CALIBRATION.0)?;
     let to = trial.wait_for(CALIBRATION.1)?;
@@ -110,7 +118,7 @@ fn half_of_capacity(trial: &mut Trial) -> Result<u64, BenchError> {
     let records = (to.total.records - from.total.records) as f64;
     let capacity = records / (to.done_ms - from.done_ms) * 1e3;
     eprintln!("capacity is {capacity:.0} records/s, clients included; the load is half of it");
-    Ok((capacity / 2.0) as u64)
+    Ok(capacity)
 }
 
 fn report(
@@ -171,6 +179,14 @@ impl Lateness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_load_is_half_of_capacity_unless_it_is_asked_for() {
+        assert_eq!(rate_of(None, || Ok(5_001.0)).unwrap(), 2_500);
+        let measured = || Err(BenchError::Wrong("nothing is to be measured".into()));
+        assert_eq!(rate_of(Some(7), measured).unwrap(), 7);
+        assert!(rate_of(None, measured).is_err(), "what cannot be measured is no load");
+    }
 
     #[test]
     fn two_of_four_that_are_killed_are_no_neighbours() {

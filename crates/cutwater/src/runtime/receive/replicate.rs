@@ -48,7 +48,7 @@ pub(crate) async fn replicate(inbox: Arc<Inbox>, credentials: Credentials) {
         inbox.hand_to(Holder::Sought);
         match connect(&address, &credentials, inbox.me()).await {
             Ok(connection) => {
-                tracing::debug!(%worker, address, "another worker holds replicas");
+                tracing::info!(me = %inbox.me(), %worker, address, "another worker holds replicas");
                 inbox.hand_to(Holder::Peer(worker));
                 let ended = tokio::select! {
                     ended = stream(connection, &inbox) => ended,
