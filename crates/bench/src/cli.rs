@@ -354,6 +354,18 @@ mod tests {
         assert_eq!((text.chunk_records, owned, checkpoint_s, options.window), (500_000, false, None, 30));
     }
 
+    /// They run at half of capacity then.
+    #[test]
+    fn a_rate_is_asked_for_or_not() {
+        let rate = |arguments: &[&str]| match parse(arguments).unwrap().job {
+            Job::Failover(options) => options.rate,
+            Job::Recovery(options) => options.rate,
+            _ => panic!("parsed as another job"),
+        };
+        assert_eq!((rate(&["failover"]), rate(&["recovery"])), (None, None));
+        assert_eq!(rate(&["failover", "--rate", "7"]), Some(7));
+    }
+
     #[test]
     fn every_job_is_called_by_the_name_it_reports() {
         for command in Cli::command().get_subcommands().filter(|c| c.get_name() != "help") {

@@ -13,7 +13,7 @@ use cutwater_client::Client;
 use tempfile::TempDir;
 
 use crate::{
-    INTERVAL, builder, entries,
+    ByHand, INTERVAL, TOKEN, builder, entries,
     process::{self, PATIENCE, children, exit_code, kill, signal, wait_until},
     start, start_standby,
 };
@@ -82,6 +82,18 @@ impl Trial {
         wait_until("it does not start", || address(dir.path()).is_some());
         let client = client(dir.path());
         (Self { dir, client, sent: 0, before: 0 }, master)
+    }
+
+    /// The same with processes that are started by hand; more of them can be.
+    pub fn start_by_hand<P>(start: impl FnOnce(&ByHand) -> P) -> (Self, ByHand, P) {
+        let (trial, (by_hand, processes)) = Self::start_by(|folder| {
+            // Whoever is first would make one that is not known.
+            fs::write(folder.join("token"), TOKEN).unwrap();
+            let by_hand = ByHand::new(folder);
+            let processes = start(&by_hand);
+            (by_hand, processes)
+        });
+        (trial, by_hand, processes)
     }
 
     pub fn folder(&self) -> &Path {

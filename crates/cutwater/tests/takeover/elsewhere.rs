@@ -35,17 +35,12 @@ struct Two {
 impl Two {
     /// The worker joins the master `by` another address.
     fn start(by: impl FnOnce(&str) -> String) -> Self {
-        let mut workers = None;
-        let (mut trial, master) = Trial::start_by(|folder| {
-            fs::write(folder.join("token"), "known to both").unwrap();
-            let by_hand = ByHand::new(folder);
+        let (mut trial, _, (master, worker, other)) = Trial::start_by_hand(|by_hand| {
             let mut worker = by_hand.worker(&by(&by_hand.address));
-            worker.env(SAYS, "").stderr(File::create(folder.join("worker")).unwrap());
+            worker.env(SAYS, "").stderr(File::create(by_hand.folder.join("worker")).unwrap());
             let other = by_hand.worker(&by_hand.address).spawn().unwrap();
-            workers = Some((worker.spawn().unwrap(), other));
-            by_hand.master_that_says(&folder.join("master"))
+            (by_hand.master_that_says(&by_hand.folder.join("master")), worker.spawn().unwrap(), other)
         });
-        let (worker, other) = workers.unwrap();
         wait_until("they do not come", || named(trial.folder()) == 2);
         trial.send_all();
         // Both have closed the blocks by then.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    ADDRESS, ByHand, SAYS,
+    ADDRESS, SAYS,
     clients::{FAILS, FAILS_BEFORE, Trial, is_program},
     entries,
     process::{exit_code, kill, wait_until},
@@ -102,19 +102,16 @@ fn acknowledged_records_survive_a_long_time_without_a_master() {
     if is_program() {
         return;
     }
-    let (mut address, mut workers) = (String::new(), Vec::new());
-    let (mut trial, master) = Trial::start_by(|folder| {
-        fs::write(folder.join("token"), "known to both").unwrap();
-        let by_hand = ByHand::new(folder);
-        for number in 0..3 {
-            let mut worker = by_hand.worker(&by_hand.address);
-            worker.env(SAYS, "").stderr(File::create(folder.join(format!("says-{number}"))).unwrap());
-            workers.push(worker.spawn().unwrap());
-        }
-        address.clone_from(&by_hand.address);
+    let (mut trial, by_hand, (master, mut workers)) = Trial::start_by_hand(|by_hand| {
+        let worker = |number| {
+            let says = File::create(by_hand.folder.join(format!("says-{number}"))).unwrap();
+            by_hand.worker(&by_hand.address).env(SAYS, "").stderr(says).spawn().unwrap()
+        };
+        let workers: Vec<Child> = (0..3).map(worker).collect();
         // The first alone would hold what it acknowledges alone.
         let mut master = by_hand.command();
-        master.env(ADDRESS, &by_hand.address).env("CUTWATER_MIN_WORKERS", "3").spawn().unwrap()
+        master.env(ADDRESS, &by_hand.address).env("CUTWATER_MIN_WORKERS", "3");
+        (master.spawn().unwrap(), workers)
     });
     trial.send_all();
     kill(master);
@@ -124,8 +121,7 @@ fn acknowledged_records_survive_a_long_time_without_a_master() {
     let waits = |number: &usize| said(*number).contains("this worker holds records that were acknowledged");
     wait_until("who holds records does not wait", || (0..3).filter(waits).count() >= 2);
     trial.send_all();
-    let by_hand = ByHand { folder: &folder, address };
-    let master = by_hand.command().env(ADDRESS, &by_hand.address).spawn().unwrap();
+    let master = by_hand.master();
     trial.send_all();
     let waited: Vec<usize> = (0..3).filter(waits).collect();
     trial.ends(master);

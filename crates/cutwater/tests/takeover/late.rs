@@ -3,7 +3,6 @@
 use std::fs;
 
 use crate::{
-    ByHand,
     clients::{Trial, is_program},
     named,
     process::{exit_code, kill, signal, wait_until},
@@ -14,16 +13,9 @@ fn a_worker_that_comes_too_late_comes_as_a_new_one() {
     if is_program() {
         return;
     }
-    let (mut address, mut workers) = (String::new(), Vec::new());
-    let (mut trial, master) = Trial::start_by(|folder| {
-        fs::write(folder.join("token"), "known to both").unwrap();
-        let by_hand = ByHand::new(folder);
-        workers = by_hand.workers();
-        address.clone_from(&by_hand.address);
-        by_hand.master()
-    });
+    let (mut trial, by_hand, (master, mut workers)) =
+        Trial::start_by_hand(|by_hand| (by_hand.master(), by_hand.workers()));
     let folder = trial.folder().to_owned();
-    let by_hand = ByHand { folder: &folder, address };
     wait_until("they do not come", || named(&folder) == 3);
     trial.send_all();
     let late = workers[0].id();

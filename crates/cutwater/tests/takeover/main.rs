@@ -78,21 +78,24 @@ fn named(folder: &Path) -> usize {
     lease.windows(10).filter(|address| address == b"127.0.0.1:").count()
 }
 
+/// What masters and workers prove who they are by, where workers are started by hand.
+const TOKEN: &str = "known to both";
+
 /// A master whose workers are started by hand, and the workers.
-struct ByHand<'a> {
-    folder: &'a Path,
+struct ByHand {
+    folder: PathBuf,
     address: String,
 }
 
-impl<'a> ByHand<'a> {
-    fn new(folder: &'a Path) -> Self {
+impl ByHand {
+    fn new(folder: &Path) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Self { folder, address: free.to_string() }
+        Self { folder: folder.to_owned(), address: free.to_string() }
     }
 
     fn command(&self) -> Command {
-        let mut command = process::program(self.folder);
-        command.env("CUTWATER_TOKEN", "known to both");
+        let mut command = process::program(&self.folder);
+        command.env("CUTWATER_TOKEN", TOKEN);
         command
     }
 
