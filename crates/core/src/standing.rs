@@ -1,4 +1,4 @@
-//! Whether a master can be sure that no other has taken over.
+//! Whether a master can be sure that no other has taken over, and whoever waits to do so that it is gone.
 
 use crate::limits;
 
@@ -53,9 +53,61 @@ impl Standing {
     }
 }
 
+/// For how long the lease of a master lay as it was, as far as whoever looks at it every now and then can tell.
+///
+/// It may have been stopped itself, and the master with it, or have been waiting for the store. So what counts is only the time
+/// between looks, and of a long one no more than there is between two leases: in the rest of it nobody looked, and a master that
+/// is there writes again before there were enough looks.
+///
+/// ```
+/// use cutwater_core::{limits, standing::Silence};
+///
+/// let mut silence = Silence::since(0);
+/// silence.goes_on(10 * limits::LEASE_LOST_MS);
+/// assert!(!silence.is_long(), "it was seen twice");
+/// for look in 1..4 {
+///     silence.goes_on(10 * limits::LEASE_LOST_MS + look * limits::LEASE_BEAT_MS);
+/// }
+/// assert!(silence.is_long());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    looked_ms: u64,
+    lasted_ms: u64,
+}
+
+impl Silence {
+    /// A lease was seen for the first time, by a look that was over by then.
+    pub fn since(now_ms: u64) -> Self {
+        Self { looked_ms: now_ms, lasted_ms: 0 }
+    }
+
+    /// It was seen again as it was, by a look that was begun `at_ms`.
+    pub fn goes_on(&mut self, at_ms: u64) {
+        self.lasted_ms += at_ms.saturating_sub(self.looked_ms).min(limits::LEASE_BEAT_MS);
+        self.looked_ms = at_ms;
+    }
+
+    /// Whether the master counts as gone.
+    pub fn is_long(&self) -> bool {
+        self.lasted_ms >= limits::LEASE_LOST_MS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_master_is_gone_after_its_time_if_somebody_looked_all_the_while() {
+        let mut silence = Silence::since(7);
+        let looks = (1..).map(|look| look * limits::LEASE_POLL_MS);
+        let long_ms = looks.take_while(|ms| {
+            silence.goes_on(7 + ms);
+            !silence.is_long()
+        });
+        assert_eq!(long_ms.last(), Some(limits::LEASE_LOST_MS - limits::LEASE_POLL_MS));
+    }
 
     /// Whoever has taken over meanwhile may not have said so yet.
     #[test]

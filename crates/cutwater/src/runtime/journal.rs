@@ -78,15 +78,22 @@ enum ToWriter {
 }
 
 impl Journal {
-    /// Claims the log of `store` for this process. Answers with what it says so far, the epoch of this process, and how many
-    /// there were before.
-    pub fn claim(store: &Store) -> Result<(Self, History, u64, u64), Error> {
+    /// Claims the log of `store` for this process if it `is_free`, which is asked once it is known where the log ends: a master
+    /// that goes on has written there by the time that this one does. Answers with what it says so far, the epoch of this process,
+    /// and how many there were before; with nothing if it is not free.
+    pub fn claim_if(
+        store: &Store,
+        is_free: impl Fn() -> Result<bool, Error>,
+    ) -> Result<Option<(Self, History, u64, u64)>, Error> {
         let (epoch, ordinal) = new_epoch(store)?;
         let (history, entries, writer) = loop {
             let (mut history, mut entries, next) = read_all(store)?;
             let mut claim = Claim::new(epoch, &history, next).map_err(|_| fenced())?;
             loop {
                 let (position, entry) = (claim.position(), claim.entry(history.completed));
+                if !is_free()? {
+                    return Ok(None);
+                }
                 if create(store, position, &entry)? {
                     entries.push((position, entry));
                     break;
@@ -126,7 +133,14 @@ impl Journal {
             state: state.clone(),
         };
         let thread = worker::spawn("cutwater-journal", move || thread.run(&work))?;
-        Ok((Self { to_writer: Some(to_writer), thread: Some(thread), state }, history, epoch, ordinal))
+        let journal = Self { to_writer: Some(to_writer), thread: Some(thread), state };
+        Ok(Some((journal, history, epoch, ordinal)))
+    }
+
+    /// The same, whether or not it is free.
+    #[cfg(test)]
+    pub fn claim(store: &Store) -> Result<(Self, History, u64, u64), Error> {
+        Self::claim_if(store, || Ok(true)).map(|claimed| claimed.expect("it is taken"))
     }
 
     /// Has the input of an interval written down: what its sources gave, and the blocks among it that this
@@ -537,6 +551,16 @@ mod tests {
         let about = |(_, entry): &(u64, Entry)| number_of(entry);
         let numbers: Vec<u64> = entries(&store).unwrap().iter().filter_map(about).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    }
+
+    /// Whoever it is that runs the program goes on.
+    #[test]
+    fn a_log_that_is_not_free_is_not_claimed() {
+        let (_dir, store) = Store::temporary();
+        let (first, ..) = Journal::claim(&store).unwrap();
+        assert!(Journal::claim_if(&store, || Ok(false)).unwrap().is_none());
+        first.interval(1, Time::from_ms(1), Vec::new(), Vec::new());
+        first.wait_for(1).unwrap();
     }
 
     #[test]

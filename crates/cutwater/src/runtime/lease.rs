@@ -6,7 +6,10 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use cutwater_core::{WorkerId, limits, standing::Standing};
+use cutwater_core::{
+    WorkerId, limits,
+    standing::{Silence, Standing},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{master::ToMaster, worker};
@@ -153,8 +156,29 @@ impl Lease {
     /// Answers with the lease of the one that did, if it did not end in good order. A process that has waited for
     /// a program that then ended has nothing to do, and ends.
     pub fn await_free(store: &Store, may_wait: bool) -> Result<Option<Self>, Error> {
-        let lost = Duration::from_millis(limits::LEASE_LOST_MS);
-        let (mut seen, mut since, mut waited) = (Self::read(store)?, Instant::now(), false);
+        Self::await_free_by(|| Self::read(store), store, may_wait)
+    }
+
+    /// Whether it is still as it was when it was found to be free. Nobody takes it over at this moment, then, and no master that
+    /// was taken for dead has come back to life.
+    pub fn is_still(store: &Store, found: Option<&Self>) -> Result<bool, Error> {
+        let now = Self::read(store)?;
+        Ok(match &now {
+            // Nobody runs the program, whoever did before.
+            Some(now) if found.is_none() => now.stands == Stands::Over,
+            now => now.as_ref() == found,
+        })
+    }
+
+    fn await_free_by(
+        mut read: impl FnMut() -> Result<Option<Self>, Error>,
+        store: &Store,
+        may_wait: bool,
+    ) -> Result<Option<Self>, Error> {
+        let began = Instant::now();
+        let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (mut seen, mut waited) = (read()?, false);
+        let mut silence = Silence::since(now_ms());
         loop {
             let Some(lease) = &seen else { return Ok(None) };
             match lease.stands {
@@ -166,11 +190,17 @@ impl Lease {
                 Stands::Left => return Ok(seen),
                 Stands::Runs => {}
             }
-            if lease.process.has_ended() || since.elapsed() >= lost {
+            if lease.process.has_ended() || silence.is_long() {
                 return Ok(seen);
             }
             thread::sleep(Duration::from_millis(limits::LEASE_POLL_MS));
-            let now = Self::read(store)?;
+            let looks_ms = now_ms();
+            let now = read()?;
+            if now.as_ref() == Some(lease) {
+                silence.goes_on(looks_ms);
+            } else {
+                silence = Silence::since(now_ms());
+            }
             if now.as_ref().is_some_and(|now| now != lease) {
                 if !may_wait {
                     return Err(Error::config(&[format!(
@@ -179,7 +209,7 @@ impl Lease {
                         lease.process.id
                     )]));
                 }
-                (since, waited) = (Instant::now(), true);
+                waited = true;
             }
             seen = now;
         }
@@ -429,6 +459,45 @@ mod tests {
         keeper.program_is_over();
         drop(keeper);
         assert_eq!(Lease::await_free(&store, false).unwrap(), None);
+    }
+
+    /// It has read the lease, and judges later. That time is not the master's silence.
+    #[test]
+    fn one_that_is_kept_is_not_free_for_whoever_was_stopped_between_reading_and_judging() {
+        let (_dir, store) = Store::temporary();
+        let (_keeper, _) = Keeper::start(&store, 1, false).unwrap();
+        let read = || Lease::read(&store).unwrap().unwrap();
+        let (before, mut looks) = (read(), 0);
+        let reads_and_is_stopped = || {
+            looks += 1;
+            if looks > 2 {
+                return Ok(Some(read()));
+            }
+            // It has read before the next was written.
+            let began = Instant::now();
+            let lost = Duration::from_millis(limits::LEASE_LOST_MS);
+            while looks == 2 && (began.elapsed() <= lost || read().beat < before.beat + 2) {
+                thread::yield_now();
+            }
+            Ok(Some(before.clone()))
+        };
+        let error = Lease::await_free_by(reads_and_is_stopped, &store, false).unwrap_err().to_string();
+        assert!(error.contains("--standby"), "{error}");
+    }
+
+    #[test]
+    fn what_was_found_free_may_be_taken_as_long_as_nobody_has_come() {
+        let (_dir, store) = Store::temporary();
+        assert!(Lease::is_still(&store, None).unwrap());
+        leave(&store, 1, &[]);
+        let found = Lease::await_free(&store, false).unwrap();
+        assert!(found.is_some() && Lease::is_still(&store, found.as_ref()).unwrap());
+        assert!(!Lease::is_still(&store, None).unwrap());
+        let (keeper, _) = Keeper::start(&store, 2, true).unwrap();
+        assert!(!Lease::is_still(&store, found.as_ref()).unwrap());
+        keeper.program_is_over();
+        drop(keeper);
+        assert!(Lease::is_still(&store, None).unwrap());
     }
 
     /// They hold what it needed.

@@ -118,8 +118,12 @@ impl Durable {
             return Ok(None);
         }
         let store = Store::open(url)?;
-        let takes_over = Lease::await_free(&store, settings.checkpoints.standby)?.is_some();
-        let (journal, history, epoch, ordinal) = Journal::claim(&store)?;
+        let (takes_over, (journal, history, epoch, ordinal)) = loop {
+            let found = Lease::await_free(&store, settings.checkpoints.standby)?;
+            if let Some(claimed) = Journal::claim_if(&store, || Lease::is_still(&store, found.as_ref()))? {
+                break (found.is_some(), claimed);
+            }
+        };
         // Whoever wrote there before is over.
         store.sweep()?;
         let parallelism = ProgramRecord::read(&store)?.map(|record| record.parallelism);

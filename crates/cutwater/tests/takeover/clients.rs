@@ -107,7 +107,7 @@ impl Trial {
         }
     }
 
-    fn send_for(&mut self, intervals: u32) {
+    pub fn send_for(&mut self, intervals: u32) {
         let until = Instant::now() + intervals * INTERVAL;
         while Instant::now() < until {
             self.send(20);
@@ -128,7 +128,12 @@ impl Trial {
     }
 
     /// Has the program end, which has counted each record once.
-    pub fn ends(self, mut master: Child) {
+    pub fn ends(mut self, master: Child) {
+        self.end(master);
+    }
+
+    /// The same, and its files stay.
+    pub fn end(&mut self, mut master: Child) {
         self.client.flush().unwrap();
         self.client.send(b"last").unwrap();
         self.client.flush().unwrap();

@@ -1,15 +1,17 @@
-//! Masters and workers that are stopped for so long that they take each other for dead, and go on: nobody takes over, and what
-//! workers hold is written nowhere.
+//! Masters and workers that are stopped for so long that they could take each other for dead, and go on: nobody takes over, and
+//! what workers hold is written nowhere.
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Child,
+    time::Duration,
 };
 
 use crate::{
-    INTERVAL, SAYS, builder, clients,
-    process::{children, is_program, program, signal, wait_until},
+    INTERVAL, SAYS, builder, clients, entries,
+    process::{children, exit_code, is_program, program, signal, wait_until},
+    start_standby,
 };
 
 /// The program of clients with so many workers, none of whose states is written.
@@ -72,4 +74,26 @@ fn acknowledged_records_survive_with_a_worker_that_was_stopped_until_its_master_
     signal(workers[0], "-CONT");
     trial.send_all();
     trial.ends(master);
+}
+
+/// As when their machine was: what passed meanwhile was nobody's silence. The standby looks first.
+#[test]
+fn a_standby_that_was_stopped_together_with_its_master_does_not_take_over() {
+    if is_program_of(3) {
+        return;
+    }
+    let (mut trial, master) = clients::Trial::start();
+    let mut standby = start_standby(trial.folder());
+    // It has seen the master by then.
+    trial.send_for(20);
+    let both = [standby.id(), master.id()];
+    both.iter().for_each(|process| signal(*process, "-STOP"));
+    let lease = entries(&trial.folder().join("checkpoints").join("leases")).pop().unwrap();
+    let age = || fs::metadata(&lease).unwrap().modified().unwrap().elapsed().unwrap_or_default();
+    wait_until("somebody writes the lease", || age() > Duration::from_secs(2));
+    both.iter().for_each(|process| signal(*process, "-CONT"));
+    trial.send_all();
+    trial.send_for(20);
+    trial.end(master);
+    assert_eq!(exit_code(&mut standby), Some(0));
 }
