@@ -220,9 +220,9 @@ impl Simulation {
         }
     }
 
-    /// Whether whoever is lost to its master comes back to it. If another takes over meanwhile, that does not call it.
+    /// Whether whoever is lost to its master comes back, to it or to the one that takes over.
     fn finds_back(&self) -> bool {
-        self.setting.clients && !self.setting.takeovers
+        self.setting.clients || self.setting.takeovers
     }
 
     /// The worker will be lost to its master, and not come back.
@@ -260,7 +260,10 @@ impl Simulation {
     fn stays(&self, id: WorkerId) -> bool {
         let leaves = |master: &Master| master.links.get(&id).is_some_and(|link| link.leaving);
         // Without a master, who is found by none ends in time.
-        let has_master = |worker: &Worker| worker.master.is_some() || self.store.lease_names(id);
+        let is_named = |worker: &Worker| {
+            worker.names_before.iter().chain([&id]).any(|name| self.store.lease_names(*name))
+        };
+        let has_master = |worker: &Worker| worker.master.is_some() || is_named(worker);
         let is_found =
             self.workers.get(&id).is_some_and(|worker| has_master(worker) && !worker.wants_to_leave);
         self.will_last(id) && is_found && !self.masters.values().chain([&self.master]).any(leaves)

@@ -363,6 +363,9 @@ impl Simulation {
     pub(crate) fn enters(&mut self, id: WorkerId, slots: u32, holds: Vec<BlockId>) {
         self.log.say(self.now_ms, format_args!("{id} joins {}", self.master.id));
         self.meets_peers(id);
+        if let Some(worker) = self.workers.get(&id) {
+            self.master.durable.lost.retain(|lost| !worker.names_before.contains(lost));
+        }
         self.master.links.insert(id, Link { heard_ms: self.now_ms, ..Link::default() });
         self.share_receiving();
         self.step(Event::WorkerJoined { worker: id, slots });
@@ -423,8 +426,10 @@ impl Simulation {
     /// The connection of a worker has ended, or it was silent for too long.
     pub(crate) fn lost(&mut self, id: WorkerId) {
         self.master.durable.entering.remove(&id);
-        if self.master.links.remove(&id).is_none() {
-            return;
+        let Some(link) = self.master.links.remove(&id) else { return };
+        // Who was let go is gone.
+        if self.setting.takeovers && !link.released {
+            self.master.durable.lost.insert(id);
         }
         self.log.say(self.now_ms, format_args!("{id} is lost"));
         self.master.holders.retain(|_, holders| {

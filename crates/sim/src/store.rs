@@ -78,6 +78,8 @@ pub struct Lease {
     pub process: MasterId,
     /// Nobody is named as long as the master has not looked whom the one before had last.
     pub workers: Option<BTreeSet<WorkerId>>,
+    /// Those that count as lost. They may be there all the same, with what nobody else holds.
+    pub lost: BTreeSet<WorkerId>,
 }
 
 /// The states of one moment, each with the name that it is written under and the number of its partitions.
@@ -240,14 +242,14 @@ impl Store {
         self.objects.get(&name)
     }
 
-    /// Whether whoever takes over next finds the worker.
+    /// Whether whoever takes over next finds a worker that has that name, or had it.
     pub fn lease_names(&self, id: WorkerId) -> bool {
         let mut leases = self.objects.range(Name::Lease(0)..=Name::Lease(u64::MAX)).rev();
         let readable = leases.find_map(|(_, object)| match object {
-            Object::Lease(lease) => lease.workers.as_ref(),
+            Object::Lease(lease) => lease.workers.as_ref().map(|workers| (workers, &lease.lost)),
             _ => None,
         });
-        readable.is_some_and(|workers| workers.contains(&id))
+        readable.is_some_and(|(workers, lost)| workers.contains(&id) || lost.contains(&id))
     }
 
     /// How many intervals are committed.

@@ -31,6 +31,8 @@ pub struct Worker {
     pub epoch: u64,
     /// Where the last was: it may be started again there.
     pub place: u32,
+    /// What it was called before it was lost.
+    pub names_before: BTreeSet<WorkerId>,
     /// When the master was last heard, and since when there is none.
     pub heard_ms: u64,
     pub orphaned_ms: u64,
@@ -86,6 +88,7 @@ impl Worker {
             master: Some(master),
             epoch: 0,
             place: 0,
+            names_before: BTreeSet::new(),
             orphaned_ms: 0,
             wants_to_leave: false,
             heard_ms: now_ms,

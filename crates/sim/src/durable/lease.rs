@@ -59,7 +59,9 @@ impl Simulation {
         let name = self.lease_name();
         let durable = &mut self.master.durable;
         durable.beat += 1;
-        let lease = Lease { epoch: durable.epoch, beat: durable.beat, process: self.master.id, workers };
+        let (epoch, beat, process, lost) =
+            (durable.epoch, durable.beat, self.master.id, durable.lost.clone());
+        let lease = Lease { epoch, beat, process, workers, lost };
         (name, Object::Lease(lease))
     }
 
@@ -69,11 +71,12 @@ impl Simulation {
     pub(super) fn read_leases_before(&mut self, found: Vec<Option<Object>>) {
         let epoch = self.master.durable.epoch;
         let workers = found.into_iter().rev().find_map(|object| match object {
-            Some(Object::Lease(lease)) if lease.epoch < epoch => lease.workers,
+            Some(Object::Lease(lease)) if lease.epoch < epoch => Some((lease.workers?, lease.lost)),
             _ => None,
         });
-        let known = workers.unwrap_or_default();
+        let (known, lost) = workers.unwrap_or_default();
         let durable = &mut self.master.durable;
+        durable.lost = lost;
         (durable.known, durable.expected) = (known.clone(), known.clone());
         let (name, lease) = self.lease(Some(known));
         self.ask(Purpose::SecondLease, Request::Put(name, lease));

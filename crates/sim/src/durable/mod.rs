@@ -83,6 +83,8 @@ pub struct Durable {
     known: BTreeSet<WorkerId>,
     expected: BTreeSet<WorkerId>,
     not_coming: BTreeSet<WorkerId>,
+    /// Those that are lost, to this master or to the one before: whoever takes over calls them too.
+    pub lost: BTreeSet<WorkerId>,
     all_came: bool,
     /// What workers said that they hold, until it is known which of it is of use.
     reported: Vec<BlockId>,

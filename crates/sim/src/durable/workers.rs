@@ -25,7 +25,7 @@ impl Simulation {
         let (me, now_ms) = (self.master.id, self.now_ms);
         self.master.durable.phase = Phase::TakingOver;
         self.master.durable.standing = Standing::new(now_ms);
-        for id in self.master.durable.expected.clone() {
+        for id in &self.master.durable.expected | &self.master.durable.lost {
             self.send(Node::Master(me), Node::Worker(id), What::Call(me, id));
         }
         self.at(now_ms + limits::TAKEOVER_MS_MAX, What::TakeoverLate(me));
@@ -33,10 +33,14 @@ impl Simulation {
         self.have_come();
     }
 
-    /// A master calls a worker. It goes to it, if it is a later one than its own.
+    /// A master calls a worker. It goes to it, if it is a later one than its own; one that has had another name since is where
+    /// it was.
     pub(crate) fn called(&mut self, by: MasterId, id: WorkerId) {
         let Some(epoch) = self.master_of(by).map(|master| master.durable.epoch) else { return };
-        if self.workers.get(&id).is_some_and(|worker| worker.epoch < epoch) && !self.ended.contains(&by) {
+        let is_there = |(me, worker): &(&WorkerId, &Worker)| **me == id || worker.names_before.contains(&id);
+        let Some((id, worker)) = self.workers.iter().find(is_there) else { return };
+        let id = *id;
+        if worker.epoch < epoch && !self.ended.contains(&by) {
             self.loses_master(id, "is called by another master");
             self.joins(id, by);
         }
@@ -122,6 +126,8 @@ impl Simulation {
         let (own, readable) = kept.named(me);
         let mut again = Worker::new(me, worker.slots, master, self.now_ms);
         again.slow = worker.slow;
+        again.names_before = worker.names_before;
+        again.names_before.insert(id);
         again.inbox = Inbox::of(me, own);
         if self.setting.plant != Some(Plant::ComesWithNothing) {
             again.blocks = worker.blocks;
@@ -136,7 +142,8 @@ impl Simulation {
     /// Whether a worker is here from now on. A new one is once the lease names it: whoever takes over finds it then, with what
     /// it has received or copied.
     pub(crate) fn lets_in(&mut self, id: WorkerId, slots: u32, holds: &[BlockId]) -> bool {
-        if self.master.durable.not_coming.contains(&id) {
+        let Durable { not_coming, lost, .. } = &self.master.durable;
+        if not_coming.contains(&id) || lost.contains(&id) {
             // Others count as holders of what it received. It comes back as a new one.
             let me = self.master.id;
             self.send(Node::Master(me), Node::Worker(id), What::Ended(me, id));
@@ -197,7 +204,14 @@ impl Simulation {
         if std::mem::replace(&mut self.master.durable.all_came, true) {
             return;
         }
-        for id in std::mem::take(&mut self.master.durable.expected) {
+        let Durable { expected, lost, .. } = &mut self.master.durable;
+        let all = &*expected | &*lost;
+        for id in std::mem::take(expected) {
+            if !self.master.links.contains_key(&id) {
+                lost.insert(id);
+            }
+        }
+        for id in all {
             if !self.master.links.contains_key(&id) {
                 self.log.say(self.now_ms, format_args!("{id} has not come to {}", self.master.id));
                 self.master.durable.not_coming.insert(id);
