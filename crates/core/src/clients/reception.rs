@@ -360,6 +360,10 @@ impl<R> Reception<R> {
             }
         }
         let held = Event::BlocksHeld { worker, blocks: new.iter().map(InputBlock::id).collect() };
+        // Clients may have sent to the one that is lost what another had in a block that nobody holds by now.
+        let sources: BTreeSet<u32> = new.iter().map(|block| block.source).collect();
+        let made = sources.into_iter().flat_map(|source| self.to_make(source, &new));
+        let say = made.map(|make| (worker, make)).collect();
         self.note_alone(&new);
         // The other holder was the one that is lost.
         let known = (!new.is_empty()).then_some(Event::HoldersKnown);
@@ -368,7 +372,7 @@ impl<R> Reception<R> {
         }
         Consequences {
             events: [Some(held), known].into_iter().flatten().collect(),
-            say: Vec::new(),
+            say,
             drop: Some((worker, useless)),
         }
     }
@@ -540,6 +544,37 @@ mod tests {
             (reception.may_need(&whole.id()), reception.may_need(&blocks[0].id())),
             (Some(false), Some(true))
         );
+    }
+
+    /// The simulator found it: who alone held a block was lost when an interval had it, and what it consists of was in a block of
+    /// that worker, too, which another held.
+    #[test]
+    fn who_reports_for_a_lost_worker_all_batches_of_a_block_that_one_held_makes_it() {
+        let batch = |sequence| BatchReport { client: ClientId(1), sequence, records: 1, bytes: 4 };
+        let of = |count, batches: &[u64]| InputBlock {
+            source: 0,
+            sequence: input_sequence(OWNER, count),
+            batches: batches.iter().map(|sequence| batch(*sequence)).collect(),
+        };
+        let (workers, first) = (Workers::from([OWNER, OTHER]), WorkerId(3));
+        let mut reception = Reception::<()>::default();
+        reception.receive(Receive::new(0, "s", 10, 10), &workers);
+        let report = |block| BlocksReport { blocks: vec![block], ..BlocksReport::default() };
+        let request = |said: &[(WorkerId, Say)], whom| {
+            let mut requests = said.iter().filter_map(|(worker, say)| match say {
+                Say::ReportReplicas { request, .. } if *worker == whom => Some(*request),
+                _ => None,
+            });
+            requests.next().expect("it is asked")
+        };
+        let block = InputBlock { sequence: input_sequence(first, 7), ..of(0, &[1, 2]) };
+        let asked = request(&reception.lost(first, &workers), OWNER);
+        reception.reported(OWNER, asked, report(block.clone()), &workers);
+        let workers = Workers::from([OTHER]);
+        let asked = request(&reception.lost(OWNER, &workers), OTHER);
+        let said = reception.reported(OTHER, asked, report(of(1, &[0, 1, 2])), &workers).say;
+        let batches = vec![(ClientId(1), 1), (ClientId(1), 2)];
+        assert_eq!(said, [(OTHER, Say::Make { source: 0, sequence: block.sequence, batches })]);
     }
 
     /// It may be that only a worker that nobody has heard of yet holds it.
