@@ -374,6 +374,7 @@ impl Driver {
         let result = result.and_then(|()| self.commit(&mut report));
         if let Err(error) = result {
             self.heed(&error);
+            let error = self.say_aside(&report, error);
             self.set_aside(&mut report, &error);
         }
         report.moved_partitions = self.ctx.engine().take_moved();

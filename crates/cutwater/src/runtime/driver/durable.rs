@@ -186,14 +186,31 @@ impl Driver {
         self.durable.as_ref().map_or(Ok(()), |durable| durable.journal.wait_until_said())
     }
 
-    /// Has it written down that the interval is over.
+    /// Has it written down that an interval that has failed is set aside, unless the program is to try it again. Nothing that it
+    /// is made from may go before: whoever takes over until then runs it again. Answers with why the interval fails, which is
+    /// another reason if that cannot be written.
+    pub(super) fn say_aside(&self, report: &IntervalReport, error: Error) -> Error {
+        let tries_again = self.ctx.settings().on_failure == OnFailure::Stop;
+        let Some(durable) = self.durable.as_ref().filter(|_| !tries_again) else { return error };
+        if error.kind() == ErrorKind::Fenced {
+            return error;
+        }
+        durable.journal.set_aside(report.number);
+        match durable.journal.wait_until_said() {
+            Ok(()) => error,
+            Err(unsaid) => {
+                tracing::error!(interval = %report.time, %error, "interval failed, and cannot be set aside");
+                self.heed(&unsaid);
+                unsaid
+            }
+        }
+    }
+
+    /// Has it written down that the interval is over, if it did not fail.
     pub(super) fn note_completed(&mut self, report: &mut IntervalReport) {
         let Some(durable) = &mut self.durable else { return };
-        match report.failure {
-            None => durable.journal.completed(report.number),
-            // It is tried again when the program is started again.
-            Some(_) if self.ctx.settings().on_failure == OnFailure::Stop => {}
-            Some(_) => durable.journal.set_aside(report.number),
+        if report.failure.is_none() {
+            durable.journal.completed(report.number);
         }
         durable.forget(&self.graph);
     }

@@ -228,6 +228,35 @@ impl Act for Overtaken {
     }
 }
 
+/// An output that fails, when another master has just claimed the log.
+struct FailsOvertaken {
+    store: Store,
+    other: Option<Journal>,
+}
+
+impl Act for FailsOvertaken {
+    fn run(&mut self, _: Time) -> Result<bool, Error> {
+        self.other = Some(Journal::claim(&self.store)?.0);
+        Err(Error::user("as it is meant to"))
+    }
+}
+
+/// Whoever takes over before the log says that an interval is set aside runs it again, with the input that it had.
+#[test]
+fn the_log_says_that_an_interval_is_set_aside_before_what_it_is_made_from_goes() {
+    let trial = Trial::new();
+    let played = trial.joins(None, &[]);
+    let ctx = trial.program(&played).build().unwrap();
+    let records = ctx.source("records").client_lines();
+    ctx.act("output", records.node.clone(), FailsOvertaken { store: trial.store.clone(), other: None });
+    drop(records);
+    let mut driver = Driver::start_driven(&ctx).unwrap();
+    assert_eq!(driver.interval(None).failure.map(|error| error.kind()), Some(ErrorKind::Fenced));
+    drop((driver, ctx));
+    let (_, told) = played.lived.join().unwrap();
+    assert!(dropped(&told).is_empty() && !told.contains(&ToWorker::Stop), "{told:?}");
+}
+
 /// States could not be written for so long that the interval waits for them, and now they could, but for the other master.
 #[test]
 fn who_is_refused_as_states_are_written_lets_nothing_go_and_leaves_its_workers_alone() {
