@@ -1,14 +1,14 @@
 //! A program as one master describes it, and as a reference that nothing happens to does.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use cutwater_core::{BlockId, Dataset, DatasetId, OpId, Parent, PartitionMap, Shape, Split, Stage};
 
 use crate::{
-    program::{self, Made, NAMED_APART_BITS, NAMES, Program, Stream},
+    program::{self, ASIDE, Made, NAMED_APART_BITS, NAMES, Program, Stream},
     store::File,
 };
 
@@ -20,6 +20,8 @@ pub struct Description {
     named: BTreeMap<Made, DatasetId>,
     /// States that were written down: under which name, and in how many partitions.
     files: BTreeMap<Made, (File, u32)>,
+    /// Intervals that were set aside.
+    aside: BTreeSet<u64>,
     datasets: BTreeMap<Made, Arc<Dataset>>,
     made: HashMap<DatasetId, Made>,
 }
@@ -52,6 +54,11 @@ impl Description {
     pub fn called_before(&self, t: u64) -> Vec<DatasetId> {
         let before = self.named.range(..Made(t.saturating_mul(NAMES)));
         before.filter(|(what, _)| !self.datasets.contains_key(what)).map(|(_, name)| *name).collect()
+    }
+
+    /// The interval was set aside: for those after it, it has no records, and what is made of it is called otherwise.
+    pub fn set_aside(&mut self, t: u64) {
+        self.aside.insert(t);
     }
 
     /// The state is read from files that were written under this name.
@@ -135,7 +142,8 @@ impl Description {
 
     /// What the dataset is called.
     pub fn name(&self, what: Made) -> DatasetId {
-        self.named.get(&what).copied().unwrap_or(DatasetId(self.first_name + what.0))
+        let aside = if self.aside.contains(&what.interval()) { ASIDE } else { 0 };
+        self.named.get(&what).copied().unwrap_or(DatasetId(self.first_name + what.0 + aside))
     }
 
     /// A dataset as it was described.
@@ -256,20 +264,33 @@ pub struct Reference {
     /// What the blocks hold that intervals consist of, as far as it is of the interval.
     blocks: HashMap<BlockId, u64>,
     values: HashMap<(Made, u32), u64>,
-    intervals: u64,
+    /// What each interval consists of.
+    intervals: Vec<Vec<Vec<Split>>>,
 }
 
 impl Reference {
     /// The next interval consists of these blocks, source by source.
     pub fn take(&mut self, program: &Program, input: &[Vec<Split>], holding: impl Fn(&BlockId) -> u64) {
         self.blocks.extend(blocks_of(input).map(|block| (*block, holding(block))));
-        self.described.describe(program, self.intervals, input);
-        self.intervals += 1;
+        self.described.describe(program, self.intervals(), input);
+        self.intervals.push(input.to_vec());
+    }
+
+    /// The interval was set aside, and for those after it, it had no records.
+    pub fn set_aside(&mut self, program: &Program, t: u64) {
+        let Some(input) = self.intervals.get_mut(t as usize) else { return };
+        for block in blocks_of(&std::mem::replace(input, vec![Vec::new(); input.len()])) {
+            self.blocks.remove(block);
+        }
+        self.values.retain(|(what, _), _| what.interval() < t);
+        for (t, input) in (0..).zip(&self.intervals).skip(t as usize) {
+            self.described.describe(program, t, input);
+        }
     }
 
     /// How many intervals there were.
     pub fn intervals(&self) -> u64 {
-        self.intervals
+        self.intervals.len() as u64
     }
 
     /// Whether the block is of an interval.

@@ -48,7 +48,20 @@ enum Cluster {
     Clients,
     /// Clients where masters take over from each other.
     StandbyClients,
+    /// One master that never fails, and intervals that do.
+    Failures,
+    /// Intervals that fail, clients, and masters that take over from each other.
+    StandbyFailures,
 }
+
+const FAILURES: Setting = Setting {
+    takeovers: false,
+    master_holds: false,
+    clients: true,
+    overlaps: true,
+    failures: true,
+    plant: None,
+};
 
 impl Cluster {
     fn setting(self) -> Setting {
@@ -60,6 +73,8 @@ impl Cluster {
             Self::StandbyOverlap => Setting { takeovers: true, overlaps: true, ..Setting::default() },
             Self::Clients => Setting { clients: true, ..Setting::default() },
             Self::StandbyClients => Setting { takeovers: true, clients: true, ..Setting::default() },
+            Self::Failures => FAILURES,
+            Self::StandbyFailures => Setting { takeovers: true, ..FAILURES },
         }
     }
 }
@@ -83,11 +98,12 @@ fn main() -> ExitCode {
             continue;
         }
         let mut failed = 0u64;
-        let (mut intervals, mut events, mut masters) = (0u64, 0u64, 0u64);
+        let (mut intervals, mut set_aside, mut events, mut masters) = (0u64, 0u64, 0u64, 0u64);
         let mut given_up = GivenUp::default();
         for seed in seed..seed.saturating_add(seeds) {
             let outcome = run(seed, false);
             intervals += outcome.intervals;
+            set_aside += outcome.set_aside;
             events += outcome.events;
             masters += outcome.masters;
             given_up.with_both += outcome.given_up.with_both;
@@ -102,7 +118,7 @@ fn main() -> ExitCode {
         }
         let GivenUp { with_both, with_one } = given_up;
         println!(
-            "{name}: {seeds} seeds, {intervals} intervals, {events} events, {masters} masters, {with_both} batches lost with both their holders, {with_one} with one: {failed} seeds failed"
+            "{name}: {seeds} seeds, {intervals} intervals ({set_aside} set aside), {events} events, {masters} masters, {with_both} batches lost with both their holders, {with_one} with one: {failed} seeds failed"
         );
         all_hold &= failed == 0;
     }

@@ -58,6 +58,8 @@ pub struct Master {
     pub recorded: BTreeSet<u64>,
     pub recording: BTreeSet<u64>,
     pub jobs: BTreeMap<JobId, Wanted>,
+    /// Intervals of which something has failed.
+    pub failed: BTreeSet<u64>,
     /// What was accepted of intervals that are not over.
     pub accepted: BTreeMap<u64, Outputs>,
     results: BTreeMap<Attempt, u64>,
@@ -96,7 +98,7 @@ impl Master {
         let (described, untold, scheduler, links, holding) = Default::default();
         let (turn, received, own, next, first_open, recorded, recording) = Default::default();
         let (jobs, accepted, results, stages, located, holders) = Default::default();
-        let (saving, checkpoints, horizon, begun, commands, carries_out) = Default::default();
+        let (saving, checkpoints, horizon, begun, commands, carries_out, failed) = Default::default();
         Self {
             id,
             durable,
@@ -117,6 +119,7 @@ impl Master {
             recorded,
             recording,
             jobs,
+            failed,
             accepted,
             results,
             stages,
@@ -196,7 +199,11 @@ impl Simulation {
                     return self.check(Err(format!("{attempt} is accepted for {job} and is unknown")));
                 };
                 let (wanted_of, target, value) = (wanted.interval, wanted.target, *value);
-                let right = self.reference.right(target, partition);
+                // Another may have set aside what this one still runs.
+                let right = match self.setting.failures && self.is_overtaken() {
+                    true => value,
+                    false => self.reference.right(target, partition),
+                };
                 let checked = self.invariants.outputs.accepted(self.master.id, job, partition, value, right);
                 self.check(checked);
                 if self.setting.is_durable() {
@@ -208,6 +215,14 @@ impl Simulation {
                 let Some(wanted) = self.master.jobs.remove(&job) else { return };
                 let partitions = self.master.described.get(wanted.target).map_or(0, |it| it.partitions);
                 let checked = self.invariants.outputs.finished(self.master.id, job, partitions);
+                self.check(checked);
+                self.interval_ends(wanted.interval);
+            }
+            Command::JobFailed { job, error: TaskError::User { .. } } if self.setting.failures => {
+                let Some(wanted) = self.master.jobs.remove(&job) else { return };
+                self.invariants.outputs.failed(self.master.id, job);
+                self.master.failed.insert(wanted.interval);
+                let checked = self.is_failing(wanted.interval);
                 self.check(checked);
                 self.interval_ends(wanted.interval);
             }
@@ -657,6 +672,11 @@ impl Simulation {
             return self.commit();
         }
         self.invariants.progress.interval_ended(self.now_ms);
+        let has_failed = self.master.failed.remove(&interval);
+        if has_failed {
+            self.is_set_aside(interval);
+            self.set_aside(interval);
+        }
         let open = self.master.jobs.values().map(|wanted| wanted.interval).min();
         self.master.first_open = open.unwrap_or(self.master.next);
         if open.is_none() {
@@ -664,11 +684,42 @@ impl Simulation {
             let horizon = self.master.horizon;
             self.master.located.retain(|shuffle, _| interval_of(*shuffle) >= horizon);
         }
-        if interval.is_multiple_of(CHECKPOINT_INTERVALS) && self.master.saving.is_none() {
+        if interval.is_multiple_of(CHECKPOINT_INTERVALS) && self.master.saving.is_none() && !has_failed {
             self.begin_saving(interval, interval);
         }
         self.forget();
         self.run_intervals();
+    }
+
+    /// Whether something of the interval was to fail.
+    pub(crate) fn is_failing(&self, interval: u64) -> Result<(), String> {
+        match self.failing.fails(interval) {
+            true => Ok(()),
+            false => Err(format!("interval {interval} fails and need not")),
+        }
+    }
+
+    /// An interval is set aside from now on, whoever the master is.
+    pub(crate) fn is_set_aside(&mut self, interval: u64) {
+        self.invariants.progress.interval_ended(self.now_ms);
+        self.aside.insert(interval);
+        self.reference.set_aside(&self.program, interval);
+    }
+
+    /// The interval failed: for those after it, it had no records.
+    pub(crate) fn set_aside(&mut self, interval: u64) {
+        self.log.say(self.now_ms, format_args!("interval {interval} is set aside"));
+        let datasets = self.master.described.names(interval);
+        self.use_no_longer(&datasets);
+        self.master.described.set_aside(interval);
+        let Master { received, described, untold, .. } = &mut self.master;
+        let input = received.entry(interval).or_default();
+        let had = input.iter_mut().flat_map(std::mem::take);
+        let blocks: Vec<BlockId> = had.flat_map(|split| split.blocks).collect();
+        untold.extend(described.describe(&self.program, interval, input));
+        self.master.holders.retain(|block, _| !blocks.contains(block));
+        self.step(Event::Forgotten { datasets });
+        self.step(Event::InputsReleased { blocks });
     }
 
     /// Begins to write down the states of an interval, and of those from `from` on that are not written yet.

@@ -165,6 +165,14 @@ impl Made {
     }
 }
 
+/// What is added to the name of a dataset of an interval that was set aside: it is another one than was tried.
+pub const ASIDE: u64 = NAMES / 2;
+
+/// Whether a dataset is of an interval that was set aside.
+pub fn is_aside(id: DatasetId) -> bool {
+    id.0 % NAMES >= ASIDE
+}
+
 /// The interval that a dataset is of.
 pub fn interval_of(id: DatasetId) -> u64 {
     (id.0 & ((1 << NAMED_APART_BITS) - 1)) / NAMES

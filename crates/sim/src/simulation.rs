@@ -11,6 +11,7 @@ use crate::{
     description::{Reference, blocks_of},
     dice::Dice,
     durable::{Durable, Phase},
+    failing::Failing,
     faults::Fault,
     invariants::Invariants,
     log::Log,
@@ -46,6 +47,9 @@ pub struct Simulation {
     pub(crate) store: Store,
     pub(crate) program: Program,
     pub(crate) reference: Reference,
+    pub(crate) failing: Failing,
+    /// Intervals that were set aside.
+    pub(crate) aside: BTreeSet<u64>,
     pub(crate) clients: Clients,
     /// The master whose turn it is. The others are among `masters`.
     pub(crate) master: Master,
@@ -178,6 +182,8 @@ pub struct Setting {
     pub clients: bool,
     /// What follows from the next interval alone is made while one is run, and workers fetch ahead.
     pub overlaps: bool,
+    /// Functions of the program fail in some intervals, which are set aside.
+    pub failures: bool,
     /// Something that is done wrong on purpose.
     pub plant: Option<Plant>,
 }
@@ -234,6 +240,10 @@ pub enum Plant {
     LetsGoUnasked,
     /// A worker that was lost comes back with nothing.
     ComesWithNothing,
+    /// A lease does not name workers that are lost.
+    NamesNoneLost,
+    /// What an interval that fails is made from is let go before the log says that it is set aside.
+    SetsAsideUnsaid,
     /// A worker does not tell another master what it has reported for workers that were lost.
     ForgetsReports,
 }
@@ -271,6 +281,8 @@ pub struct Outcome {
     pub digest: u64,
     /// How many intervals were run.
     pub intervals: u64,
+    /// How many of them failed, and were set aside.
+    pub set_aside: u64,
     /// How many things happened.
     pub events: u64,
     /// How many masters there were, one after the other or thinking so.
@@ -304,6 +316,11 @@ impl Simulation {
         let (ahead, intervals) = (dice.between(1..4), dice.between(8..20));
         // Two intervals are on their way at most.
         let ahead = if setting.overlaps { limits::INTERVALS_IN_FLIGHT_MAX as u64 - 1 } else { ahead };
+        let (ahead, failing) = match setting.failures {
+            // The next begins when it is known what became of the one before.
+            true => (1, Failing::draw(&mut dice, &program, intervals)),
+            false => (ahead, Failing::default()),
+        };
         let log = Log::new(print);
         let mut simulation = Self {
             dice,
@@ -315,6 +332,8 @@ impl Simulation {
             held_back: BTreeMap::new(),
             store: Store::default(),
             reference: Reference::default(),
+            failing,
+            aside: BTreeSet::new(),
             master: Master::new(MasterId(0), Durable::default(), program.clients),
             clients: Clients::default(),
             program,
@@ -344,6 +363,7 @@ impl Simulation {
             violation: simulation.violation,
             digest: simulation.log.digest(),
             intervals,
+            set_aside: simulation.aside.len() as u64,
             events: simulation.scheduled,
             masters: simulation.claims.max(1),
             given_up: simulation.invariants.records.given_up(),
@@ -403,7 +423,8 @@ impl Simulation {
     /// Whether all intervals are over.
     fn is_done(&self) -> bool {
         if self.setting.takeovers {
-            return self.store.committed() >= self.intervals;
+            let over = self.aside.last().map_or(0, |last| last + 1);
+            return self.store.committed().max(over) >= self.intervals;
         }
         self.master.first_open >= self.intervals
     }

@@ -10,6 +10,7 @@ use cutwater_core::{Attempt, BlockId, Dataset, DatasetId, Parent, Shape, Task, T
 use crate::{
     clients::{Clients, Inbox},
     description::{Plan, file_of},
+    failing::Failing,
     message::{Between, Ran, ToMaster, ToWorker},
     network::{MasterId, Node},
     program,
@@ -361,7 +362,8 @@ impl Simulation {
         } else if fails {
             Err(TaskError::External { operator: "a task".into(), message: "the disk is on fire".into() })
         } else {
-            let run = Run { id, worker, order: &order, store: &self.store, clients: &self.clients };
+            let (store, clients, failing) = (&self.store, &self.clients, &self.failing);
+            let run = Run { id, worker, order: &order, store, clients, failing };
             run.whole().map(|(value, stored, read)| {
                 let names = stored.keys().copied().collect();
                 worker.blocks.extend(stored);
@@ -384,6 +386,7 @@ struct Run<'a> {
     order: &'a Order,
     store: &'a Store,
     clients: &'a Clients,
+    failing: &'a Failing,
 }
 
 type Stored = BTreeMap<BlockId, u64>;
@@ -457,6 +460,10 @@ impl Run<'_> {
                 }
                 *read += inputs.len() as u64 * program::RECORDS;
                 let (what, _) = known.get(&id).copied().ok_or_else(defect)?;
+                // What an interval that was set aside has no records of has nothing to fail at.
+                if !program::is_aside(id) {
+                    self.failing.make(what, partition)?;
+                }
                 program::made(what, partition, &inputs)
             };
         if keep {

@@ -3,11 +3,19 @@
 
 use cutwater_sim::{Plant, Setting, Simulation};
 
-const STANDBY: Setting =
-    Setting { takeovers: true, master_holds: false, clients: false, overlaps: false, plant: None };
+const STANDBY: Setting = Setting {
+    takeovers: true,
+    master_holds: false,
+    clients: false,
+    overlaps: false,
+    failures: false,
+    plant: None,
+};
 const CLIENTS: Setting = Setting { takeovers: false, clients: true, ..STANDBY };
 const BOTH: Setting = Setting { takeovers: true, ..CLIENTS };
 const OVERLAP: Setting = Setting { takeovers: false, overlaps: true, ..STANDBY };
+
+const FAILURES: Setting = Setting { failures: true, ..BOTH };
 
 /// What is found when `plant` is done wrong.
 fn found(right: Setting, plant: Plant, seed: u64) -> String {
@@ -71,6 +79,8 @@ fn what_is_held_is_there() {
 fn nothing_needed_is_forgotten() {
     finds(Plant::ForgetsTooEarly, 7, "is needed and is not known");
     finds(Plant::OneNameForAll, 439, "is held by no worker");
+    finds_in(BOTH, Plant::NamesNoneLost, 9891, "are held by no worker");
+    finds_in(FAILURES, Plant::SetsAsideUnsaid, 0, "is dropped, and interval 4 may need it");
 }
 
 #[test]

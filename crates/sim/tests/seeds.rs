@@ -27,8 +27,14 @@ fn where_the_master_holds_what_it_has_received_every_worker_may_be_lost() {
     }
 }
 
-const STANDBY: Setting =
-    Setting { takeovers: true, master_holds: false, clients: false, overlaps: false, plant: None };
+const STANDBY: Setting = Setting {
+    takeovers: true,
+    master_holds: false,
+    clients: false,
+    overlaps: false,
+    failures: false,
+    plant: None,
+};
 
 /// The same where masters die, are stopped and are cut off, and others take over.
 fn must_hold_with_takeovers(seeds: impl IntoIterator<Item = u64>) {
@@ -92,6 +98,31 @@ fn what_is_made_or_fetched_early_changes_no_output() {
     }
 }
 
+const FAILURES: Setting = Setting { overlaps: true, failures: true, ..CLIENTS };
+
+/// Functions of the program fail in some intervals, always or until they do not any more.
+fn must_hold_with_failures(seeds: impl IntoIterator<Item = u64>) -> u64 {
+    let mut set_aside = 0;
+    for seed in seeds {
+        let outcome = Simulation::run_in(FAILURES, seed, false);
+        let how = format!("`cutwater-sim --cluster failures --seed {seed} --log` tells how it came to it");
+        assert_eq!(outcome.violation, None, "{how}");
+        set_aside += outcome.set_aside;
+    }
+    set_aside
+}
+
+#[test]
+fn intervals_that_fail_are_set_aside_and_those_after_them_go_on() {
+    assert!(must_hold_with_failures(0..60) > 30);
+    for seed in 0..40 {
+        let outcome = Simulation::run_in(Setting { takeovers: true, ..FAILURES }, seed, false);
+        let how =
+            format!("`cutwater-sim --cluster standby-failures --seed {seed} --log` tells how it came to it");
+        assert_eq!(outcome.violation, None, "{how}");
+    }
+}
+
 #[test]
 fn masters_are_overtaken_and_wake_up() {
     let masters: u64 = (0..20).map(|seed| Simulation::run_in(STANDBY, seed, false).masters).sum();
@@ -112,6 +143,8 @@ fn the_same_seed_gives_the_same_log() {
         ("standby-overlap", Setting { overlaps: true, ..STANDBY }),
         ("clients", CLIENTS),
         ("standby-clients", Setting { takeovers: true, ..CLIENTS }),
+        ("failures", FAILURES),
+        ("standby-failures", Setting { takeovers: true, ..FAILURES }),
     ];
     for (kind, setting) in kinds {
         for seed in 0..6 {
@@ -302,4 +335,20 @@ fn seed_6599_who_was_left_behind_is_no_holder() {
 #[test]
 fn seed_3297_what_is_let_go_is_to_be_held_by_nobody() {
     must_hold_with_clients([3297]);
+}
+
+/// A master was stopped until all its workers had left it. It woke, counted them as lost, and named them in its lease no more; then
+/// it was overtaken by one elsewhere, which did not find the worker that alone held some received blocks: others that had held
+/// them had been killed. Now a lease names those that are lost, too.
+#[test]
+fn seed_9891_who_takes_over_finds_the_workers_that_were_lost_to_the_one_before() {
+    must_hold_with_both([345, 709, 756, 9891]);
+}
+
+/// A worker reported for one that was lost a block that nobody else held. An interval had it when the worker was known to be dead.
+/// What it consists of it had received itself, too, and yet another worker held that, of which no interval had any use. Now that
+/// one makes the block.
+#[test]
+fn seed_2644_what_is_held_in_another_block_is_not_lost_with_the_one_that_counts() {
+    must_hold_with_failures([273, 2644]);
 }

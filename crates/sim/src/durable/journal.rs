@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct Input {
     /// What each source gave.
     pub sources: Vec<Vec<Split>>,
-    /// What the kept datasets of the interval before are called: workers may still hold them when another master takes
+    /// What the kept datasets of intervals that are over are called: workers may still hold them when another master takes
     /// over.
     pub kept: Vec<(u64, DatasetId)>,
     /// Which batches of clients are counted by then.
@@ -38,8 +38,11 @@ impl Simulation {
     pub(crate) fn record(&mut self, interval: u64) {
         let sources = self.master.received.get(&interval).cloned().unwrap_or_default();
         let named = |what: Made| Some((what.0, self.master.described.get(what)?.id));
-        let kept = interval.checked_sub(1).into_iter().flat_map(|before| self.program.kept(before));
-        let kept = kept.filter_map(named).collect();
+        // Of one that is not over it is not known: it may yet be set aside.
+        let over = self.master.first_open;
+        let unnamed = self.master.durable.named_until.unwrap_or(over.saturating_sub(1))..over;
+        let kept = unnamed.flat_map(|t| self.program.kept(t)).filter_map(named).collect();
+        self.master.durable.named_until = Some(over);
         let content = |block: &BlockId| Some((*block, *self.master.own.get(block)?));
         let contents = blocks_of(&sources).filter_map(content).collect();
         let counted = self.master.clients.counted.clone();
@@ -64,6 +67,9 @@ impl Simulation {
             return;
         }
         let Some((news, contents)) = self.master.durable.news.pop_front() else { return };
+        if let News::SetAside { number } = news {
+            self.master.durable.completed = number;
+        }
         let Some(writer) = &self.master.durable.writer else { return };
         let entry = writer.entry(self.master.durable.completed, news);
         self.master.durable.tries = 0;
@@ -133,7 +139,8 @@ impl Simulation {
         match entry.news {
             News::Interval { number, .. } => self.may_run(number - 1),
             News::Held { .. } => self.is_held_now(),
-            News::Claimed | News::SetAside { .. } | News::Completed => {}
+            News::SetAside { number } => self.said_aside(number - 1),
+            News::Claimed | News::Completed => {}
         }
         self.write_on();
     }

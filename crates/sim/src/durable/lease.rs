@@ -58,6 +58,9 @@ impl Simulation {
     pub(super) fn lease(&mut self, workers: Option<BTreeSet<WorkerId>>) -> (Name, Object) {
         let name = self.lease_name();
         let durable = &mut self.master.durable;
+        if self.setting.plant == Some(Plant::NamesNoneLost) {
+            durable.lost.clear();
+        }
         durable.beat += 1;
         let (epoch, beat, process, lost) =
             (durable.epoch, durable.beat, self.master.id, durable.lost.clone());

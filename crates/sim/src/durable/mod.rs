@@ -91,6 +91,10 @@ pub struct Durable {
     used: Option<BTreeSet<DatasetId>>,
     pub next_cut: u64,
     pub committing: Option<(u64, Outputs)>,
+    /// The interval that is set aside as soon as the log says so.
+    pub setting_aside: Option<u64>,
+    /// Of intervals before that one it is written down what their kept datasets are called.
+    named_until: Option<u64>,
     /// How many intervals the sink had when this master opened it.
     committed_before: u64,
     /// Those that the log calls held, the oldest first.
@@ -184,7 +188,8 @@ impl Simulation {
                 self.invariants.progress.interval_ended(self.now_ms);
                 let by_whom = self.invariants.no_two_masters_commit.commits(*epoch, *interval);
                 let (reference, program) = (&mut self.reference, &self.program);
-                let is_right = self.invariants.outputs.committed(*interval, outputs, reference, program);
+                let is_right =
+                    self.invariants.outputs.committed(*interval, outputs, reference, program, &self.aside);
                 by_whom.and(is_right)
             }
             _ => Ok(()),
@@ -219,7 +224,12 @@ impl Simulation {
                 self.invariants.held.says(checkpoints);
                 return by_whom;
             }
-            News::Claimed | News::SetAside { .. } | News::Completed => return by_whom,
+            News::SetAside { number } => {
+                let is_failing = self.is_failing(number - 1);
+                self.is_set_aside(number - 1);
+                return by_whom.and(is_failing);
+            }
+            News::Claimed | News::Completed => return by_whom,
         };
         let interval = number - 1;
         let sources = journal::understood(&input).sources;

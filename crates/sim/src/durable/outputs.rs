@@ -22,14 +22,39 @@ impl Simulation {
     pub(crate) fn commit(&mut self) {
         let interval = self.master.first_open;
         if self.master.durable.committing.is_some()
+            || self.master.durable.setting_aside.is_some()
             || interval >= self.master.next
             || self.master.jobs.values().any(|wanted| wanted.interval == interval)
         {
             return;
         }
         let outputs = self.master.accepted.remove(&interval).unwrap_or_default();
+        if self.master.failed.remove(&interval) {
+            return self.say_aside(interval);
+        }
         self.master.durable.committing = Some((interval, outputs));
         self.ask_to_commit(interval, 1);
+    }
+
+    /// What an interval that has failed is made from is let go when the log says that it is set aside: if this master dies
+    /// before, the next runs it again.
+    fn say_aside(&mut self, interval: u64) {
+        self.master.durable.setting_aside = Some(interval);
+        if self.setting.plant == Some(Plant::SetsAsideUnsaid) {
+            self.set_aside(interval);
+        }
+        self.tell_journal(News::SetAside { number: interval + 1 }, None);
+    }
+
+    pub(super) fn said_aside(&mut self, interval: u64) {
+        self.master.durable.setting_aside = None;
+        if self.setting.plant != Some(Plant::SetsAsideUnsaid) {
+            self.set_aside(interval);
+        }
+        self.master.first_open = interval + 1;
+        self.forget();
+        self.run_intervals();
+        self.commit();
     }
 
     fn ask_to_commit(&mut self, interval: u64, tries: u32) {

@@ -119,7 +119,12 @@ impl Simulation {
         let mut old = Vec::new();
         let mut known = Vec::new();
         for Interval { number, input, .. } in durable.history.intervals.clone() {
-            let (interval, input) = (number - 1, understood(&input));
+            let (interval, mut input) = (number - 1, understood(&input));
+            if self.master.durable.history.aside.contains(&number) {
+                // The master before may not have come to let them go.
+                old.extend(input.sources.iter_mut().flat_map(std::mem::take).flat_map(|split| split.blocks));
+                self.master.described.set_aside(interval);
+            }
             for (what, name) in input.kept {
                 if Made(what).interval() >= horizon {
                     self.master.described.call(Made(what), name);

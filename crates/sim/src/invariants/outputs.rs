@@ -54,11 +54,13 @@ impl Outputs {
         outputs: &store::Outputs,
         reference: &mut Reference,
         program: &Program,
+        aside: &BTreeSet<u64>,
     ) -> Result<(), String> {
-        if interval != self.committed {
+        let next = (self.committed..).find(|interval| !aside.contains(interval));
+        if Some(interval) != next {
             return Err(format!("interval {interval} is committed after {} others", self.committed));
         }
-        self.committed += 1;
+        self.committed = interval + 1;
         for what in program.wanted(interval) {
             for partition in 0..reference.partitions(what) {
                 let right = reference.right(what, partition);
@@ -71,6 +73,11 @@ impl Outputs {
             }
         }
         Ok(())
+    }
+
+    /// A function of the program has failed, and with it the job.
+    pub fn failed(&mut self, master: MasterId, job: JobId) {
+        self.finished.insert((master, job));
     }
 
     pub fn all_done(&self, master: MasterId) -> Result<(), String> {
