@@ -208,8 +208,9 @@ pub const JOBS_REMEMBERED: usize = 32;
 /// Bytes that an agent keeps of what a process prints, for each of its two outputs. The oldest go first.
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
 
-/// How often a process of a job that fails is started again in a row. Whatever is still wrong then is not
-/// mended by another start.
+/// How often a worker of a job that fails is started again in a row. Whatever is still wrong then is not
+/// mended by another start. A master whose program goes on where it was is started again without end: its workers may hold
+/// what clients were told is safe.
 pub const RESTARTS_MAX: u32 = 5;
 
 /// The wait before a process of a job is started again, in milliseconds; it doubles with every failure in a
@@ -217,8 +218,8 @@ pub const RESTARTS_MAX: u32 = 5;
 /// shorter than what the takeover takes.
 pub const RESTART_MS_MIN: u64 = 250;
 
-/// The longest such wait, in milliseconds.
-pub const RESTART_MS_MAX: u64 = 10_000;
+/// The longest such wait, in milliseconds: a minute after somebody has mended what a master fails of it goes on.
+pub const RESTART_MS_MAX: u64 = 60_000;
 
 /// A process of a job that ran so long, in milliseconds, has not failed in a row with the one before. Longer
 /// than it takes to find no master.

@@ -16,8 +16,10 @@ use cutwater_wire::{
 /// - it starts nothing and waits for nothing: it is told what happened and at what time, and answers with
 ///   [`Order`]s;
 /// - a worker that fails is started again while its job runs, later each time, until it has failed too
-///   often in a row; and so is a master, if its program [goes on](Self::goes_on) where it was: one that begins anew is
-///   not what it was;
+///   often in a row;
+/// - a master that fails is started again if its program [goes on](Self::goes_on) where it was: one that begins anew is
+///   not what it was. It is not given up, since with it would go its workers, and what clients were told is safe with those:
+///   whoever looks after the job mends what is wrong, or stops it;
 /// - a job ends as a whole: when its master has ended, or it is to stop, nothing of it is started again;
 /// - whoever was asked to end and has not within [`STOP_GRACE_MS`](limits::STOP_GRACE_MS) is killed;
 /// - of jobs that are over the last [`JOBS_REMEMBERED`](limits::JOBS_REMEMBERED) are remembered.
@@ -136,7 +138,7 @@ impl Jobs {
         let may_go_on = |job: &Job| job.ending.is_none() && (id != ProcessId::Master || job.goes_on);
         let may_go_on = self.jobs.get(job).is_some_and(may_go_on);
         if let Some(process) = self.process(job, id) {
-            process.ended(exit, may_go_on, now_ms);
+            process.ended(exit, may_go_on, id == ProcessId::Master, now_ms);
         }
         self.settle(job, now_ms)
     }
@@ -304,7 +306,7 @@ impl Process {
         self.since_ms = now_ms;
     }
 
-    fn ended(&mut self, exit: Exit, may_go_on: bool, now_ms: u64) {
+    fn ended(&mut self, exit: Exit, may_go_on: bool, is_master: bool, now_ms: u64) {
         if exit.is_success() || !may_go_on {
             return self.enter(State::Ended { exit, given_up: false }, now_ms);
         }
@@ -312,10 +314,10 @@ impl Process {
             self.failures_in_a_row = 0;
         }
         self.failures_in_a_row += 1;
-        if self.failures_in_a_row > limits::RESTARTS_MAX {
+        if self.failures_in_a_row > limits::RESTARTS_MAX && !is_master {
             return self.enter(State::Ended { exit, given_up: true }, now_ms);
         }
-        let doubled = limits::RESTART_MS_MIN << (self.failures_in_a_row - 1);
+        let doubled = limits::RESTART_MS_MIN.saturating_mul(2_u64.saturating_pow(self.failures_in_a_row - 1));
         self.again_ms = now_ms + doubled.min(limits::RESTART_MS_MAX);
         self.enter(State::Waiting { exit }, now_ms);
     }
