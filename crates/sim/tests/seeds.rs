@@ -352,3 +352,10 @@ fn seed_9891_who_takes_over_finds_the_workers_that_were_lost_to_the_one_before()
 fn seed_2644_what_is_held_in_another_block_is_not_lost_with_the_one_that_counts() {
     must_hold_with_failures([273, 2644]);
 }
+
+/// A worker was asked to copy a block, could not in time, and another was asked. Whoever held it was killed, and then the first had
+/// copied it after all, as the first to be heard. It was told to let it go. Now what only the lost held is kept.
+#[test]
+fn seed_2076_what_is_copied_late_is_kept_if_only_the_lost_held_it() {
+    must_hold_with_both([2076]);
+}

@@ -231,7 +231,9 @@ impl Scheduler {
             // It may say so twice, once for a master before; who is counted on keeps it.
             let is_counted_on = self.blocks.workers(unit).any(|holder| holder == worker);
             let was_to = copy.is_some_and(|(_, copy)| !copy.released);
-            if self.names_of(unit).is_empty() || !(was_to || is_counted_on) {
+            // Another was asked after it, and whoever held it may be lost by now.
+            let is_awaited = self.blocks.was_lost(unit);
+            if self.names_of(unit).is_empty() || !(was_to || is_counted_on || is_awaited) {
                 unwanted.extend(blocks.iter().filter(|block| Unit::of(block) == unit).copied());
             } else {
                 self.store(unit, worker);

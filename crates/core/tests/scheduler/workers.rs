@@ -264,6 +264,18 @@ fn who_has_copied_a_block_twice_and_is_counted_on_keeps_it() {
     s.copied(2, &[input(0)], &["w2 drops input0/0"]);
 }
 
+/// The simulator found it: a worker could not copy a block in time, another was asked, and whoever held it was lost when the
+/// first had it after all. It was told to let it go.
+#[test]
+fn who_has_copied_late_what_was_held_by_the_lost_alone_keeps_it() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 0), (3, 0)]);
+    s.holds(1, &[input(0)], &[]);
+    s.holders_are_known(&["w2 copies from w1 input0/0"]);
+    s.is_lost(1, &[]);
+    s.copied(3, &[input(0)], &[]);
+    s.releases(&[input(0)], &["w3 drops input0/0"]);
+}
+
 /// A state is made from what one task writes, which runs on the first worker.
 fn a_state_is_asked_for(s: &mut Script) {
     s.submit(
