@@ -314,6 +314,10 @@ pub const STRAGGLER_PERCENT: u64 = 140;
 /// before a copy of it could pay, and short times differ by chance.
 pub const STRAGGLER_MS_MIN: u64 = 100;
 
+/// How often a worker says what its tasks have read that take about as long as stragglers do, in milliseconds: a few times
+/// before one can be taken for one, so that what was said last is not much older than what it is compared with.
+pub const PROGRESS_MS: u64 = 20;
+
 /// How often the scheduler is told the time while tasks run, in milliseconds: a tenth of the time after
 /// which a task can be a straggler, and few wake-ups.
 pub const CLOCK_MS: u64 = 10;

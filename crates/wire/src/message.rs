@@ -168,6 +168,8 @@ pub enum ToMaster {
     Reported(u64, BlocksReport),
     /// Blocks that it holds, from when it worked for another master. It says so first: before that it is not here.
     Holds(Vec<Blocks>),
+    /// What attempts that run have read up to now, in records.
+    Read(Vec<(Attempt, u64)>),
     /// Nothing: the worker is alive.
     Ping,
 }

@@ -92,6 +92,14 @@ pub enum Event {
         /// Which.
         job: JobId,
     },
+    /// Attempts that run have read so many records up to now. Those of which it is said now and then are given the time that
+    /// they take; those of which it never is are taken to read what others do.
+    TasksRead {
+        /// Where they run.
+        worker: WorkerId,
+        /// Which, and how many.
+        read: Vec<(Attempt, u64)>,
+    },
     /// An attempt is done.
     TaskFinished {
         /// Which.

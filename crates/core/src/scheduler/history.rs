@@ -55,9 +55,12 @@ impl History {
         }
     }
 
-    /// How long a task of that kind usually takes.
-    pub(super) fn usual_ms(&self, kind: OpId) -> Option<u64> {
-        median(self.kinds.get(&kind)?.runs.iter().copied()).map(|took| took.ms)
+    /// How long a task of that kind usually takes, and how much it reads.
+    pub(super) fn usual(&self, kind: OpId) -> Option<Took> {
+        let runs = || Some(self.kinds.get(&kind)?.runs.iter().copied());
+        let ms = median(runs()?)?.ms;
+        let read = median(runs()?.map(|took| Took { ms: took.read, ..took }))?.ms;
+        Some(Took { ms, read })
     }
 
     /// How much more a partition had to read than most, in hundredths and at least 100, when it was last
@@ -66,8 +69,7 @@ impl History {
         let percent = || {
             let known = self.kinds.get(&kind)?;
             let read = *known.read.get(partition as usize)?;
-            let usual = median(known.runs.iter().map(|took| Took { ms: took.read, ..*took }))?.ms;
-            (read * 100).checked_div(usual)
+            percent_of(read, self.usual(kind)?.read)
         };
         percent().unwrap_or(100).max(100)
     }
@@ -75,6 +77,11 @@ impl History {
     pub(super) fn len(&self) -> usize {
         self.kinds.len()
     }
+}
+
+/// `None` if nobody knows what is usual.
+pub(super) fn percent_of(read: u64, usual: u64) -> Option<u64> {
+    read.saturating_mul(100).checked_div(usual)
 }
 
 /// The middle one by time, the upper one of two; what was read is the middle of that by itself.
@@ -99,16 +106,16 @@ mod tests {
     fn one_odd_run_among_many_changes_nothing() {
         let mut history = History::default();
         let kind = OpId(1);
-        assert_eq!(history.usual_ms(kind), None);
+        assert_eq!(history.usual(kind), None);
         for ms in [100, 100, 900, 100, 110] {
             history.note(kind, &[(0, took(ms, 10)), (1, took(ms, 10)), (2, took(ms, 40))]);
         }
-        assert_eq!(history.usual_ms(kind), Some(100));
+        assert_eq!(history.usual(kind), Some(took(100, 10)));
         assert_eq!(history.more_percent(kind, 2), 400);
         assert_eq!((history.more_percent(kind, 0), history.more_percent(kind, 9)), (100, 100));
         // A load that stays is what is usual soon.
         (0..limits::HISTORY_RUNS).for_each(|_| history.note(kind, &[(0, took(900, 0))]));
-        assert_eq!(history.usual_ms(kind), Some(900));
+        assert_eq!(history.usual(kind), Some(took(900, 0)));
         assert_eq!(history.more_percent(kind, 0), 100, "what is not known is taken to be usual");
     }
 
@@ -120,6 +127,6 @@ mod tests {
             history.note(OpId(kind), &[(0, took(5, 0))]);
         }
         assert_eq!(history.len(), limits::HISTORY_KINDS_MAX);
-        assert_eq!((history.usual_ms(OpId(0)), history.usual_ms(OpId(1))), (Some(5), None));
+        assert_eq!((history.usual(OpId(0)), history.usual(OpId(1))), (Some(took(5, 0)), None));
     }
 }

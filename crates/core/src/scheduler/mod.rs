@@ -207,6 +207,7 @@ impl Scheduler {
             Event::Described { datasets } => self.described(datasets),
             Event::Expected { urgency, targets } => self.expected(urgency, &targets),
             Event::JobCancelled { job } => self.job_cancelled(job),
+            Event::TasksRead { worker, read } => self.tasks_read(worker, &read),
             Event::TaskFinished { attempt, worker, stored, read, combined } => {
                 self.task_finished(attempt, worker, stored, Did { read, combined });
             }

@@ -4,7 +4,7 @@ use crate::{Attempt, StageId, WorkerId, limits};
 
 use super::{
     Command, Scheduler,
-    history::median,
+    history::{Took, median, percent_of},
     inputs::Inputs,
     placement::Turn,
     stage_run::{Running, StageRun},
@@ -42,8 +42,8 @@ impl Scheduler {
         }
         let mut stragglers = Vec::new();
         for (id, run) in &self.runs {
-            let Some(usual_ms) = self.usual_ms(run) else { continue };
-            stragglers.extend(run.alone().filter(|at| self.straggles(run, at, usual_ms)).map(|at| (*id, at)));
+            let Some(usual) = self.usual(run) else { continue };
+            stragglers.extend(run.alone().filter(|at| self.straggles(run, at, usual)).map(|at| (*id, at)));
         }
         for (id, running) in stragglers {
             if !self.workers.any_free() {
@@ -53,21 +53,30 @@ impl Scheduler {
         }
     }
 
-    /// What a task of the run usually takes: the median of the run itself when half of it is done, and of
-    /// those before it until then.
-    fn usual_ms(&self, run: &StageRun) -> Option<u64> {
-        if run.took.len() * 2 >= run.wanted() {
-            median(run.took.iter().map(|(_, took)| *took)).map(|took| took.ms)
-        } else {
-            self.history.usual_ms(kind(run)?)
+    pub(super) fn tasks_read(&mut self, worker: WorkerId, read: &[(Attempt, u64)]) {
+        for (attempt, read) in read {
+            if let Some(run) = self.runs.get_mut(&attempt.stage) {
+                run.reads(*attempt, worker, *read);
+            }
         }
     }
 
-    fn straggles(&self, run: &StageRun, running: &Running, usual_ms: u64) -> bool {
+    /// What a task of the run usually takes and reads: the median of the run itself when half of it is done, and of
+    /// those before it until then.
+    fn usual(&self, run: &StageRun) -> Option<Took> {
+        if run.took.len() * 2 >= run.wanted() {
+            median(run.took.iter().map(|(_, took)| *took))
+        } else {
+            self.history.usual(kind(run)?)
+        }
+    }
+
+    fn straggles(&self, run: &StageRun, running: &Running, usual: Took) -> bool {
         let Some(turn) = self.workers.turn(running.worker, running.attempt) else { return false };
-        // Who merely has more to do is given more time.
-        let more = kind(run).map_or(100, |kind| self.history.more_percent(kind, running.attempt.partition));
-        let slow_ms = usual_ms.saturating_mul(more).saturating_mul(limits::STRAGGLER_PERCENT) / 10_000;
+        // Who merely has more to do is given more time: who had so the last time, and who has read more already.
+        let had = kind(run).map_or(100, |kind| self.history.more_percent(kind, running.attempt.partition));
+        let more = percent_of(running.read, usual.read).unwrap_or(100).max(had);
+        let slow_ms = usual.ms.saturating_mul(more).saturating_mul(limits::STRAGGLER_PERCENT) / 10_000;
         let slow_ms = slow_ms.max(limits::STRAGGLER_MS_MIN);
         match turn {
             Turn::Runs { since_ms } => self.now_ms.saturating_sub(since_ms) > slow_ms,

@@ -71,6 +71,8 @@ pub(super) struct Running {
     pub(super) attempt: Attempt,
     pub(super) worker: WorkerId,
     launched: u64,
+    /// What it has read, as far as it has said so.
+    pub(super) read: u64,
 }
 
 impl StageRun {
@@ -140,7 +142,7 @@ impl StageRun {
         let task = self.tasks.entry(partition).or_default();
         let attempt = Attempt { stage: id, partition, number: task.attempts };
         task.attempts += 1;
-        task.running.push(Running { attempt, worker, launched: now });
+        task.running.push(Running { attempt, worker, launched: now, read: 0 });
         attempt
     }
 
@@ -150,6 +152,16 @@ impl StageRun {
         let running = &mut self.tasks.get_mut(&attempt.partition)?.running;
         let at = running.iter().position(|running| running.attempt == attempt && running.worker == worker)?;
         Some(running.remove(at).launched)
+    }
+
+    /// The attempt has read so many records up to now.
+    pub(super) fn reads(&mut self, attempt: Attempt, worker: WorkerId, read: u64) {
+        let task = self.tasks.get_mut(&attempt.partition);
+        let mut running = task.into_iter().flat_map(|task| &mut task.running);
+        if let Some(running) = running.find(|running| running.attempt == attempt && running.worker == worker)
+        {
+            running.read = read;
+        }
     }
 
     /// The partition is there. Answers the attempts that compute it for nothing now, and that count no longer.

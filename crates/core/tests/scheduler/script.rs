@@ -134,6 +134,12 @@ impl Script {
         self.expect(event, commands);
     }
 
+    /// An attempt that runs has read so much.
+    #[track_caller]
+    pub fn reads(&mut self, worker: u32, attempt: (u64, u32, u32), read: u64) {
+        self.expect(Event::TasksRead { worker: WorkerId(worker), read: vec![(named(attempt), read)] }, &[]);
+    }
+
     /// The same, having read so many records.
     #[track_caller]
     pub fn finishes_after(&mut self, worker: u32, attempt: (u64, u32, u32), read: u64, commands: &[&str]) {

@@ -121,6 +121,49 @@ fn a_task_that_merely_has_more_to_read_is_not_copied() {
     }
 }
 
+/// Nobody knew of it before: what it has read says so.
+#[test]
+fn a_task_that_has_read_more_than_others_is_not_copied_although_it_never_had_more_before() {
+    let mut s = two_of_three_have_read(1_000);
+    // As fast as the others, and what it said is some time ago.
+    let mut had_ms = 200;
+    for _ in 0..40 {
+        s.passes(20, &[]);
+        had_ms += 20;
+        s.reads(3, (0, 2, 0), (had_ms - 20) * 5);
+    }
+    // Now it is stuck: it has had 1,020 ms, and 1.4 times what its records take others are over 380 ms later.
+    s.passes(350, &[]);
+    s.passes(40, &["w1 runs s0.2#1"]);
+    // What somebody says who does not run it changes nothing.
+    s.reads(2, (0, 2, 1), 1);
+    s.finishes_after(
+        1,
+        (0, 2, 1),
+        5_000,
+        &["j1[2] is s0.2#1", "w3 cancels s0.2#0", "j1 finished", "retire s0"],
+    );
+    s.reads(3, (0, 2, 0), 5_000);
+}
+
+#[test]
+fn a_slow_worker_that_says_what_it_has_read_is_slow_all_the_same() {
+    let mut s = two_of_three_have_read(1_000);
+    s.reads(3, (0, 2, 0), 300);
+    s.passes(80, &[]);
+    s.passes(10, &["w1 runs s0.2#1"]);
+}
+
+fn two_of_three_have_read(read: u64) -> Script {
+    let mut s = Script::with_workers(&[(1, 1), (2, 1), (3, 1)]);
+    let launched = ["define s0 for d1", "w1 runs s0.0#0", "w2 runs s0.1#0", "w3 runs s0.2#0"];
+    s.submit(1, &[interval(1, 3)], 1, &launched);
+    s.passes(200, &[]);
+    s.finishes_after(1, (0, 0, 0), read, &["j1[0] is s0.0#0"]);
+    s.finishes_after(2, (0, 1, 0), read, &["j1[1] is s0.1#0"]);
+    s
+}
+
 #[test]
 fn a_task_that_waits_behind_a_slow_one_is_given_the_time_of_both() {
     let mut s = Script::with_workers(&[(1, 1), (2, 1)]);

@@ -51,8 +51,8 @@ impl Link {
         match self {
             // It may be gone already: then its loss is on the way to us.
             Self::Here { work, attempts, .. } => {
-                let (plan, cancel) = (defined.plan.clone(), attempts.begin(task.attempt));
-                let _ = work.send(Work::Run { plan, task, fetched: Fetched::new(), cancel });
+                let (plan, control) = (defined.plan.clone(), attempts.begin(task.attempt));
+                let _ = work.send(Work::Run { plan, task, fetched: Fetched::new(), control });
             }
             Self::Away(away) => {
                 away.define(defined, task.attempt.stage)?;

@@ -84,9 +84,11 @@ impl ToMaster {
             | Self::Reported { worker, .. }
             | Self::Ran { worker, .. }
             | Self::Draining { worker }
-            | Self::Event(Event::BlocksCopied { worker, .. } | Event::CopyFailed { worker, .. }) => {
-                Some(*worker)
-            }
+            | Self::Event(
+                Event::BlocksCopied { worker, .. }
+                | Event::CopyFailed { worker, .. }
+                | Event::TasksRead { worker, .. },
+            ) => Some(*worker),
             _ => None,
         }
     }

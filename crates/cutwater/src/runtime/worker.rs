@@ -9,13 +9,13 @@ use cutwater_core::{Attempt, BlockId, Task, TaskError, WorkerId};
 use crate::{
     block::BlockStore,
     error::Error,
-    task::{Attempts, Cancel, Fetched, Outcome, Plan, TaskRun},
+    task::{Attempts, Control, Fetched, Outcome, Plan, TaskRun},
 };
 
 /// What the compute threads of a worker are told.
 pub(crate) enum Work {
     /// Run this and report. What it reads from other workers has been fetched.
-    Run { plan: Arc<Plan>, task: Task, fetched: Fetched, cancel: Cancel },
+    Run { plan: Arc<Plan>, task: Task, fetched: Fetched, control: Control },
     /// Nobody will read these blocks again.
     Drop(Vec<BlockId>),
 }
@@ -43,8 +43,8 @@ pub(super) fn start(
             let Worker { me, blocks, attempts, twice } = &*worker;
             for message in work {
                 match message {
-                    Work::Run { plan, task, fetched, cancel } => {
-                        let ran = TaskRun::run(&plan, blocks, &fetched, *me, &task, &cancel, *twice);
+                    Work::Run { plan, task, fetched, control } => {
+                        let ran = TaskRun::run(&plan, blocks, &fetched, *me, &task, &control, *twice);
                         attempts.end(task.attempt);
                         report(task.attempt, ran);
                     }

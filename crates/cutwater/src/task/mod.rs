@@ -2,8 +2,8 @@
 //! them, each pushing into the next, so that nothing is collected in between. Operators that only
 //! look at records have them lent, where they lie.
 
+mod attempts;
 mod blame;
-mod cancel;
 mod flow;
 mod lend;
 mod node;
@@ -11,8 +11,8 @@ mod operator;
 mod plan;
 mod twice;
 
+pub(crate) use attempts::{Attempts, Control};
 pub(crate) use blame::{on_master, panic_message};
-pub(crate) use cancel::{Attempts, Cancel};
 pub(crate) use flow::{Flow, Stop};
 pub(crate) use lend::{KeyLender, LENT_RECORDS, LendKeys, Look};
 pub(crate) use node::Node;

@@ -11,7 +11,7 @@ use cutwater_wire::plan::{StageDef, Template, TemplateParent};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cancel, Node, blame,
+    Control, Node, blame,
     operator::AnySpec,
     twice::{Again, Watch},
 };
@@ -177,7 +177,7 @@ pub(crate) struct TaskRun<'a> {
     fetched: &'a Fetched,
     me: WorkerId,
     task: &'a Task,
-    cancel: &'a Cancel,
+    control: &'a Control,
     /// Records that were read so far, as far as anybody counts them.
     read: Cell<u64>,
     /// How many were left of them when they were combined for a shuffle.
@@ -252,10 +252,10 @@ impl<'a> TaskRun<'a> {
         fetched: &'a Fetched,
         me: WorkerId,
         task: &'a Task,
-        cancel: &'a Cancel,
+        control: &'a Control,
         twice: bool,
     ) -> Result<Outcome, TaskError> {
-        let run = Self::new(plan, blocks, fetched, me, task, cancel, twice.then(Watch::default));
+        let run = Self::new(plan, blocks, fetched, me, task, control, twice.then(Watch::default));
         let result = run.once().and_then(|result| run.is_repeatable().map(|()| result));
         if result.is_err() {
             // The scheduler hears of blocks with the end of the attempt that stored them; of these it
@@ -275,22 +275,23 @@ impl<'a> TaskRun<'a> {
         fetched: &'a Fetched,
         me: WorkerId,
         task: &'a Task,
-        cancel: &'a Cancel,
+        control: &'a Control,
         watch: Option<Watch>,
     ) -> Self {
         let (read, combined, stored, first, findings) = Default::default();
-        Self { plan, blocks, fetched, me, task, cancel, read, combined, stored, first, findings, watch }
+        Self { plan, blocks, fetched, me, task, control, read, combined, stored, first, findings, watch }
     }
 
     /// Whether the result does not matter any longer.
     #[inline]
     pub(super) fn is_cancelled(&self) -> bool {
-        self.cancel.is_raised()
+        self.control.is_cancelled()
     }
 
     /// Counts records that were read.
     pub(super) fn note_read(&self, records: u64) {
         self.read.set(self.read.get() + records);
+        self.control.has_read(self.read.get());
     }
 
     /// Combining has left so many records of those that were read.
@@ -315,7 +316,7 @@ impl<'a> TaskRun<'a> {
         let Some(watch) = &self.watch else { return Ok(()) };
         let again = Watch::again(self.stored.borrow().clone());
         let again =
-            Self::new(self.plan, self.blocks, self.fetched, self.me, self.task, self.cancel, Some(again));
+            Self::new(self.plan, self.blocks, self.fetched, self.me, self.task, self.control, Some(again));
         let blame = |dataset, message| {
             let step = self.plan.steps.get(&dataset);
             let operator = step.map_or_else(|| "an operator".into(), |step| step.dataset.label.clone());

@@ -60,6 +60,25 @@ fn a_slow_task_is_copied_counts_once_and_gives_its_slot_back() {
     assert_eq!(met.collect().unwrap(), [0, 1, 2]);
 }
 
+/// It takes six times as long as the others, and has read far more than they did long before that shows.
+#[test]
+fn a_task_that_merely_has_more_records_is_not_copied_although_it_never_had_more_before() {
+    let harness = harness(3);
+    let ctx = harness.ctx();
+    let dir = tempfile::tempdir().unwrap();
+    let few = |from: u64| ctx.parallelize_into(1, from..from + 100);
+    let all = few(0).union(&few(100)).union(&ctx.parallelize_into(1, 1_000..11_000u64));
+    let all = all.with(dir.path().to_str().unwrap().to_owned()).map(|dir, n| {
+        if n == 1_000 {
+            File::create(Path::new(dir).join(std::process::id().to_string())).unwrap();
+        }
+        std::thread::sleep(Duration::from_micros(if n < 200 { 5_000 } else { 250 }));
+        n
+    });
+    assert_eq!(all.count().unwrap(), 10_200);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "one process has begun it");
+}
+
 /// When a task fails its job, the others of it are stopped: nobody waits for what they would give.
 #[test]
 fn tasks_of_a_failed_job_give_their_slots_back() {

@@ -313,7 +313,8 @@ async fn session(
         hands.tell(ToMaster::Draining);
     }
     let writer = tokio::spawn(send_all(to, messages, || ToMaster::Ping));
-    let clock = tokio::spawn(tell_time(to_master));
+    let clock = tokio::spawn(tell_time(to_master.clone()));
+    let progress = tokio::spawn(tell_progress(to_master, hands.attempts.clone()));
     let (mut plans, mut bytes) = (Plans::default(), Vec::new());
     let ended = loop {
         let messages = tokio::select! {
@@ -339,6 +340,7 @@ async fn session(
     // One that comes back is not to hear anything that is meant for another.
     writer.abort();
     clock.abort();
+    progress.abort();
     ended
 }
 
@@ -372,6 +374,18 @@ async fn tell_time(to_master: UnboundedSender<ToMaster>) {
     loop {
         sleep(Duration::from_millis(limits::CLOCK_CHECK_MS)).await;
         if to_master.send(ToMaster::Clock(clock::wall().as_ms())).is_err() {
+            return;
+        }
+    }
+}
+
+/// Of tasks that take their time, so that who merely has more to do is not taken for slow.
+async fn tell_progress(to_master: UnboundedSender<ToMaster>, attempts: Arc<Attempts>) {
+    loop {
+        attempts.any().await;
+        sleep(Duration::from_millis(limits::PROGRESS_MS)).await;
+        let news = attempts.progress(Duration::from_millis(limits::STRAGGLER_MS_MIN - limits::PROGRESS_MS));
+        if !news.is_empty() && to_master.send(ToMaster::Read(news)).is_err() {
             return;
         }
     }
@@ -474,10 +488,10 @@ impl Hands {
                     Ok(plan) => plan,
                     Err(error) => return self.tell(ToMaster::Ran(task.attempt, Err(error))),
                 };
-                let cancel = self.attempts.begin(task.attempt);
+                let control = self.attempts.begin(task.attempt);
                 let wanted = self.wanted.of(&task, self.me, &self.blocks);
                 let claim = match self.ahead.claim(wanted).complete() {
-                    Ok(fetched) => return self.compute(Work::Run { plan, task, fetched, cancel }),
+                    Ok(fetched) => return self.compute(Work::Run { plan, task, fetched, control }),
                     Err(claim) => claim,
                 };
                 let (fetcher, to_compute) = (self.fetcher.clone(), self.to_compute.clone());
@@ -485,7 +499,7 @@ impl Hands {
                 let ahead = self.ahead.clone();
                 tokio::spawn(async move {
                     match ahead.complete(claim, &fetcher).await {
-                        Ok(fetched) => drop(to_compute.send(Work::Run { plan, task, fetched, cancel })),
+                        Ok(fetched) => drop(to_compute.send(Work::Run { plan, task, fetched, control })),
                         Err(error) => {
                             attempts.end(task.attempt);
                             drop(to_master.send(ToMaster::Ran(task.attempt, Err(error))));

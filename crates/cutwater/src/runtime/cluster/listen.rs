@@ -452,6 +452,7 @@ fn told(worker: WorkerId, message: message::ToMaster) -> Option<ToMaster> {
             copied(worker, &blocks, |blocks| Event::CopyFailed { worker, blocks })
         }
         message::ToMaster::Draining => Some(ToMaster::Draining { worker }),
+        message::ToMaster::Read(read) => Some(ToMaster::Event(Event::TasksRead { worker, read })),
         message::ToMaster::Ran(attempt, Err(error)) => {
             Some(ToMaster::Ran { worker, attempt, result: Err(error) })
         }
