@@ -128,13 +128,31 @@ fn started(id: u32) -> Option<String> {
 impl Lease {
     /// That of the last master. A damaged one tells nothing.
     fn read(store: &Store) -> Result<Option<Self>, Error> {
-        for name in store.list(FOLDER)?.iter().rev() {
-            let lease = store.get(name)?.and_then(|file| LEASE.open_value(&file).ok());
-            if lease.is_some() {
-                return Ok(lease);
+        loop {
+            let mut is_gone = false;
+            for name in store.list(FOLDER)?.iter().rev() {
+                match store.get(name)? {
+                    Some(file) => {
+                        if let Ok(lease) = LEASE.open_value(&file) {
+                            return Ok(Some(lease));
+                        }
+                    }
+                    None => is_gone = true,
+                }
+            }
+            // Who has removed one has written a later one before.
+            if !is_gone {
+                return Ok(None);
             }
         }
-        Ok(None)
+    }
+
+    /// There was one, and whoever takes over leaves a later one: it was not a master that removed it.
+    fn is_gone(store: &Store) -> Error {
+        Error::external(format_args!(
+            "the lease of the program's master is not in {} any more: was it removed, or is the place not mounted? Nothing is begun anew where a program ran: bring it back and start this process again, or give it another place",
+            store.url()
+        ))
     }
 
     /// The workers of the last master before that epoch.
@@ -155,6 +173,9 @@ impl Lease {
     /// Waits until no master runs the program; unless it `may_wait`, says that one does as soon as that is known.
     /// Answers with the lease of the one that did, if it did not end in good order. A process that has waited for
     /// a program that then ended has nothing to do, and ends.
+    ///
+    /// # Errors
+    /// The store cannot be read, has lost the lease that was there, or a master runs the program and this one may not wait.
     pub fn await_free(store: &Store, may_wait: bool) -> Result<Option<Self>, Error> {
         Self::await_free_by(|| Self::read(store), store, may_wait)
     }
@@ -164,6 +185,7 @@ impl Lease {
     pub fn is_still(store: &Store, found: Option<&Self>) -> Result<bool, Error> {
         let now = Self::read(store)?;
         Ok(match &now {
+            None if found.is_some() => return Err(Self::is_gone(store)),
             // Nobody runs the program, whoever did before.
             Some(now) if found.is_none() => now.stands == Stands::Over,
             now => now.as_ref() == found,
@@ -196,6 +218,9 @@ impl Lease {
             thread::sleep(Duration::from_millis(limits::LEASE_POLL_MS));
             let looks_ms = now_ms();
             let now = read()?;
+            if now.is_none() {
+                return Err(Self::is_gone(store));
+            }
             if now.as_ref() == Some(lease) {
                 silence.goes_on(looks_ms);
             } else {
@@ -483,6 +508,34 @@ mod tests {
         };
         let error = Lease::await_free_by(reads_and_is_stopped, &store, false).unwrap_err().to_string();
         assert!(error.contains("--standby"), "{error}");
+    }
+
+    /// A place that is not mounted any more looks as if no program had ever run there.
+    #[test]
+    fn where_a_lease_was_and_is_no_more_nothing_is_begun_anew() {
+        let (dir, store) = Store::temporary();
+        leave(&store, 1, &[]);
+        let found = Lease::await_free(&store, true).unwrap();
+        assert!(Lease::is_still(&store, found.as_ref()).unwrap());
+        let running = Lease { stands: Stands::Runs, process: Process::own(), ..found.clone().unwrap() };
+        let removed = || fs::remove_dir_all(dir.path().join(FOLDER));
+        let mut looks = 0;
+        let standby = Lease::await_free_by(
+            || {
+                looks += 1;
+                if looks == 1 {
+                    return Ok(Some(running.clone()));
+                }
+                removed().unwrap();
+                Lease::read(&store)
+            },
+            &store,
+            true,
+        );
+        let error = standby.unwrap_err().to_string();
+        assert!(error.contains("is the place not mounted?"), "{error}");
+        let error = Lease::is_still(&store, found.as_ref()).unwrap_err().to_string();
+        assert!(error.contains("is the place not mounted?"), "{error}");
     }
 
     #[test]
