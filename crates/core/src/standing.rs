@@ -51,6 +51,24 @@ impl Standing {
         let is_fresh = now_ms.saturating_sub(self.beaten_ms) < limits::LEASE_LOST_MS;
         is_fresh && self.sure_from_ms.is_some_and(|from_ms| from_ms <= now_ms)
     }
+
+    /// Until when it is certain that no other master ran the program, if now, at `now_ms`, a look at the leases that was begun
+    /// `looked_ms` has found no later one: whoever had taken over long enough before that look had said so by then. So what has
+    /// happened is certain some day to be none of another's doing, also if this master's leases are always late. Nothing if
+    /// another has taken over.
+    ///
+    /// ```
+    /// use cutwater_core::{limits, standing::Standing};
+    ///
+    /// let standing = Standing::new(0);
+    /// assert_eq!(standing.sure_until(400, 500), Some(500));
+    /// let late_ms = 2 * limits::LEASE_DOUBT_MS;
+    /// assert_eq!(standing.sure_until(late_ms, late_ms + 100), Some(late_ms - limits::LEASE_DOUBT_MS));
+    /// ```
+    pub fn sure_until(&self, looked_ms: u64, now_ms: u64) -> Option<u64> {
+        self.sure_from_ms?;
+        Some(if self.is_sure(now_ms) { now_ms } else { looked_ms.saturating_sub(limits::LEASE_DOUBT_MS) })
+    }
 }
 
 /// For how long the lease of a master lay as it was, as far as whoever looks at it every now and then can tell.
@@ -127,5 +145,6 @@ mod tests {
         standing.concedes();
         standing.beats(4 * late_ms);
         assert!(!standing.is_sure(4 * late_ms));
+        assert_eq!(standing.sure_until(4 * late_ms, 4 * late_ms), None);
     }
 }

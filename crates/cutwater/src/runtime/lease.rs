@@ -257,6 +257,8 @@ struct State {
     /// In milliseconds since then.
     standing: Standing,
     began: Instant,
+    /// When the master last asked whether another may have taken over, and it was not certain. It is told when it is.
+    doubted_ms: Option<u64>,
     news: bool,
     /// The keeper ends.
     over: bool,
@@ -286,12 +288,13 @@ impl Keeper {
         let (standing, began) = (Standing::new(0), Instant::now());
         lease.workers = Some(workers.clone());
         lease.write(store)?;
-        let (news, over, program_over, master) = Default::default();
+        let (doubted_ms, news, over, program_over, master) = Default::default();
         let workers_needed = !workers.here.is_empty();
         let state = State {
             workers: workers.clone(),
             standing,
             began,
+            doubted_ms,
             news,
             over,
             program_over,
@@ -320,6 +323,16 @@ impl Keeper {
     pub fn is_sure(&self) -> bool {
         let state = lock(&self.state.0);
         state.standing.is_sure(state.now_ms())
+    }
+
+    /// Nothing if it is certain that no other master runs the program; otherwise what time it is here. The master is told until
+    /// when it [was certain](ToMaster::SureUntil) once that time has come.
+    pub fn doubts(&self) -> Option<u64> {
+        let mut state = lock(&self.state.0);
+        let now_ms = state.now_ms();
+        let doubt = (!state.standing.is_sure(now_ms)).then_some(now_ms);
+        state.doubted_ms = doubt.or(state.doubted_ms);
+        doubt
     }
 
     /// Another has, or this one ends and leaves the program to another.
@@ -361,6 +374,16 @@ impl State {
     fn now_ms(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
+
+    /// There was no later lease when one looked.
+    fn tell_sure(&mut self, looked_ms: u64) {
+        if let (Some(doubted_ms), Some(master)) = (self.doubted_ms, &self.master)
+            && let Some(until_ms) = self.standing.sure_until(looked_ms, self.now_ms())
+        {
+            self.doubted_ms = (until_ms < doubted_ms).then_some(doubted_ms);
+            let _ = master.send(ToMaster::SureUntil(until_ms));
+        }
+    }
 }
 
 /// Writes the lease once more; says whether to go on.
@@ -377,9 +400,12 @@ fn keep(store: &Store, lease: &mut Lease, shared: &(Mutex<State>, Condvar)) -> b
         (false, false) => Stands::Runs,
     };
     let to_name = state.workers.clone();
+    let looked_ms = state.now_ms();
     drop(state);
-    if is_overtaken(store, lease, shared) == Some(true) {
-        return false;
+    match is_overtaken(store, lease, shared) {
+        Some(true) => return false,
+        Some(false) => lock(&shared.0).tell_sure(looked_ms),
+        None => {}
     }
     let names_others = lease.workers.as_ref() != Some(&to_name);
     let before = lease.workers.replace(to_name);
@@ -445,6 +471,22 @@ pub(super) fn leave(store: &Store, epoch: u64, workers: &[(WorkerId, String)]) {
     let (stands, workers) = (Stands::Runs, Some(workers));
     let written = Lease { epoch, beat: 0, process, stands, workers }.write(store);
     written.expect("a lease can be written");
+}
+
+#[cfg(test)]
+impl Keeper {
+    /// The lease lay for long, and another master may have taken over: for an hour, unless it is certain again.
+    pub(crate) fn doubt(&self) {
+        let mut state = lock(&self.state.0);
+        let hour_ms = state.now_ms() + 3_600_000;
+        state.standing.beats(hour_ms);
+        assert!(!state.standing.is_sure(hour_ms));
+    }
+
+    pub(crate) fn be_certain(&self) {
+        let mut state = lock(&self.state.0);
+        state.standing = Standing::new(state.now_ms());
+    }
 }
 
 /// Whom it names.

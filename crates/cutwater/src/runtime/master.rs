@@ -68,6 +68,8 @@ pub(crate) enum ToMaster {
     BeginsAnew { worker: WorkerId },
     /// The lease names these workers, and whoever takes over finds them.
     Named(BTreeSet<WorkerId>),
+    /// Until then no other master had taken over, as the lease's keeper counts milliseconds.
+    SureUntil(u64),
     /// Those of these workers of the master before that have not come count as lost, if they did not before.
     NotComing(Vec<WorkerId>),
     /// Another master runs the program now, or is to run it, and has the workers.
@@ -141,6 +143,8 @@ pub(super) struct Master {
     entering: BTreeMap<WorkerId, Entering>,
     /// What those held that have come, while it is not known what is used.
     reported: Vec<BlockId>,
+    /// What is to be asked about workers that were lost while another master may have taken over, and when that was.
+    doubtful: Vec<(u64, WorkerId, Say)>,
     /// It was said that there is no worker for what there is to do, and none has come since.
     no_workers_said: bool,
 }
@@ -192,6 +196,7 @@ impl Master {
             lost: begins.workers.lost.clone(),
             entering: BTreeMap::new(),
             reported: Vec::new(),
+            doubtful: Vec::new(),
             no_workers_said: false,
         }
     }
@@ -221,6 +226,7 @@ impl Master {
                 // Whoever waits hears that nobody answers.
                 _ if self.is_overtaken => {}
                 ToMaster::Named(workers) => self.named(&workers),
+                ToMaster::SureUntil(until_ms) => self.sure_until(until_ms),
                 ToMaster::Event(event) => {
                     if let Some(used) = &mut self.used {
                         used.note(&event);
@@ -329,6 +335,7 @@ impl Master {
         }
         self.holding = Holding::default();
         self.reception = Reception::default();
+        self.doubtful.clear();
     }
 
     fn joined(&mut self, worker: WorkerId, entering: Entering) {
@@ -485,11 +492,33 @@ impl Master {
         self.links.iter().filter(|(_, link)| link.is_worker()).map(|(worker, _)| *worker).collect()
     }
 
-    fn say(&self, said: Vec<(WorkerId, Say)>) {
+    /// Whoever is asked what it holds of a lost worker hands nothing to that one any more, and acknowledges alone what it
+    /// receives if it knows no other. Workers that are lost here may be with a master that has taken over. So while one may
+    /// have, nobody is asked, until it is certain that none had when the worker was lost; intervals that are cut wait for the
+    /// answers.
+    fn say(&mut self, said: Vec<(WorkerId, Say)>) {
         for (worker, what) in said {
-            if let Some(link) = self.links.get(&worker) {
-                link.say(what);
+            let doubt = match &what {
+                Say::ReportReplicas { .. } => self.keeper.as_ref().and_then(|keeper| keeper.doubts()),
+                _ => None,
+            };
+            match doubt {
+                Some(since_ms) => self.doubtful.push((since_ms, worker, what)),
+                None => self.tell(worker, what),
             }
+        }
+    }
+
+    fn sure_until(&mut self, until_ms: u64) {
+        let asked = self.doubtful.extract_if(.., |(since_ms, ..)| *since_ms <= until_ms);
+        for (_, worker, what) in asked.collect::<Vec<_>>() {
+            self.tell(worker, what);
+        }
+    }
+
+    fn tell(&self, worker: WorkerId, what: Say) {
+        if let Some(link) = self.links.get(&worker) {
+            link.say(what);
         }
     }
 

@@ -192,3 +192,58 @@ fn the_lease_goes_on_naming_all_while_some_come_in() {
     }
     trial.end();
 }
+
+/// Those that are lost may be another master's by now. Whoever is told that they are gone acknowledges alone what it receives.
+#[test]
+fn nobody_hears_of_a_loss_while_another_master_may_have_taken_over() {
+    for is_overtaken in [false, true] {
+        let (_dir, store) = Store::temporary();
+        let mut begins = Begins::default();
+        let keeper = Arc::new(Keeper::start(&store, 1, false).unwrap().0);
+        begins.keeper = Some(keeper.clone());
+        begins.workers.here = (1..4).map(|worker| (WorkerId(worker), format!("{worker}:1"))).collect();
+        let trial = Trial::start_with(&begins);
+        keeper.tell(trial.to.clone());
+        let (_first, _one) = (trial.joins(WorkerId(3), &[]), trial.joins(ONE, &[]));
+        let mut told = trial.joins(OTHER, &[]);
+        trial.say(ToMaster::Receive(Receive::new(0, "s", 10, 10)));
+        let mut asked = || {
+            loop {
+                match told.blocking_recv()? {
+                    ToWorker::ReportReplicas(request, lost) => return Some((request, Some(lost))),
+                    ToWorker::ReportBlocks(request, _) => return Some((request, None)),
+                    _ => {}
+                }
+            }
+        };
+        trial.say(ToMaster::Lost { worker: WorkerId(3) });
+        let (first, lost) = asked().unwrap();
+        assert_eq!(lost, Some(WorkerId(3)), "nothing is in doubt yet");
+        keeper.doubt();
+        trial.say(ToMaster::Lost { worker: ONE });
+        let (reply, received) = crossbeam_channel::bounded(1);
+        trial.say(ToMaster::Cut { source: 0, reply });
+        let (own, lost) = asked().unwrap();
+        assert_eq!(lost, None, "the loss is in doubt");
+        let answers = |request| {
+            let report = BlocksReport::default();
+            trial.say(ToMaster::Reported { worker: OTHER, request, report });
+        };
+        answers(first);
+        answers(own);
+        if is_overtaken {
+            let (_next, _) = Keeper::start(&store, 2, true).unwrap();
+            assert!(received.recv().is_err(), "what waits for answers hears that there are none");
+            trial.end();
+            assert_eq!(asked(), None);
+            continue;
+        }
+        keeper.be_certain();
+        let (request, lost) = asked().unwrap();
+        assert_eq!(lost, Some(ONE));
+        assert!(received.try_recv().is_err(), "the interval waits for what others hold of the lost one");
+        answers(request);
+        assert_eq!(received.recv(), Ok(Received::default()));
+        trial.end();
+    }
+}
