@@ -94,6 +94,10 @@ impl Scheduler {
                     self.retry(attempt);
                 }
             }
+            // The attempt was begun before it was known that nobody who can be reached holds it.
+            TaskError::FetchFailed { block, .. } if self.blocks.was_lost(Unit::of(&block)) => {
+                self.retry(attempt)
+            }
             TaskError::FetchFailed { block, worker: holder } => {
                 let failures = run.count_fetch_failure(attempt.partition, block);
                 let is_input = matches!(block, BlockId::Input { .. });

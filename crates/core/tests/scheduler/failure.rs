@@ -1,6 +1,6 @@
 //! Attempts that fail, are cancelled or report too late.
 
-use cutwater_core::limits;
+use cutwater_core::{Dataset, OpId, limits};
 
 use crate::script::*;
 
@@ -91,6 +91,30 @@ fn an_unreadable_block_that_another_holds_is_read_from_there() {
         limits::AWAITED_MS_MAX,
         &["j1 failed: operator 1: block input0/0 is held by no worker", "retire s0"],
     );
+}
+
+/// Whoever holds it cannot be reached, and so it is awaited. A copy that was begun before that, and of which it is heard late, says
+/// nothing that is not known.
+#[test]
+fn what_is_awaited_already_is_not_given_up_for_an_attempt_that_is_heard_of_late() {
+    let mut s = Script::with_workers(&[(1, 0), (2, 1), (3, 1)]);
+    s.holds(1, &[input(0)], &[]);
+    let again = |id| Dataset { op: OpId(0), ..received(id, 1) };
+    s.submit(1, &[again(1)], 1, &["define s0 for d1", "w2 runs s0.0#0 input0/0@w1"]);
+    s.passes(300, &[]);
+    s.finishes(2, (0, 0, 0), &[], &["j1[0] is s0.0#0", "j1 finished", "retire s0"]);
+    s.submit(2, &[again(2)], 2, &["define s1 for d2", "w2 runs s1.0#0 input0/0@w1"]);
+    s.passes(420, &[]);
+    for number in 1..=limits::FETCH_ATTEMPTS_MAX {
+        s.passes(10, &[&format!("w3 runs s1.0#{number} input0/0@w1")]);
+        s.fails(3, (1, 0, number), unreadable(input(0), 1), &[]);
+    }
+    s.passes(10, &[]);
+    s.fails(2, (1, 0, 0), unreadable(input(0), 1), &[]);
+    s.is_lost(1, &[]);
+    s.joins(4, 1, &[]);
+    s.holds(4, &[input(0)], &["w4 runs s1.0#17"]);
+    s.finishes(4, (1, 0, 17), &[], &["j2[0] is s1.0#17", "j2 finished", "retire s1"]);
 }
 
 #[test]
