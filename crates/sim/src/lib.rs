@@ -40,6 +40,8 @@
 //! what it is made from goes when the log says so. A master that takes over before that runs it again, and may find that it does
 //! not fail any more.
 //!
+//! In the end nothing fails for some intervals, and what masters have written is compared with what a restart may need.
+//!
 //! Every [plant](Plant) is something done wrong on purpose, so that an invariant can be seen to object.
 //!
 //! # What is not

@@ -26,7 +26,7 @@ use crate::{
 pub const BLOCKS: u64 = 16;
 
 /// Intervals between checkpoints.
-const CHECKPOINT_INTERVALS: u64 = 3;
+pub const CHECKPOINT_INTERVALS: u64 = 3;
 
 pub struct Master {
     pub id: MasterId,
@@ -69,6 +69,8 @@ pub struct Master {
     pub holders: BTreeMap<BlockId, BTreeSet<WorkerId>>,
     /// Partitions that are still to be written, of the checkpoint that is being made.
     pub saving: Option<(u64, BTreeSet<(DatasetId, u32)>)>,
+    /// The next is of that interval, or of the first after it that can have one.
+    pub next_saved: u64,
     pub checkpoints: BTreeSet<u64>,
     /// What is older is forgotten.
     pub horizon: u64,
@@ -98,7 +100,8 @@ impl Master {
         let (described, untold, scheduler, links, holding) = Default::default();
         let (turn, received, own, next, first_open, recorded, recording) = Default::default();
         let (jobs, accepted, results, stages, located, holders) = Default::default();
-        let (saving, checkpoints, horizon, begun, commands, carries_out, failed) = Default::default();
+        let (saving, next_saved, checkpoints, horizon, begun, commands, carries_out, failed) =
+            Default::default();
         Self {
             id,
             durable,
@@ -126,6 +129,7 @@ impl Master {
             located,
             holders,
             saving,
+            next_saved,
             checkpoints,
             horizon,
         }
@@ -365,6 +369,10 @@ impl Simulation {
             }
             ToMaster::NotCopied(blocks) => self.step(Event::CopyFailed { worker: id, blocks }),
             ToMaster::Saved { file, partition } => self.saved(file, partition),
+            ToMaster::NotSaved { dataset, partition } => {
+                let lacks = |(_, lacking): &mut (_, BTreeSet<_>)| lacking.contains(&(dataset, partition));
+                self.master.saving.take_if(lacks);
+            }
             ToMaster::Reported(request, report) => self.reported(id, request, report),
             ToMaster::Draining => {
                 link.leaving = true;
@@ -684,7 +692,7 @@ impl Simulation {
             let horizon = self.master.horizon;
             self.master.located.retain(|shuffle, _| interval_of(*shuffle) >= horizon);
         }
-        if interval.is_multiple_of(CHECKPOINT_INTERVALS) && self.master.saving.is_none() && !has_failed {
+        if interval >= self.master.next_saved && self.master.saving.is_none() && !has_failed {
             self.begin_saving(interval, interval);
         }
         self.forget();
@@ -733,6 +741,7 @@ impl Simulation {
             partitions.extend(state.map_or_else(Vec::new, of));
         }
         self.master.saving = Some((interval, partitions));
+        self.master.next_saved = (interval + 1).next_multiple_of(CHECKPOINT_INTERVALS);
         self.save();
     }
 

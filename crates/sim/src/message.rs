@@ -55,6 +55,11 @@ pub enum ToMaster {
         file: File,
         partition: u32,
     },
+    /// What was to be written is not here any more.
+    NotSaved {
+        dataset: DatasetId,
+        partition: u32,
+    },
     /// The answer to a request for blocks of clients.
     Reported(u64, BlocksReport),
     Draining,

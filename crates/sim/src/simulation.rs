@@ -13,7 +13,7 @@ use crate::{
     durable::{Durable, Phase},
     failing::Failing,
     faults::Fault,
-    invariants::Invariants,
+    invariants::{Invariants, memory::INTERVALS_BEHIND_MAX},
     log::Log,
     master::{Master, Wanted},
     message::{Between, FromClient, ToClient, ToMaster, ToWorker},
@@ -398,6 +398,9 @@ impl Simulation {
         self.end_faults();
         self.pass(Self::is_done);
         self.take_the_rest();
+        if self.setting.takeovers {
+            self.go_on_undisturbed();
+        }
         // Then all is quiet: whoever was slow is forgiven, whoever wants to leave has left.
         let quiet_ms = self.now_ms + limits::AVOIDED_MS_MAX + limits::DRAIN_MS_MAX;
         self.pass(|sim| sim.now_ms >= quiet_ms);
@@ -448,14 +451,33 @@ impl Simulation {
         }
     }
 
+    /// So many intervals, one after the other, that the checkpoints which are held are of this time.
+    fn go_on_undisturbed(&mut self) {
+        // A master may be about to find that it was overtaken, or to take over.
+        let settled_ms = self.now_ms + limits::LEASE_LOST_MS + limits::TAKEOVER_MS_MAX;
+        self.pass(|sim| sim.now_ms >= settled_ms);
+        // Of what the first of them look back at something may be lost.
+        for _ in 0..self.program.looks_back() + INTERVALS_BEHIND_MAX {
+            self.one_more_interval();
+            let next_ms = self.now_ms + INTERVAL_MS;
+            self.pass(|sim| sim.now_ms >= next_ms);
+        }
+    }
+
     fn one_more_interval(&mut self) {
         self.intervals += 1;
         self.invariants.progress.interval_ended(self.now_ms);
-        match (self.setting.takeovers, self.master_to_join()) {
-            (true, Some(master)) => self.at(self.now_ms, What::Due(master)),
-            _ => self.at(self.now_ms, What::Receive(self.intervals - 1)),
+        if !self.setting.takeovers {
+            self.at(self.now_ms, What::Receive(self.intervals - 1));
+        } else if let Some(master) = self.master_to_join().filter(|id| self.is_running(*id)) {
+            self.at(self.now_ms, What::Due(master));
         }
+        // A master that is yet to go on looks itself what is due.
         self.pass(Self::is_done);
+    }
+
+    fn is_running(&self, master: MasterId) -> bool {
+        self.master_of(master).is_some_and(|master| master.durable.phase == Phase::Running)
     }
 
     /// All that was acknowledged is in an interval, and what may be needed of it is held by two.

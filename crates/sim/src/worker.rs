@@ -151,11 +151,13 @@ impl Simulation {
             ToWorker::Ahead(pieces) => self.fetch_ahead(id, pieces),
             ToWorker::Drop(blocks) => worker.blocks.retain(|block, _| !blocks.contains(block)),
             ToWorker::Save { dataset, partition, epoch } => {
-                if let Some(value) = worker.blocks.get(&BlockId::Partition { dataset, partition }).copied() {
-                    let took_ms = 5 + self.dice.below(150);
-                    let file = File { epoch, dataset };
-                    self.at(now_ms + took_ms, What::Written { worker: id, file, partition, value });
-                }
+                let held = worker.blocks.get(&BlockId::Partition { dataset, partition }).copied();
+                let Some(value) = held else {
+                    return self.tell_master(id, ToMaster::NotSaved { dataset, partition });
+                };
+                let took_ms = 5 + self.dice.below(150);
+                let file = File { epoch, dataset };
+                self.at(now_ms + took_ms, What::Written { worker: id, file, partition, value });
             }
             ToWorker::Clients(say) => self.told_of_clients(id, say),
             ToWorker::Peers(peers) => self.note_peers(id, peers),

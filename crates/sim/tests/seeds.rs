@@ -115,7 +115,12 @@ fn must_hold_with_failures(seeds: impl IntoIterator<Item = u64>) -> u64 {
 #[test]
 fn intervals_that_fail_are_set_aside_and_those_after_them_go_on() {
     assert!(must_hold_with_failures(0..60) > 30);
-    for seed in 0..40 {
+    must_hold_with_both_and_failures(0..40);
+}
+
+/// The same where masters take over from each other.
+fn must_hold_with_both_and_failures(seeds: impl IntoIterator<Item = u64>) {
+    for seed in seeds {
         let outcome = Simulation::run_in(Setting { takeovers: true, ..FAILURES }, seed, false);
         let how =
             format!("`cutwater-sim --cluster standby-failures --seed {seed} --log` tells how it came to it");
@@ -358,4 +363,19 @@ fn seed_2644_what_is_held_in_another_block_is_not_lost_with_the_one_that_counts(
 #[test]
 fn seed_2076_what_is_copied_late_is_kept_if_only_the_lost_held_it() {
     must_hold_with_both([2076]);
+}
+
+/// Of every third interval states were to be written down, and those that were to be were set aside, one after the other: the
+/// log kept what was received since the first. `cutwater` writes down those of the next that ends well, and so does the simulator
+/// now; nor does it object before some intervals have gone on undisturbed.
+#[test]
+fn seed_6487_states_are_written_down_of_the_next_interval_that_ends_well() {
+    must_hold_with_both_and_failures([6487]);
+}
+
+/// A worker was to write down a state that it had let go of, and said nothing of it: in the simulator no states were written down after
+/// that. Now it says so, and those of a later interval are.
+#[test]
+fn seed_496_what_cannot_be_written_down_is_no_reason_to_write_nothing_ever_after() {
+    must_hold_with_takeovers([496, 753, 1354, 1873, 2042, 2183]);
 }

@@ -177,7 +177,7 @@ impl Simulation {
             let name = |number| Name::Input { interval: number - 1, epoch: self.named_by(entry.epoch) };
             let input = number_of(&entry).map(name);
             let names = [Name::Entry(position)].into_iter().chain(input).collect();
-            self.ask(Purpose::Nothing, Request::Delete(names));
+            self.remove(names);
         }
     }
 }

@@ -25,6 +25,8 @@ use cutwater_core::{
     standing::Standing,
 };
 
+pub(crate) use outputs::MANIFESTS_HELD;
+
 use crate::{
     network::{MasterId, Node},
     program::Made,
@@ -101,7 +103,7 @@ pub struct Durable {
     pub manifests: Vec<Manifest>,
     /// One that is being written, or of which the log is yet to say so.
     unsaid: Option<Manifest>,
-    /// Those that do not count, and are removed with the next that go.
+    /// Those that do not count, and what could not be removed: it goes with the next that go.
     spoiled: Vec<Name>,
     /// States that were written down, and under which names.
     pub files: BTreeMap<Made, (File, u32)>,
@@ -139,6 +141,7 @@ enum Purpose {
     ReadAppended(Entry),
     Commit { interval: u64, tries: u32 },
     WriteManifest,
+    Remove(Vec<Name>),
     Nothing,
 }
 
@@ -293,6 +296,7 @@ impl Simulation {
             (Purpose::ReadAppended(entry), answer) => self.read_appended(&entry, answer),
             (Purpose::Commit { interval, tries }, answer) => self.committed(interval, tries, &answer),
             (Purpose::WriteManifest, answer) => self.wrote_manifest(&answer),
+            (Purpose::Remove(names), answer) => self.removed(names, &answer),
             (Purpose::Nothing, _) => {}
             (_, Answer::Fenced) => self.master_ends("has been overtaken"),
             (purpose, answer) => {

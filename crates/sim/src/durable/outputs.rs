@@ -12,10 +12,7 @@ use crate::{
 };
 
 /// How many manifests are held. If the newest cannot be read, the one before is used.
-const MANIFESTS_HELD: usize = 2;
-
-/// Intervals between checkpoints.
-const CHECKPOINT_INTERVALS: u64 = 3;
+pub(crate) const MANIFESTS_HELD: usize = 2;
 
 impl Simulation {
     /// Commits the oldest interval that is not, if all of it is there.
@@ -74,7 +71,7 @@ impl Simulation {
         self.master.first_open = interval + 1;
         self.completed(interval);
         let is_quiet = self.master.saving.is_none() && self.master.durable.unsaid.is_none();
-        if interval.is_multiple_of(CHECKPOINT_INTERVALS) && is_quiet {
+        if interval >= self.master.next_saved && is_quiet {
             self.begin_saving(self.needed_from(Some(interval)), interval);
         }
         self.forget();
@@ -147,7 +144,7 @@ impl Simulation {
         let mut names = std::mem::take(&mut self.master.durable.spoiled);
         names.extend(old.iter().map(|manifest| self.name_of(manifest)));
         for name in names {
-            self.ask(Purpose::Nothing, Request::Delete(vec![name]));
+            self.remove(vec![name]);
         }
         let Some(oldest) = self.master.durable.manifests.first().map(|oldest| oldest.interval) else {
             return;
@@ -169,6 +166,17 @@ impl Simulation {
         let needed = self.needed_from(Some(oldest));
         let needed = if self.setting.plant == Some(Plant::ForgetsTooMuch) { oldest + 2 } else { needed };
         self.remove_entries_before(needed);
+    }
+
+    pub(super) fn remove(&mut self, names: Vec<Name>) {
+        self.ask(Purpose::Remove(names.clone()), Request::Delete(names));
+    }
+
+    /// What may not have been removed is tried again with the next that go.
+    pub(super) fn removed(&mut self, names: Vec<Name>, answer: &Answer) {
+        if !matches!(answer, Answer::Done) {
+            self.master.durable.spoiled.extend(names);
+        }
     }
 
     /// Lets go of what is behind the newest checkpoint, as far as no open interval is.

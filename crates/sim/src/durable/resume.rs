@@ -10,6 +10,7 @@ use cutwater_core::{
 use super::{Phase, Purpose, journal::understood};
 use crate::{
     description::blocks_of,
+    master::CHECKPOINT_INTERVALS,
     program::Made,
     simulation::{Plant, Simulation, What},
     store::{File, Folder, Manifest, Name, Object, Request},
@@ -161,6 +162,7 @@ impl Simulation {
             self.master.received.insert(interval, sources);
         }
         (self.master.next, self.master.first_open) = (start, start);
+        self.master.next_saved = start.next_multiple_of(CHECKPOINT_INTERVALS);
         self.master.durable.next_cut = last.map_or(start, |last| (last + 1).max(start));
         let called: BTreeSet<DatasetId> = self.master.described.called().collect();
         self.use_only(called);

@@ -1,10 +1,11 @@
 use cutwater_core::{BlockId, WorkerId, limits, scheduler::Size};
 
-/// How many intervals may pass between the older checkpoint that is held and the newest interval once nothing fails.
-const INTERVALS_BEHIND_MAX: u64 = 8;
+use crate::{durable::MANIFESTS_HELD, master::CHECKPOINT_INTERVALS};
 
-/// Objects that could not be removed while the store failed, or whose master died before it had removed them.
-const NOT_REMOVED_MAX: u64 = 12;
+/// How many intervals may pass between the older checkpoint that is held and the newest interval once nothing fails: it may be
+/// of the first interval of those that have one checkpoint, and the newest interval the last of the next but one, of which no
+/// checkpoint is there yet. Among so many intervals there are always all of those that have two checkpoints.
+pub(crate) const INTERVALS_BEHIND_MAX: u64 = 3 * CHECKPOINT_INTERVALS - 1;
 
 /// What is remembered follows what is needed, and in the end there is nothing.
 #[derive(Default)]
@@ -21,11 +22,16 @@ impl Memory {
         Ok(())
     }
 
-    /// What is written down follows what a restart needs: beside an object or two for each master, some intervals.
+    /// What is written down follows what a restart needs: beside some objects for each master, some intervals.
     pub fn store_bounded(&self, objects: usize, masters: u64, looks_back: u64) -> Result<(), String> {
-        // Of each master an epoch, a lease and a claim, and what one that was overtaken has left; and of each interval
-        // between the older checkpoint and the last interval two entries and what was received.
-        let objects_max = 5 * masters + 3 * (looks_back + INTERVALS_BEHIND_MAX) + NOT_REMOVED_MAX;
+        // Of each master an epoch, a lease and a claim, and what one that was overtaken has left: what it was writing to the
+        // log, and a manifest.
+        let of_masters = 5 * masters;
+        // Of each interval from the first that is needed after the older checkpoint two entries and what was received; and
+        // every so many intervals an entry that says which checkpoints are held, and the manifests of those.
+        let intervals = looks_back + INTERVALS_BEHIND_MAX;
+        let says_held = intervals / CHECKPOINT_INTERVALS + 1;
+        let objects_max = of_masters + 3 * intervals + says_held + MANIFESTS_HELD as u64;
         if objects as u64 > objects_max {
             return Err(format!("{objects} objects are in the store, and {objects_max} may be needed"));
         }

@@ -2,7 +2,7 @@
 
 mod each_acknowledged_record_once;
 mod held;
-mod memory;
+pub(crate) mod memory;
 mod needed;
 mod no_interval_without_its_input;
 mod no_two_masters_commit;
