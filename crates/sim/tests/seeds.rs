@@ -380,3 +380,11 @@ fn seed_6487_states_are_written_down_of_the_next_interval_that_ends_well() {
 fn seed_496_what_cannot_be_written_down_is_no_reason_to_write_nothing_ever_after() {
     must_hold_with_takeovers([496, 753, 1354, 1873, 2042, 2183]);
 }
+
+/// A worker was stopped before it had reported what it had acknowledged, and another reported that alone, for an interval. That
+/// one was lost with the master, and the next knew that the interval has a block, and not what is in it: the first came back
+/// with all of it, and could not be told to make the block. Now the log says what is in a block that one worker held.
+#[test]
+fn seed_4349_with_failures_the_next_master_knows_what_is_in_a_block_that_one_worker_held() {
+    must_hold_with_both_and_failures([4349]);
+}

@@ -2,7 +2,9 @@
 
 use crate::{BlockId, counted::Counted};
 
-use super::{InputBlock, Remembered};
+use serde::{Deserialize, Serialize};
+
+use super::{BatchReport, InputBlock, Remembered};
 
 /// A block of an interval, in which something is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +13,15 @@ pub struct Part {
     pub block: BlockId,
     /// The places of its batches that were counted before: they are left out, whatever block they were in.
     pub left_out: Vec<u32>,
+}
+
+/// What is written down of a block of an interval beside its name. Tasks read no more of it than what is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The places of its batches that were counted before.
+    pub left_out: Vec<u32>,
+    /// What it consists of, if only one worker held it when it was reported: the next master may need to have it made again.
+    pub alone: Vec<BatchReport>,
 }
 
 /// What an interval takes from the blocks that were reported.

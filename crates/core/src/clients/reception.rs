@@ -65,6 +65,8 @@ pub struct Reception<R> {
 pub struct Received {
     /// Blocks that are held, in the order of their numbers.
     pub blocks: Vec<InputBlock>,
+    /// What those of them consist of that only one worker held when they were reported.
+    pub alone: BTreeMap<BlockId, Vec<BatchReport>>,
     /// Connections that had to wait.
     pub deferred: u64,
 }
@@ -157,8 +159,23 @@ impl<R> Reception<R> {
     /// A source takes records, or takes them otherwise than before.
     pub fn receive(&mut self, receive: Receive, workers: &Workers) -> Vec<(WorkerId, Say)> {
         let source = receive.source;
-        self.sources.insert(source, receive);
-        workers.iter().filter_map(|worker| self.share(source, *worker, workers)).collect()
+        let is_new = self.sources.insert(source, receive).is_none();
+        let mut said: Vec<_> =
+            workers.iter().filter_map(|worker| self.share(source, *worker, workers)).collect();
+        let is_of = |block: &BlockId| matches!(block, BlockId::Input { source: of, .. } if *of == source);
+        if is_new && self.alone.keys().any(is_of) {
+            // They may hold what an interval waits for that is run before the next is cut.
+            for worker in workers {
+                said.push((*worker, Say::ReportBlocks { request: self.ask(*worker, Some(source)), source }));
+            }
+        }
+        said
+    }
+
+    /// The master before had these in intervals, and only one worker held each when it was reported. To be said before their
+    /// source takes records.
+    pub fn were_alone(&mut self, blocks: &[InputBlock]) {
+        self.note_alone(blocks);
     }
 
     /// No interval needs these again.
@@ -425,7 +442,9 @@ impl<R> Reception<R> {
             // No more are being copied at a time.
             fresh.blocks.drain(..fresh.blocks.len().saturating_sub(limits::COPIES_MAX));
             blocks.sort_unstable_by_key(|block| block.sequence);
-            (reply, Received { blocks, deferred })
+            let alone = blocks.iter().filter_map(|block| self.alone.get_key_value(&block.id()));
+            let alone = alone.map(|(block, batches)| (*block, batches.clone())).collect();
+            (reply, Received { blocks, alone, deferred })
         };
         answered.into_iter().map(answer).collect()
     }
@@ -490,7 +509,7 @@ mod tests {
         assert_eq!(say, [(OTHER, settled)], "it knows itself which of them it holds");
         assert!(reception.is_answered(1, |_| true).is_empty(), "the other is still to answer");
         reception.reported(OTHER, 2, BlocksReport::default(), &workers);
-        assert_eq!(reception.is_answered(2, |_| true), [((), Received { blocks, deferred: 0 })]);
+        assert_eq!(reception.is_answered(2, |_| true), [((), Received { blocks, ..Received::default() })]);
     }
 
     /// The master before had lost its owner, and was gone before it could ask all for replicas.
@@ -505,7 +524,11 @@ mod tests {
         assert!(reception.is_answered(1, |_| true).is_empty(), "they are waited for");
         let replicas = BlocksReport { blocks: vec![block(1)], ..BlocksReport::default() };
         reception.reported(OTHER, 2, replicas, &workers);
-        let received = Received { blocks: vec![block(1)], deferred: 0 };
+        let received = Received {
+            blocks: vec![block(1)],
+            alone: BTreeMap::from([(block(1).id(), Vec::new())]),
+            deferred: 0,
+        };
         assert_eq!(reception.is_answered(2, |_| true), [((), received)]);
         reception.cut(0, (), &workers);
         assert!(reception.reported(OTHER, 3, report, &workers).say.is_empty(), "they were asked for");
@@ -577,6 +600,33 @@ mod tests {
         assert_eq!(said, [(OTHER, Say::Make { source: 0, sequence: block.sequence, batches })]);
     }
 
+    /// Whoever reported it is lost with the master, and an interval that is run again waits for it before another is cut.
+    #[test]
+    fn what_one_worker_held_when_a_master_before_cut_it_is_made_by_another_that_has_all_of_it() {
+        let batch = |sequence| BatchReport { client: ClientId(1), sequence, records: 1, bytes: 1 };
+        let of = |owner, sequences: &[u64]| InputBlock {
+            sequence: input_sequence(owner, 7),
+            batches: sequences.iter().map(|sequence| batch(*sequence)).collect(),
+            ..block(0)
+        };
+        let (lost, cut, workers) = (of(OWNER, &[1, 2]), Receive::new(0, "s", 10, 10), Workers::from([OTHER]));
+        let mut before = Reception::default();
+        before.cut(0, (), &Workers::from([OWNER]));
+        let report = BlocksReport { blocks: vec![lost.clone()], ..BlocksReport::default() };
+        before.reported(OWNER, 1, report, &Workers::from([OWNER]));
+        let [((), received)] = &before.is_answered(1, |_| true)[..] else { panic!("all have answered") };
+        let written = received.alone[&lost.id()].clone();
+        let mut reception = Reception::<()>::default();
+        reception.were_alone(&[InputBlock { batches: written, ..lost.clone() }]);
+        let said = reception.receive(cut, &workers);
+        assert_eq!(said.last(), Some(&(OTHER, Say::ReportBlocks { request: 1, source: 0 })));
+        let report =
+            BlocksReport { blocks: vec![of(OTHER, &[0, 1, 2])], again: 1, ..BlocksReport::default() };
+        let said = reception.reported(OTHER, 1, report, &workers).say;
+        let batches = vec![(ClientId(1), 1), (ClientId(1), 2)];
+        assert_eq!(said, [(OTHER, Say::Make { source: 0, sequence: lost.sequence, batches })]);
+    }
+
     /// It may be that only a worker that nobody has heard of yet holds it.
     #[test]
     fn what_nobody_holds_is_in_the_interval_that_is_cut_when_somebody_says_that_it_does() {
@@ -590,7 +640,11 @@ mod tests {
         assert_eq!(reception.is_answered(2, |_| false), [("first", Received::default())]);
         reception.cut(0, "second", &Workers::from([OTHER]));
         reception.reported(OTHER, 3, BlocksReport::default(), &workers);
-        let received = Received { blocks: vec![block(1)], deferred: 0 };
+        let received = Received {
+            blocks: vec![block(1)],
+            alone: BTreeMap::from([(block(1).id(), Vec::new())]),
+            deferred: 0,
+        };
         assert_eq!(reception.is_answered(3, |_| true), [("second", received)]);
     }
 

@@ -13,7 +13,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use cutwater_core::{
     BlockId, DatasetId, Event, JobId, TaskError, WorkerId,
-    clients::{Receive, Received},
+    clients::{InputBlock, Receive, Received},
     limits,
 };
 
@@ -560,6 +560,13 @@ impl Engine {
     pub fn receive(&self, receive: Receive) {
         self.workers_needed(true);
         self.say(ToMaster::Receive(receive));
+    }
+
+    /// Before a source takes records: intervals of the master before have these, which one worker held when they were reported.
+    pub fn were_alone(&self, blocks: Vec<InputBlock>) {
+        if !blocks.is_empty() {
+            self.say(ToMaster::WereAlone(blocks));
+        }
     }
 
     /// Waits for what workers have received for a source since the last time.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use cutwater_core::{
     Attempt, BlockId, Command, Dataset, DatasetId, Event, JobId, Scheduler, StageId, TaskError, WorkerId,
-    clients::{BlocksReport, Consequences, Receive, Received, Reception, Say},
+    clients::{BlocksReport, Consequences, InputBlock, Receive, Received, Reception, Say},
     limits,
 };
 use cutwater_wire::{message::ToWorker, names::Blocks};
@@ -49,6 +49,8 @@ pub(crate) enum ToMaster {
     Replace(Step),
     /// Workers are to take records from clients for a source.
     Receive(Receive),
+    /// These are in intervals of the master before, and only one worker held each when it was reported.
+    WereAlone(Vec<InputBlock>),
     /// A thread waits for what workers have received for a source.
     Cut { source: u32, reply: Sender<Received> },
     /// A worker answers a request for blocks.
@@ -259,6 +261,7 @@ impl Master {
                     let said = self.reception.receive(receive, &self.receivers());
                     self.say(said);
                 }
+                ToMaster::WereAlone(blocks) => self.reception.were_alone(&blocks),
                 ToMaster::Cut { source, reply } => {
                     let said = self.reception.cut(source, reply, &self.receivers());
                     self.say(said);

@@ -3,8 +3,8 @@ use std::time::Duration;
 use cutwater_core::{
     BlockId, DatasetId, Event, Split, Time,
     clients::{
-        Receive, Received,
-        cut::{self, Known},
+        InputBlock, Receive, Received,
+        cut::{self, Known, Place},
     },
     counted::Counted,
     id::count_of,
@@ -68,13 +68,17 @@ impl<T: Record> Clients<T> {
     }
 
     /// What is new of the blocks that workers report, a partition each.
-    fn splits(&mut self, received: &Received, taken: &mut Taken) -> Result<Vec<Split>, Error> {
+    fn splits(&mut self, received: &mut Received, taken: &mut Taken) -> Result<Vec<Split>, Error> {
         let cut = cut::take(&received.blocks, &mut self.known, &mut self.counted);
         taken.records += cut.records;
         taken.bytes += cut.bytes;
         let mut splits = Vec::with_capacity(cut.parts.len());
+        // In one process nobody could: it is gone with all that was received.
+        let may_be_made = self.records.engine().may_lose_blocks();
         for part in cut.parts {
-            let place = postcard::to_allocvec(&part.left_out).map_err(Error::internal)?.into();
+            let alone = received.alone.remove(&part.block).filter(|_| may_be_made).unwrap_or_default();
+            let place = Place { left_out: part.left_out, alone };
+            let place = postcard::to_allocvec(&place).map_err(Error::internal)?.into();
             splits.push(Split { blocks: vec![part.block], place });
         }
         if !cut.useless.is_empty() {
@@ -100,16 +104,29 @@ impl<T: Record> Input for Clients<T> {
             self.records.put_splits(to, Vec::new());
             return Ok(Taken::default());
         }
-        let received = self.records.engine().cut(self.source)?;
+        let mut received = self.records.engine().cut(self.source)?;
         self.drained = self.stopped;
         let mut taken = Taken { deferred: received.deferred, ..Taken::default() };
-        let splits = self.splits(&received, &mut taken)?;
+        let splits = self.splits(&mut received, &mut taken)?;
         self.records.put_splits(to, splits);
         Ok(taken)
     }
 
     fn recorded(&self, to: Time) -> Option<Vec<Split>> {
         self.records.recorded(to)
+    }
+
+    fn were_received(&mut self, splits: &[Split]) {
+        let mut were_alone = Vec::new();
+        for split in splits {
+            // What was written by a program that did not say of what a block consists has no such end.
+            let Ok(Place { alone: batches, .. }) = postcard::from_bytes(&split.place) else { continue };
+            let [BlockId::Input { source, sequence }] = split.blocks[..] else { continue };
+            if source == self.source && !batches.is_empty() {
+                were_alone.push(InputBlock { source, sequence, batches });
+            }
+        }
+        self.records.engine().were_alone(were_alone);
     }
 
     fn replay(&mut self, to: Time, splits: Option<Vec<Split>>) {

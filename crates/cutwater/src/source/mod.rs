@@ -99,6 +99,9 @@ pub(crate) trait Input: Send {
     /// What the dataset that was cut for `to` is made of, to be written down; `None` if there is none.
     fn recorded(&self, to: Time) -> Option<Vec<Split>>;
 
+    /// An interval of the time before is made of these, and may be asked for. Called before the start.
+    fn were_received(&mut self, _splits: &[Split]) {}
+
     /// Gives the source's stream a dataset that was written down. Blocks among it are held already.
     fn replay(&mut self, to: Time, splits: Option<Vec<Split>>);
 

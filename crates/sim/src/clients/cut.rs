@@ -69,6 +69,14 @@ impl Simulation {
     /// An interval of a master before has these.
     pub(crate) fn replay_clients(&mut self, interval: u64, sources: &[Vec<Split>]) {
         let clients = &mut self.master.clients;
+        for split in sources.iter().flatten().filter(|split| !split.place.is_empty()) {
+            let Ok(cut::Place { alone, .. }) = postcard::from_bytes(&split.place) else { continue };
+            if let [BlockId::Input { source, sequence }] = split.blocks[..]
+                && !alone.is_empty()
+            {
+                clients.reception.were_alone(&[InputBlock { source, sequence, batches: alone }]);
+            }
+        }
         for block in blocks_of(sources) {
             if let BlockId::Input { source, sequence } = *block
                 && Some(source) == clients.source
@@ -162,7 +170,12 @@ impl Simulation {
             let splits = cut.parts.into_iter().map(|part| Split {
                 blocks: vec![part.block],
                 // What consists of numbers can be encoded.
-                place: postcard::to_allocvec(&part.left_out).unwrap_or_default().into(),
+                place: postcard::to_allocvec(&cut::Place {
+                    left_out: part.left_out,
+                    alone: received.alone.get(&part.block).cloned().unwrap_or_default(),
+                })
+                .unwrap_or_default()
+                .into(),
             });
             let splits: Vec<Split> = splits.collect();
             let blocks = splits.iter().flat_map(|split| &split.blocks);

@@ -105,6 +105,11 @@ impl Driver {
         let positions = inputs.map(|input| input.position.clone()).collect();
         let used = known.iter().filter(|interval| !interval.is_aside).flat_map(|interval| &interval.input);
         let inputs = used.flat_map(|input| input.blocks()).collect();
+        for interval in known.iter().filter(|interval| !interval.is_aside) {
+            for (input, recorded) in self.graph.inputs.iter_mut().zip(&interval.input) {
+                input.were_received(recorded.splits.as_deref().unwrap_or_default());
+            }
+        }
         let first_again = known.iter().position(|interval| !durable.is_completed(interval.number));
         self.again = known.split_off(first_again.unwrap_or(known.len()));
         let may_be_lost = self.ctx.engine().may_lose_blocks();

@@ -67,6 +67,16 @@ impl Trial {
     /// A worker joins the master that will be there, as one that was called so before, or as a new one. It holds what it is
     /// sent, and has received a block of one record whenever it is asked.
     fn joins(&self, was: Option<WorkerId>, holds: &[BlockId]) -> Played {
+        self.joins_with(was, holds, block_of)
+    }
+
+    /// The same, and this is what it answers whenever it is asked.
+    fn joins_with(
+        &self,
+        was: Option<WorkerId>,
+        holds: &[BlockId],
+        report: impl Fn(WorkerId, u32, u64) -> BlocksReport + Send + 'static,
+    ) -> Played {
         // Nobody else gets the port as long as it is listened to.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let credentials = Credentials::new(Token::read(self.token.path()).unwrap().secret(), None);
@@ -81,7 +91,7 @@ impl Trial {
                         match message {
                             ToWorker::ReportBlocks(request, source) => {
                                 received += 1;
-                                let report = block_of(joined.worker, source, received);
+                                let report = report(joined.worker, source, received);
                                 say(&mut stream, ToMaster::Reported(request, report)).await;
                             }
                             ToWorker::Hold(block, _) => say(&mut stream, ToMaster::Held(block)).await,
@@ -363,4 +373,35 @@ fn the_log_says_that_an_interval_is_over_before_what_it_is_made_from_goes_also_i
     drop((driver, records, ctx));
     let (_, told) = played.lived.join().unwrap();
     assert_eq!(dropped(&told), [block(1), block(2)]);
+}
+
+/// What was in it another may have acknowledged that was stopped before it could report it, and that comes back to the next
+/// master.
+#[test]
+fn what_only_a_worker_held_that_is_lost_with_the_master_is_made_by_whoever_has_all_of_it() {
+    let trial = Trial::new();
+    let run = |played: &Played| {
+        let ctx = trial.program(played).build().unwrap();
+        let records = ctx.source("records").client_lines();
+        ctx.output("output", records.node.clone(), |_| Ok(true));
+        let mut driver = Driver::start_driven(&ctx).unwrap();
+        let report = driver.interval(None);
+        assert_eq!(report.failure.map(|error| error.to_string()), None);
+        report.number
+    };
+    let played = trial.joins(None, &[]);
+    assert_eq!(run(&played), 1);
+    let (before, _) = played.lived.join().unwrap();
+    let lost = block_of(before.worker, 0, 1).blocks.remove(0);
+    let batches = lost.batches.clone();
+    // It is called as the other was, since the lease names nobody else, and has what it has in a block of another name.
+    let played = trial.joins_with(Some(before.worker), &[], move |worker, source, count| {
+        let block = InputBlock { source, sequence: input_sequence(worker, 9), batches: batches.clone() };
+        let blocks = if count == 1 { vec![block] } else { Vec::new() };
+        BlocksReport { again: blocks.len() as u64, blocks, ..BlocksReport::default() }
+    });
+    assert_eq!(run(&played), 2);
+    let (_, told) = played.lived.join().unwrap();
+    let make = ToWorker::Make(0, lost.sequence, vec![(ClientId(1), 1)]);
+    assert!(told.contains(&make), "{told:?}");
 }
