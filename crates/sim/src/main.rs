@@ -54,27 +54,18 @@ enum Cluster {
     StandbyFailures,
 }
 
-const FAILURES: Setting = Setting {
-    takeovers: false,
-    master_holds: false,
-    clients: true,
-    overlaps: true,
-    failures: true,
-    plant: None,
-};
-
 impl Cluster {
     fn setting(self) -> Setting {
         match self {
-            Self::OneMaster => Setting::default(),
-            Self::MasterHolds => Setting { master_holds: true, ..Setting::default() },
-            Self::Standby => Setting { takeovers: true, ..Setting::default() },
-            Self::Overlap => Setting { overlaps: true, ..Setting::default() },
-            Self::StandbyOverlap => Setting { takeovers: true, overlaps: true, ..Setting::default() },
-            Self::Clients => Setting { clients: true, ..Setting::default() },
-            Self::StandbyClients => Setting { takeovers: true, clients: true, ..Setting::default() },
-            Self::Failures => FAILURES,
-            Self::StandbyFailures => Setting { takeovers: true, ..FAILURES },
+            Self::OneMaster => Setting::ONE_MASTER,
+            Self::MasterHolds => Setting::MASTER_HOLDS,
+            Self::Standby => Setting::STANDBY,
+            Self::Overlap => Setting::OVERLAP,
+            Self::StandbyOverlap => Setting::STANDBY_OVERLAP,
+            Self::Clients => Setting::CLIENTS,
+            Self::StandbyClients => Setting::STANDBY_CLIENTS,
+            Self::Failures => Setting::FAILURES,
+            Self::StandbyFailures => Setting::STANDBY_FAILURES,
         }
     }
 }

@@ -188,6 +188,35 @@ pub struct Setting {
     pub plant: Option<Plant>,
 }
 
+/// The kinds of clusters that seeds are run in.
+impl Setting {
+    /// One master that never fails, and of every received block one holder is left.
+    pub const ONE_MASTER: Self = Self {
+        master_holds: false,
+        takeovers: false,
+        clients: false,
+        overlaps: false,
+        failures: false,
+        plant: None,
+    };
+    /// The same, and the master holds what it has received.
+    pub const MASTER_HOLDS: Self = Self { master_holds: true, ..Self::ONE_MASTER };
+    /// Masters take over from each other.
+    pub const STANDBY: Self = Self { takeovers: true, ..Self::ONE_MASTER };
+    /// Intervals overlap.
+    pub const OVERLAP: Self = Self { overlaps: true, ..Self::ONE_MASTER };
+    /// Both.
+    pub const STANDBY_OVERLAP: Self = Self { takeovers: true, ..Self::OVERLAP };
+    /// Clients send records to workers.
+    pub const CLIENTS: Self = Self { clients: true, ..Self::ONE_MASTER };
+    /// The same, where masters take over from each other.
+    pub const STANDBY_CLIENTS: Self = Self { takeovers: true, ..Self::CLIENTS };
+    /// Intervals overlap and fail, and clients send records.
+    pub const FAILURES: Self = Self { overlaps: true, failures: true, ..Self::CLIENTS };
+    /// The same, where masters take over from each other.
+    pub const STANDBY_FAILURES: Self = Self { takeovers: true, ..Self::FAILURES };
+}
+
 /// Something that is done wrong, so that an invariant has something to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Plant {

@@ -3,19 +3,8 @@
 
 use cutwater_sim::{Plant, Setting, Simulation};
 
-const STANDBY: Setting = Setting {
-    takeovers: true,
-    master_holds: false,
-    clients: false,
-    overlaps: false,
-    failures: false,
-    plant: None,
-};
-const CLIENTS: Setting = Setting { takeovers: false, clients: true, ..STANDBY };
-const BOTH: Setting = Setting { takeovers: true, ..CLIENTS };
-const OVERLAP: Setting = Setting { takeovers: false, overlaps: true, ..STANDBY };
-
-const FAILURES: Setting = Setting { failures: true, ..BOTH };
+/// Nothing overlaps here, unlike in the kind of that name.
+const FAILURES: Setting = Setting { failures: true, ..Setting::STANDBY_CLIENTS };
 
 /// What is found when `plant` is done wrong.
 fn found(right: Setting, plant: Plant, seed: u64) -> String {
@@ -26,7 +15,7 @@ fn found(right: Setting, plant: Plant, seed: u64) -> String {
 
 #[track_caller]
 fn finds(plant: Plant, seed: u64, what: &str) {
-    finds_in(STANDBY, plant, seed, what);
+    finds_in(Setting::STANDBY, plant, seed, what);
 }
 
 #[track_caller]
@@ -47,14 +36,19 @@ fn no_two_masters_commit() {
 fn no_interval_without_its_input() {
     finds(Plant::RunsUnrecorded, 0, "its input is written nowhere");
     finds(Plant::ForgetsTooMuch, 6, "nothing is written any more");
-    finds_in(OVERLAP, Plant::BeginsUnrecorded, 4, "interval 3 runs, and its input is written nowhere");
+    finds_in(
+        Setting::OVERLAP,
+        Plant::BeginsUnrecorded,
+        4,
+        "interval 3 runs, and its input is written nowhere",
+    );
 }
 
 #[test]
 fn each_output_once() {
     finds(Plant::SinkRepeats, 28, "is committed after");
     finds(Plant::SharesBlockNames, 306, "and should be");
-    finds_in(OVERLAP, Plant::InventsPieces, 713, "and should be");
+    finds_in(Setting::OVERLAP, Plant::InventsPieces, 713, "and should be");
 }
 
 #[test]
@@ -79,7 +73,7 @@ fn what_is_held_is_there() {
 fn nothing_needed_is_forgotten() {
     finds(Plant::ForgetsTooEarly, 7, "is needed and is not known");
     finds(Plant::OneNameForAll, 439, "is held by no worker");
-    finds_in(BOTH, Plant::NamesNoneLost, 9891, "are held by no worker");
+    finds_in(Setting::STANDBY_CLIENTS, Plant::NamesNoneLost, 9891, "are held by no worker");
     finds_in(FAILURES, Plant::SetsAsideUnsaid, 0, "is dropped, and interval 4 may need it");
 }
 
@@ -90,14 +84,19 @@ fn slots_are_neither_lost_nor_made() {
 
 #[test]
 fn each_acknowledged_record_once() {
-    finds_in(CLIENTS, Plant::AcknowledgesAtOnce, 0, "is acknowledged, and 1 workers have held it");
-    finds_in(CLIENTS, Plant::ForgetsWhatItCounted, 6, "is counted in interval 5, and in interval 11");
-    finds_in(BOTH, Plant::ForgetsReports, 0, "was acknowledged, and is in no interval");
-    finds_in(CLIENTS, Plant::ComesWithNothing, 11, "was acknowledged, and is in no interval");
-    finds_in(CLIENTS, Plant::LetsGoUnasked, 8862, "was acknowledged, and is in no interval");
+    finds_in(Setting::CLIENTS, Plant::AcknowledgesAtOnce, 0, "is acknowledged, and 1 workers have held it");
+    finds_in(
+        Setting::CLIENTS,
+        Plant::ForgetsWhatItCounted,
+        6,
+        "is counted in interval 5, and in interval 11",
+    );
+    finds_in(Setting::STANDBY_CLIENTS, Plant::ForgetsReports, 0, "was acknowledged, and is in no interval");
+    finds_in(Setting::CLIENTS, Plant::ComesWithNothing, 11, "was acknowledged, and is in no interval");
+    finds_in(Setting::CLIENTS, Plant::LetsGoUnasked, 8862, "was acknowledged, and is in no interval");
 }
 
 #[test]
 fn two_hold_it() {
-    finds_in(CLIENTS, Plant::CopiesNothing, 0, "is held by 1 of 2 workers");
+    finds_in(Setting::CLIENTS, Plant::CopiesNothing, 0, "is held by 1 of 2 workers");
 }

@@ -3,14 +3,20 @@
 
 use cutwater_sim::{Setting, Simulation};
 
-fn must_hold(seeds: impl IntoIterator<Item = u64>) {
+/// In that kind of cluster, which `cutwater-sim` calls so. Answers how many intervals were set aside.
+fn holds(cluster: &str, setting: Setting, seeds: impl IntoIterator<Item = u64>) -> u64 {
+    let mut set_aside = 0;
     for seed in seeds {
-        let outcome = Simulation::run(seed, false);
-        assert_eq!(
-            outcome.violation, None,
-            "`cutwater-sim --cluster one-master --seed {seed} --log` tells how it came to it"
-        );
+        let outcome = Simulation::run_in(setting, seed, false);
+        let how = format!("`cutwater-sim --cluster {cluster} --seed {seed} --log` tells how it came to it");
+        assert_eq!(outcome.violation, None, "{how}");
+        set_aside += outcome.set_aside;
     }
+    set_aside
+}
+
+fn must_hold(seeds: impl IntoIterator<Item = u64>) {
+    holds("one-master", Setting::ONE_MASTER, seeds);
 }
 
 #[test]
@@ -21,29 +27,12 @@ fn whatever_fails_every_output_is_that_of_an_undisturbed_run() {
 /// Then no loss of workers is unfair, not even of all of them.
 #[test]
 fn where_the_master_holds_what_it_has_received_every_worker_may_be_lost() {
-    for seed in 0..200 {
-        let outcome = Simulation::run_in(Setting { master_holds: true, ..Setting::default() }, seed, false);
-        let how = format!("`cutwater-sim --cluster master-holds --seed {seed} --log` tells of it");
-        assert_eq!(outcome.violation, None, "{how}");
-    }
+    holds("master-holds", Setting::MASTER_HOLDS, 0..200);
 }
-
-const STANDBY: Setting = Setting {
-    takeovers: true,
-    master_holds: false,
-    clients: false,
-    overlaps: false,
-    failures: false,
-    plant: None,
-};
 
 /// The same where masters die, are stopped and are cut off, and others take over.
 fn must_hold_with_takeovers(seeds: impl IntoIterator<Item = u64>) {
-    for seed in seeds {
-        let outcome = Simulation::run_in(STANDBY, seed, false);
-        let how = format!("`cutwater-sim --cluster standby --seed {seed} --log` tells how it came to it");
-        assert_eq!(outcome.violation, None, "{how}");
-    }
+    holds("standby", Setting::STANDBY, seeds);
 }
 
 #[test]
@@ -51,15 +40,9 @@ fn whatever_happens_to_masters_each_interval_is_committed_once() {
     must_hold_with_takeovers(0..60);
 }
 
-const CLIENTS: Setting = Setting { takeovers: false, clients: true, ..STANDBY };
-
 /// The same where clients send records to workers.
 fn must_hold_with_clients(seeds: impl IntoIterator<Item = u64>) {
-    for seed in seeds {
-        let outcome = Simulation::run_in(CLIENTS, seed, false);
-        let how = format!("`cutwater-sim --cluster clients --seed {seed} --log` tells how it came to it");
-        assert_eq!(outcome.violation, None, "{how}");
-    }
+    holds("clients", Setting::CLIENTS, seeds);
 }
 
 #[test]
@@ -69,12 +52,7 @@ fn whatever_happens_to_workers_each_acknowledged_record_is_counted_once() {
 
 /// The same where clients send records to workers, and masters take over from each other.
 fn must_hold_with_both(seeds: impl IntoIterator<Item = u64>) {
-    for seed in seeds {
-        let outcome = Simulation::run_in(Setting { takeovers: true, ..CLIENTS }, seed, false);
-        let how =
-            format!("`cutwater-sim --cluster standby-clients --seed {seed} --log` tells how it came to it");
-        assert_eq!(outcome.violation, None, "{how}");
-    }
+    holds("standby-clients", Setting::STANDBY_CLIENTS, seeds);
 }
 
 #[test]
@@ -85,32 +63,13 @@ fn whatever_happens_to_workers_and_masters_each_acknowledged_record_is_counted_o
 /// The next interval is begun while one is run, and pieces are fetched before the tasks that read them come.
 #[test]
 fn what_is_made_or_fetched_early_changes_no_output() {
-    for seed in 0..80 {
-        let one = Setting { overlaps: true, ..Setting::default() };
-        let outcome = Simulation::run_in(one, seed, false);
-        let how = format!("`cutwater-sim --cluster overlap --seed {seed} --log` tells how it came to it");
-        assert_eq!(outcome.violation, None, "{how}");
-    }
-    for seed in 0..30 {
-        let outcome = Simulation::run_in(Setting { overlaps: true, ..STANDBY }, seed, false);
-        let how =
-            format!("`cutwater-sim --cluster standby-overlap --seed {seed} --log` tells how it came to it");
-        assert_eq!(outcome.violation, None, "{how}");
-    }
+    holds("overlap", Setting::OVERLAP, 0..80);
+    holds("standby-overlap", Setting::STANDBY_OVERLAP, 0..30);
 }
-
-const FAILURES: Setting = Setting { overlaps: true, failures: true, ..CLIENTS };
 
 /// Functions of the program fail in some intervals, always or until they do not any more.
 fn must_hold_with_failures(seeds: impl IntoIterator<Item = u64>) -> u64 {
-    let mut set_aside = 0;
-    for seed in seeds {
-        let outcome = Simulation::run_in(FAILURES, seed, false);
-        let how = format!("`cutwater-sim --cluster failures --seed {seed} --log` tells how it came to it");
-        assert_eq!(outcome.violation, None, "{how}");
-        set_aside += outcome.set_aside;
-    }
-    set_aside
+    holds("failures", Setting::FAILURES, seeds)
 }
 
 #[test]
@@ -121,17 +80,12 @@ fn intervals_that_fail_are_set_aside_and_those_after_them_go_on() {
 
 /// The same where masters take over from each other.
 fn must_hold_with_both_and_failures(seeds: impl IntoIterator<Item = u64>) {
-    for seed in seeds {
-        let outcome = Simulation::run_in(Setting { takeovers: true, ..FAILURES }, seed, false);
-        let how =
-            format!("`cutwater-sim --cluster standby-failures --seed {seed} --log` tells how it came to it");
-        assert_eq!(outcome.violation, None, "{how}");
-    }
+    holds("standby-failures", Setting::STANDBY_FAILURES, seeds);
 }
 
 #[test]
 fn masters_are_overtaken_and_wake_up() {
-    let masters: u64 = (0..20).map(|seed| Simulation::run_in(STANDBY, seed, false).masters).sum();
+    let masters: u64 = (0..20).map(|seed| Simulation::run_in(Setting::STANDBY, seed, false).masters).sum();
     assert!(masters > 40, "{masters} masters in 20 runs");
 }
 
@@ -141,16 +95,15 @@ fn the_same_seed_gives_the_same_log() {
     for seed in 0..40 {
         assert_eq!(Simulation::run(seed, false), Simulation::run(seed, false), "seed {seed}");
     }
-    let one = Setting::default();
     let kinds = [
-        ("master-holds", Setting { master_holds: true, ..one }),
-        ("standby", STANDBY),
-        ("overlap", Setting { overlaps: true, ..one }),
-        ("standby-overlap", Setting { overlaps: true, ..STANDBY }),
-        ("clients", CLIENTS),
-        ("standby-clients", Setting { takeovers: true, ..CLIENTS }),
-        ("failures", FAILURES),
-        ("standby-failures", Setting { takeovers: true, ..FAILURES }),
+        ("master-holds", Setting::MASTER_HOLDS),
+        ("standby", Setting::STANDBY),
+        ("overlap", Setting::OVERLAP),
+        ("standby-overlap", Setting::STANDBY_OVERLAP),
+        ("clients", Setting::CLIENTS),
+        ("standby-clients", Setting::STANDBY_CLIENTS),
+        ("failures", Setting::FAILURES),
+        ("standby-failures", Setting::STANDBY_FAILURES),
     ];
     for (kind, setting) in kinds {
         for seed in 0..6 {
