@@ -30,6 +30,12 @@ struct Kind {
     last_noted: u64,
 }
 
+impl Kind {
+    fn usual_read(&self) -> Option<u64> {
+        median(self.runs.iter().map(|took| Took { ms: took.read, ..*took })).map(|took| took.ms)
+    }
+}
+
 impl History {
     /// All of a run is done; `took` is what became of each of its partitions, of which some may be unknown.
     pub(super) fn note(&mut self, kind: OpId, took: &[(u32, Took)]) {
@@ -57,10 +63,8 @@ impl History {
 
     /// How long a task of that kind usually takes, and how much it reads.
     pub(super) fn usual(&self, kind: OpId) -> Option<Took> {
-        let runs = || Some(self.kinds.get(&kind)?.runs.iter().copied());
-        let ms = median(runs()?)?.ms;
-        let read = median(runs()?.map(|took| Took { ms: took.read, ..took }))?.ms;
-        Some(Took { ms, read })
+        let known = self.kinds.get(&kind)?;
+        Some(Took { ms: median(known.runs.iter().copied())?.ms, read: known.usual_read()? })
     }
 
     /// How much more a partition had to read than most, in hundredths and at least 100, when it was last
@@ -69,7 +73,7 @@ impl History {
         let percent = || {
             let known = self.kinds.get(&kind)?;
             let read = *known.read.get(partition as usize)?;
-            percent_of(read, self.usual(kind)?.read)
+            percent_of(read, known.usual_read()?)
         };
         percent().unwrap_or(100).max(100)
     }

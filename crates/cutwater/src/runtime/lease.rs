@@ -128,22 +128,20 @@ fn started(id: u32) -> Option<String> {
 impl Lease {
     /// That of the last master. A damaged one tells nothing.
     fn read(store: &Store) -> Result<Option<Self>, Error> {
+        let mut looked = Vec::new();
         loop {
-            let mut is_gone = false;
-            for name in store.list(FOLDER)?.iter().rev() {
-                match store.get(name)? {
-                    Some(file) => {
-                        if let Ok(lease) = LEASE.open_value(&file) {
-                            return Ok(Some(lease));
-                        }
-                    }
-                    None => is_gone = true,
-                }
-            }
-            // Who has removed one has written a later one before.
-            if !is_gone {
+            let names = store.list(FOLDER)?;
+            // Who has removed one meanwhile has written a later one before.
+            if names == looked {
                 return Ok(None);
             }
+            for name in names.iter().rev() {
+                let lease = store.get(name)?.and_then(|file| LEASE.open_value(&file).ok());
+                if lease.is_some() {
+                    return Ok(lease);
+                }
+            }
+            looked = names;
         }
     }
 
